@@ -1,0 +1,24 @@
+package identifier
+
+// Finding is what one node's registry holds about an identifier: everything
+// that an answer is made of.
+type Finding struct {
+	// Apex is the prefix of the grant by which this node has authority over the
+	// identifier: "" at a node that holds the root. It is the apex of the DNS zone.
+	Apex Prefix
+	// InZone says whether this node has any authority over the identifier.
+	InZone bool
+	// Delegation is the longest delegation that covers the identifier's prefix;
+	// nil when there is none below the apex.
+	Delegation *Delegation
+	// Record is the live record; nil when there is none. A tombstone is none.
+	Record *Record
+	// Below says that something exists below the name: a live record or a
+	// delegation whose prefix lies at or below the asked prefix. It is only
+	// looked up when the identifier's suffix is empty.
+	Below bool
+	// Position is how many entries of the log this finding is drawn from. Log is
+	// that log's id.
+	Position uint64
+	Log      LogID
+}
