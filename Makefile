@@ -1,0 +1,75 @@
+# Targets of the house. `make` alone lists them.
+
+GO       ?= go
+BIN      ?= bin
+FUZZTIME ?= 30s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race check format vet staticcheck house generated fuzz proto demo bench bench-quick bench-peers clean
+
+help: ## this list
+	@echo "Usage: make TARGET"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Variables: FUZZTIME=30s (for each fuzz target), KEEP=1 (demo: leave it running), SMALL=1 (demo: a tenth of the data)"
+
+build: ## one static binary, bin/nameplate
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.release=$(VERSION)' -o $(BIN)/nameplate ./cmd/nameplate
+
+test: ## all tests
+	$(GO) test ./...
+
+race: ## all tests under the race detector (slow)
+	$(GO) test -race ./...
+
+check: format vet staticcheck house generated ## format, vet, staticcheck, rules of the house, generated code up to date
+
+format:
+	@wrong="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; \
+	if [ -n "$$wrong" ]; then echo "not formatted; run gofmt -w on:"; echo "$$wrong"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) tool staticcheck ./...
+
+house:
+	$(GO) test .
+
+# Generates again and compares what is there before and after, so that it works
+# with uncommitted work too.
+generated:
+	@before="$$(cat proto/*.pb.go | sha256sum)"; $(GO) generate ./proto; after="$$(cat proto/*.pb.go | sha256sum)"; \
+	if [ "$$before" != "$$after" ]; then echo "proto/*.pb.go were not up to date; they are now: commit them"; exit 1; fi
+
+fuzz: ## every fuzz target, each for FUZZTIME
+	@set -e; for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$(dirname $$file) $$target"; \
+			$(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+		done; \
+	done
+
+proto: ## generate the Go code of proto/*.proto
+	$(GO) generate ./proto
+
+demo: build ## a whole node at work: registers and resolves real identifiers, on three protocols
+	@$(BIN)/nameplate demo $(if $(KEEP),--keep) $(if $(SMALL),--small)
+
+bench: build ## all figures, one JSON object a line
+	@$(BIN)/nameplate bench
+
+bench-quick: build ## the figures that take under two minutes
+	@$(BIN)/nameplate bench --quick
+
+# policy-rc.d keeps Debian from starting each server as it is installed.
+bench-peers: ## install what the figures are compared with (root, apt-get)
+	@set -e; policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy; chmod 755 $$policy; trap "rm -f $$policy" EXIT; fi; \
+	apt-get install --yes --no-install-recommends dnsperf nsd knot bind9 pdns-server pdns-backend-lmdb etcd-server
+
+clean: ## remove what was built
+	rm -rf $(BIN)
