@@ -53,7 +53,8 @@ const (
 // Answer is what a Resolver says.
 type Answer struct {
 	Outcome Outcome
-	// ID is the identifier asked for, whole even when the query had its hash only.
+	// ID is the identifier asked for. When the query had its suffix's hash only, a
+	// found answer tells it whole; any other repeats the prefix.
 	ID identifier.ID
 	// Record is the record, with the selected values only; nil unless found.
 	Record *identifier.Record
