@@ -1,0 +1,59 @@
+package node_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
+)
+
+func TestDefaultConfigIsGood(t *testing.T) {
+	c := node.DefaultConfig()
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCheckNamesTheField(t *testing.T) {
+	tests := []struct {
+		field  string
+		change func(*node.Config)
+	}{
+		{"name", func(c *node.Config) { c.Name = "Not A Label" }},
+		{"name", func(c *node.Config) { c.Name = "" }},
+		{"data", func(c *node.Config) { c.Data = "" }},
+		{"zone", func(c *node.Config) { c.Zone = "" }},
+		{"zone", func(c *node.Config) { c.Zone = "id..internal" }},
+		{"zone", func(c *node.Config) { c.Zone = strings.Repeat("a", 20) + "." + strings.Repeat("b", 20) }},
+		{"listen", func(c *node.Config) { c.Listen = node.Listen{} }},
+		{"listen.dns", func(c *node.Config) { c.Listen.DNS = []string{"5300"} }},
+		{"listen.grpc", func(c *node.Config) { c.Listen.GRPC = []string{"127.0.0.1:70000"} }},
+		{"listen.http", func(c *node.Config) { c.Listen.HTTP = []string{"example.com:80"} }},
+		{"listen.http", func(c *node.Config) { c.Listen.HTTP = c.Listen.GRPC }},
+		{"addresses[1].ip", func(c *node.Config) { c.Addresses = []node.Address{{IP: "192.0.2.1"}, {IP: "0.0.0.0"}} }},
+		{"limits.grpc-streams", func(c *node.Config) { c.Limits.GRPCStreams = 0 }},
+		{"limits.dns-connections", func(c *node.Config) { c.Limits.DNSConnections = -1 }},
+		{"limits.shutdown", func(c *node.Config) { c.Limits.Shutdown = -time.Second }},
+		{"log.level", func(c *node.Config) { c.Log.Level = "loud" }},
+		{"log.format", func(c *node.Config) { c.Log.Format = "xml" }},
+	}
+	for _, test := range tests {
+		c := node.DefaultConfig()
+		test.change(&c)
+		err := c.Check()
+		if err == nil || !strings.HasPrefix(err.Error(), test.field+" ") {
+			t.Errorf("got error %v, want one that begins with %q", err, test.field)
+		} else if !strings.Contains(err.Error(), ": ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got error %q, want one line with what to do", err)
+		}
+	}
+}
+
+func TestFreePortsMayRepeat(t *testing.T) {
+	c := node.DefaultConfig()
+	c.Listen = node.Listen{DNS: []string{"127.0.0.1:0"}, GRPC: []string{"127.0.0.1:0"}, HTTP: []string{"127.0.0.1:0"}}
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+}
