@@ -39,3 +39,51 @@ func AppendPrefixKey(dst []byte, p Prefix) []byte {
 	}
 	return append(dst, keySegmentEnd)
 }
+
+// ParseKey reads a key as [AppendKey] writes it. It refuses every other text, so
+// that key and identifier are one to one; the identifier it returns is valid.
+// The error is a [*SyntaxError] whose Input is the key.
+func ParseKey(key []byte) (ID, error) {
+	if len(key) > MaxID+1 {
+		return ID{}, tooLong(string(key[:maxQuoted]), MaxID+1, "the key of an identifier has at most 2049 octets", "look for damage: no identifier has this key")
+	}
+	// One copy serves both parts of the identifier.
+	text := []byte(string(key))
+	for i, c := range text {
+		switch c {
+		case '.':
+			// Before the end of the prefix a dot would read like a segment's end.
+			return ID{}, fail(string(key), i, "a segment in a key has no dot", mendKey)
+		case keySegmentEnd:
+			text[i] = '.'
+			if i+1 < len(text) && text[i+1] != keySuffixBegin {
+				continue
+			}
+			id, err := newFromKey(string(text), i)
+			return id, rebase(err, string(key), 0)
+		}
+	}
+	return ID{}, fail(string(key), len(key), "a key has an octet of zero behind every segment", mendKey)
+}
+
+const mendKey = "look for damage: no identifier has this key"
+
+// newFromKey makes the identifier of a key's text, in which dots stand for the
+// zero octets and the prefix has end octets.
+func newFromKey(text string, end int) (ID, error) {
+	prefix, suffix := text[:end], ""
+	if end+1 < len(text) {
+		suffix = text[end+2:]
+		if suffix == "" {
+			return ID{}, fail(text, end+1, "a suffix in a key is not empty", mendKey)
+		}
+	}
+	id, err := New(Prefix(prefix), suffix)
+	if err != nil && suffix != "" {
+		// The key has one octet more in front of the suffix than the text.
+		if e, ok := err.(*SyntaxError); ok && e.Offset > end {
+			e.Offset++
+		}
+	}
+	return id, err
+}

@@ -14,44 +14,78 @@ const MaxPrefix = 127
 // maxSegment is what a DNS label may have (RFC 1035, section 2.3.4).
 const maxSegment = 63
 
-// ParsePrefix reads a prefix in either case. The error is a [*SyntaxError].
+// maxPrefixText is MaxPrefix without the length octet of the first label: each
+// dot stands for another.
+const maxPrefixText = MaxPrefix - 1
+
+// ParsePrefix reads a prefix in either case. A prefix whose first segment belongs
+// to a scheme must also be one that this scheme can make or a beginning of
+// such a one: single digits after gs1, arcs after oid, a reversed host after web,
+// one method name after did. Reserved first segments are refused by name. The
+// error is a [*SyntaxError].
 func ParsePrefix(text string) (Prefix, error) {
-	if len(text)+1 > MaxPrefix {
-		return "", &SyntaxError{Input: text, Offset: MaxPrefix - 1, Rule: "a prefix has at most 126 octets", Mend: "use fewer or shorter segments"}
+	if len(text) > maxPrefixText {
+		return "", tooLong(text, maxPrefixText, "a prefix has at most 126 octets", "use fewer or shorter segments")
 	}
 	folded := asciiLower(text)
-	start := 0
-	for i := 0; i <= len(folded); i++ {
-		if i < len(folded) && folded[i] != '.' {
-			continue
-		}
-		if err := checkSegment(text, start, i); err != nil {
-			return "", err
-		}
-		start = i + 1
+	if err := checkPrefixText(folded); err != nil {
+		return "", rebase(err, text, 0)
 	}
 	return Prefix(folded), nil
 }
 
-// checkSegment checks text[start:end] against [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?
-// in either case.
-func checkSegment(text string, start, end int) error {
-	fail := func(at int, rule, mend string) error {
-		return &SyntaxError{Input: text, Offset: at, Rule: rule, Mend: mend}
+// checkPrefixText checks that text is a prefix in its canonical form and
+// that the scheme that owns it allows it.
+func checkPrefixText(text string) error {
+	if len(text) > maxPrefixText {
+		return tooLong(text, maxPrefixText, "a prefix has at most 126 octets", "use fewer or shorter segments")
 	}
+	start := 0
+	for i := 0; i <= len(text); i++ {
+		if i < len(text) && text[i] != '.' {
+			continue
+		}
+		if err := checkSegment(text, start, i); err != nil {
+			return err
+		}
+		start = i + 1
+	}
+	switch Prefix(text).Scheme() {
+	case GS1:
+		return checkGS1Prefix(text)
+	case OID:
+		return checkOIDPrefix(text)
+	case Web:
+		return checkWebPrefix(text)
+	case DID:
+		return checkDIDPrefix(text)
+	case Reserved:
+		first, _, _ := strings.Cut(text, ".")
+		return fail(text, 0, "the first segment "+first+" is reserved for a scheme to come", "use a prefix that is delegated to you")
+	}
+	return nil
+}
+
+// checkSegment checks text[start:end] against [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?.
+func checkSegment(text string, start, end int) error {
 	switch {
 	case start == end:
-		return fail(start, "a segment of a prefix is not empty", "write one dot between two segments and none at the ends")
+		return fail(text, start, "a segment of a prefix is not empty", "write one dot between two segments and none at the ends")
 	case end-start > maxSegment:
-		return fail(start+maxSegment, "a segment of a prefix has at most 63 octets", "shorten it")
+		return fail(text, start+maxSegment, "a segment of a prefix has at most 63 octets", "shorten it")
 	case text[start] == '-':
-		return fail(start, "a segment of a prefix begins with a letter or digit", "leave out the hyphen")
+		return fail(text, start, "a segment of a prefix begins with a letter or digit", "leave out the hyphen")
 	case text[end-1] == '-':
-		return fail(end-1, "a segment of a prefix ends with a letter or digit", "leave out the hyphen")
+		return fail(text, end-1, "a segment of a prefix ends with a letter or digit", "leave out the hyphen")
 	}
 	for i := start; i < end; i++ {
-		if !isAlphanumeric(text[i]) && text[i] != '-' {
-			return fail(i, "a prefix has letters a to z, digits, hyphens and dots only", "leave out the character")
+		c := text[i]
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
+		case 'A' <= c && c <= 'Z':
+			return fail(text, i, "the canonical form of a prefix is in lower case", "fold it to lower case")
+		default:
+			return fail(text, i, "a prefix has letters a to z, digits, hyphens and dots only", "leave out the character")
 		}
 	}
 	return nil
@@ -110,6 +144,14 @@ func asciiLower(s string) string {
 	return s
 }
 
-func isAlphanumeric(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+// isDigits reports whether s is not empty and has nothing but the digits 0 to 9.
+func isDigits(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isDigit(s[i]) {
+			return false
+		}
+	}
+	return s != ""
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
