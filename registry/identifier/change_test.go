@@ -1,0 +1,156 @@
+package identifier_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// counting yields the octets 0, 1, 2, … for tests whose result must not change.
+type counting struct{ next byte }
+
+func (c *counting) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = c.next
+		c.next++
+	}
+	return len(p), nil
+}
+
+func newKey(t testing.TB, first byte) identifier.PrivateKey {
+	t.Helper()
+	key, err := identifier.NewPrivateKey(&counting{next: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func newID(t testing.TB, prefix, suffix string) identifier.ID {
+	t.Helper()
+	id, err := identifier.New(identifier.Prefix(prefix), suffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+var expiry = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func link(url string) []identifier.Value {
+	return []identifier.Value{{
+		Index: 1, Type: "URL", Data: []byte(url), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions,
+	}}
+}
+
+// sampleRows returns three rows: a new record, a new version, a withdrawal.
+func sampleRows(t testing.TB) []identifier.Row {
+	t.Helper()
+	current := &identifier.Record{Version: 4, RowHash: identifier.Hash{1, 2, 3}}
+	withdrawn := identifier.NextRow(newID(t, "88.118.8", "sn-44"), current)
+	withdrawn.Op = identifier.Withdraw
+	replaced := identifier.NextRow(newID(t, "88.118.8", "sn-43"), current)
+	replaced.Values = link("https://maker.example/43")
+	fresh := identifier.NextRow(newID(t, "88.118.8", "sn-42"), nil)
+	fresh.Spelling = "hdl:88.118.8/SN-42"
+	fresh.Values = link("https://maker.example/42")
+	return []identifier.Row{fresh, replaced, withdrawn}
+}
+
+func sampleChange(t testing.TB) *identifier.Change {
+	t.Helper()
+	h := identifier.Header{Prefix: "88.118", Epoch: 2, KeysetVersion: 3, Expiry: expiry}
+	c, err := identifier.SignChange(h, sampleRows(t), &counting{}, newKey(t, 1), newKey(t, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestSignedChangePassesItsCheck(t *testing.T) {
+	c := sampleChange(t)
+	h, hashes, err := c.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Prefix != "88.118" || h.Epoch != 2 || h.KeysetVersion != 3 || h.Rows != 3 || !h.Expiry.Equal(expiry) {
+		t.Errorf("header %+v", h)
+	}
+	if len(hashes) != 3 || identifier.RowRoot(hashes) != h.Root {
+		t.Errorf("%d hashes, root %x", len(hashes), h.Root)
+	}
+	keys := []identifier.PublicKey{newKey(t, 1).Public(), newKey(t, 2).Public(), newKey(t, 3).Public()}
+	if got := c.Envelope.SignedBy(keys); got != 2 {
+		t.Errorf("signed by %d keys, want 2", got)
+	}
+}
+
+func TestEntryRoundTrip(t *testing.T) {
+	c := sampleChange(t)
+	e := &identifier.Entry{
+		Kind: identifier.EntryChange, Time: time.UnixMilli(1700000000123).UTC(),
+		Envelope: c.Envelope, IDSeed: c.IDSeed, ValueSeed: c.ValueSeed, Rows: c.Rows,
+	}
+	b, err := identifier.AppendEntry(nil, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := identifier.ParseEntry(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := got.Change().Check(); err != nil {
+		t.Errorf("read back: %v", err)
+	}
+	again, err := identifier.AppendEntry(nil, got)
+	if err != nil || !bytes.Equal(again, b) {
+		t.Errorf("encoded again: %v, %x, want %x", err, again, b)
+	}
+	leaf, err := identifier.EntryLeaf(b)
+	if err != nil || !bytes.Equal(leaf, identifier.AppendLeaf(nil, e)) {
+		t.Errorf("leaf %x, %v", leaf, err)
+	}
+}
+
+func TestChangeCheckNamesRowAndRule(t *testing.T) {
+	zero := identifier.Hash{}
+	tests := []struct {
+		name string
+		harm func(c []identifier.Row) []identifier.Row
+		row  int
+		rule string
+	}{
+		{"no rows", func(r []identifier.Row) []identifier.Row { return nil }, -1, "1 to 1024 rows"},
+		{"too many rows", func(r []identifier.Row) []identifier.Row { return make([]identifier.Row, 1025) }, -1, "1 to 1024 rows"},
+		{"order", func(r []identifier.Row) []identifier.Row { r[0], r[1] = r[1], r[0]; return r }, 1, "rows ascend"},
+		{"twice", func(r []identifier.Row) []identifier.Row { return append(r[:1], r[0]) }, 1, "rows ascend"},
+		{"foreign prefix", func(r []identifier.Row) []identifier.Row { r[2].ID.Prefix = "88.1189"; return r }, 2, "does not cover"},
+		{"not canonical", func(r []identifier.Row) []identifier.Row { r[1].ID.Suffix = "sn-43\x00"; return r }, 1, ""},
+		{"not folded", func(r []identifier.Row) []identifier.Row { r[2].ID.Suffix = "SN-44"; return r[2:] }, 0, "canonical"},
+		{"op", func(r []identifier.Row) []identifier.Row { r[1].Op = 3; return r }, 1, "puts or withdraws"},
+		{"version 0", func(r []identifier.Row) []identifier.Row { r[0].Version = 0; return r }, 0, "1 or more"},
+		{"version 1 replaces", func(r []identifier.Row) []identifier.Row { r[1].Version = 1; return r }, 1, "version 1 replaces nothing"},
+		{"version 2 replaces nothing", func(r []identifier.Row) []identifier.Row { r[1].Replaces = zero; return r }, 1, "names the row hash"},
+		{"withdraw version 1", func(r []identifier.Row) []identifier.Row { r[2].Version, r[2].Replaces = 1, zero; return r }, 2, "can be withdrawn"},
+		{"withdraw with values", func(r []identifier.Row) []identifier.Row { r[2].Values = link("https://a.example/"); return r }, 2, "neither spelling nor values"},
+		{"relative URL", func(r []identifier.Row) []identifier.Row { r[1].Values = link("/p/43"); return r }, 1, "absolute URI"},
+		{"spelling", func(r []identifier.Row) []identifier.Row { r[0].Spelling = "a\nb"; return r }, 0, "spelling"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := identifier.Header{Prefix: "88.118", Expiry: expiry}
+			_, err := identifier.SignChange(h, test.harm(sampleRows(t)), nil, newKey(t, 1))
+			var broken *identifier.ChangeError
+			if !errors.As(err, &broken) {
+				t.Fatalf("got %v, want a ChangeError", err)
+			}
+			if broken.Row != test.row || !strings.Contains(err.Error(), test.rule) || broken.Mend == "" {
+				t.Errorf("row %d, %q, want row %d and %q", broken.Row, err, test.row, test.rule)
+			}
+		})
+	}
+}

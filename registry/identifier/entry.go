@@ -1,0 +1,215 @@
+package identifier
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// EntryKind says what a log entry is.
+type EntryKind uint8
+
+const (
+	EntryGenesis EntryKind = iota + 1
+	EntryChange
+	EntryDelegation
+	EntryKeyset
+	EntryGrant // a delegation of this node's own prefix, signed above
+)
+
+// PayloadType returns the payload type that the envelope of such an entry has;
+// none for a kind that is unknown here.
+func (k EntryKind) PayloadType() string {
+	switch k {
+	case EntryGenesis:
+		return GenesisType
+	case EntryChange:
+		return ChangeType
+	case EntryDelegation, EntryGrant:
+		return DelegationType
+	case EntryKeyset:
+		return KeysetType
+	}
+	return ""
+}
+
+// Entry is one entry of a log. What the Merkle tree hashes (the leaf) is Kind,
+// Time and Envelope; the rows of a change travel beside it, bound by its header.
+type Entry struct {
+	Kind EntryKind
+	// Time is the node's clock when it logged the entry, to the millisecond.
+	// Nothing is ever decided by it.
+	Time     time.Time
+	Envelope Envelope
+	// IDSeed, ValueSeed and Rows are those of a change.
+	IDSeed, ValueSeed Seed
+	Rows              []Row
+}
+
+// MaxEntry is how many octets an encoded entry may have. No entry within the
+// limits of its parts comes near it.
+const MaxEntry = 1 << 20
+
+const (
+	entryFormat = 1
+	leafFormat  = 1
+	maxLeaf     = 16 + MaxPayload + MaxSignatures*(len(KeyID{})+3+MaxSignature)
+)
+
+// Change returns the change that an entry of kind [EntryChange] carries. It shares
+// everything with the entry.
+func (e *Entry) Change() *Change {
+	return &Change{Envelope: e.Envelope, IDSeed: e.IDSeed, ValueSeed: e.ValueSeed, Rows: e.Rows}
+}
+
+// AppendLeaf appends the leaf of an entry, which is what the log's Merkle tree
+// hashes and what a proof of the entry shows. The time is cut to the millisecond.
+// An entry that [AppendEntry] refuses has no leaf that can be read back.
+//
+//	format      u8        1
+//	kind        u8        1 genesis, 2 change, 3 delegation, 4 keyset, 5 grant
+//	time        u48       milliseconds since 1970
+//	payload     text      of the envelope; its type follows from the kind
+//	signatures  u8        1 to 16, each: key id 8 octets, signature text (1 to 8,192 octets)
+func AppendLeaf(dst []byte, e *Entry) []byte {
+	b := append(dst, leafFormat, byte(e.Kind))
+	b = appendMillis(b, e.Time)
+	b = appendText(b, e.Envelope.Payload)
+	b = append(b, byte(len(e.Envelope.Signatures)))
+	for _, s := range e.Envelope.Signatures {
+		b = append(b, s.Key[:]...)
+		b = appendText(b, s.Signature)
+	}
+	return b
+}
+
+// AppendEntry appends an entry as the journal and the replication carry it. The
+// error, a [*RuleError], names the limit that is passed or the part that the kind
+// of entry does not have.
+//
+//	format     u8      1
+//	leaf       text    see [AppendLeaf]
+//	body       of a change only:
+//	  id seed     32 octets
+//	  value seed  32 octets
+//	  rows        uvarint (1 to 1,024), each: op, version, replaced row hash,
+//	              identifier, content, as specified at appendRow; at most 512 KiB
+func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
+	fail := func(rule, mend string) ([]byte, error) {
+		return nil, &RuleError{What: "entry", Rule: rule, Mend: mend}
+	}
+	payloadType := e.Kind.PayloadType()
+	switch {
+	case payloadType == "":
+		return fail(fmt.Sprintf("kind %d is unknown", e.Kind), "use a newer version")
+	case payloadType != e.Envelope.PayloadType:
+		return fail("the payload type is "+payloadType, "log the envelope as what it is")
+	case !inRange(e.Time):
+		return fail("a time lies in the years 1970 to 9999", "set the clock")
+	case e.Kind != EntryChange && (len(e.Rows) != 0 || e.IDSeed != Seed{} || e.ValueSeed != Seed{}):
+		return fail("only a change has rows and seeds", "leave them out")
+	}
+	if err := e.Envelope.Check(); err != nil {
+		return nil, err
+	}
+	leaf := AppendLeaf(nil, e)
+	b := append(dst, entryFormat)
+	b = appendText(b, leaf)
+	if e.Kind != EntryChange {
+		return b, nil
+	}
+	if err := checkLimit("entry", "the list of rows", len(e.Rows), 1, MaxRows); err != nil {
+		return nil, err
+	}
+	b = append(b, e.IDSeed[:]...)
+	b = append(b, e.ValueSeed[:]...)
+	b = binary.AppendUvarint(b, uint64(len(e.Rows)))
+	begin := len(b)
+	var content []byte
+	var err error
+	for i := range e.Rows {
+		if b, content, err = appendRow(b, content, &e.Rows[i]); err != nil {
+			return nil, changeError(i, e.Rows[i].ID, err)
+		}
+	}
+	if err := checkLimit("entry", "the rows of a change", len(b)-begin, 1, MaxChange); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// EntryLeaf returns the leaf of an encoded entry, as a part of b. It reads no
+// further than the leaf.
+func EntryLeaf(b []byte) ([]byte, error) {
+	c := cursor{what: "entry", b: b}
+	leaf := c.entryHead()
+	return leaf, c.failure()
+}
+
+// entryHead reads an entry up to the end of its leaf.
+func (c *cursor) entryHead() []byte {
+	if len(c.b) > MaxEntry {
+		c.fail(MaxEntry, fmt.Sprintf("an entry has at most %d octets", MaxEntry))
+	}
+	c.format(entryFormat)
+	return c.some(maxLeaf, fmt.Sprintf("a leaf has 1 to %d octets", maxLeaf))
+}
+
+// ParseEntry reads what [AppendEntry] writes, and nothing else. The envelope is a
+// part of b; the rows share nothing with it. Whether the envelope is what its type
+// says and the rows keep the rules is for [Change.Check] and the like to judge. The
+// error is a [*FormatError].
+func ParseEntry(b []byte) (*Entry, error) {
+	c := cursor{what: "entry", b: b}
+	leaf := c.entryHead()
+	if err := c.failure(); err != nil {
+		return nil, err
+	}
+	e, err := ParseLeaf(leaf)
+	if err != nil {
+		return nil, err
+	}
+	if e.Kind == EntryChange {
+		c.fixed(e.IDSeed[:])
+		c.fixed(e.ValueSeed[:])
+		n := c.count(MaxRows, "a change has 1 to 1024 rows")
+		if len(b)-c.off > MaxChange {
+			c.fail(c.off, fmt.Sprintf("the rows of a change have at most %d octets", MaxChange))
+		}
+		for i := 0; i < n && c.err == nil; i++ {
+			e.Rows = append(e.Rows, c.row())
+		}
+	}
+	if err := c.end(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// ParseLeaf reads what [AppendLeaf] writes of a valid entry, and nothing else: the
+// entry without seeds and rows. The envelope is a part of b. The error is a
+// [*FormatError].
+func ParseLeaf(b []byte) (*Entry, error) {
+	c := cursor{what: "leaf of an entry", b: b}
+	c.format(leafFormat)
+	e := &Entry{Kind: EntryKind(c.u8())}
+	if e.Envelope.PayloadType = e.Kind.PayloadType(); e.Envelope.PayloadType == "" {
+		c.fail(c.off-1, fmt.Sprintf("kind %d is unknown here: use a newer version", e.Kind))
+	}
+	e.Time = c.millis()
+	e.Envelope.Payload = c.text(MaxPayload, fmt.Sprintf("a payload has at most %d octets", MaxPayload))
+	n := int(c.u8())
+	if n == 0 || n > MaxSignatures {
+		c.fail(c.off-1, "an entry has 1 to 16 signatures")
+	}
+	for i := 0; i < n && c.err == nil; i++ {
+		var s Signature
+		c.fixed(s.Key[:])
+		s.Signature = c.some(MaxSignature, fmt.Sprintf("a signature has 1 to %d octets", MaxSignature))
+		e.Envelope.Signatures = append(e.Envelope.Signatures, s)
+	}
+	if err := c.end(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
