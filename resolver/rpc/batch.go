@@ -1,0 +1,187 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	protobuf "google.golang.org/protobuf/proto"
+
+	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/resolver"
+)
+
+const (
+	// pieceSize is how many identifiers are resolved one after the other: enough to
+	// make a goroutine worth its while, few enough to bound what waits to be sent.
+	pieceSize = 16
+	// responseSize is how many octets a response gathers before it is sent.
+	responseSize = 256 << 10
+)
+
+// piece is a part of a batch.
+type piece struct {
+	identifiers []string
+	form        proto.Form
+	selection   resolver.Query // of no identifier
+
+	done    chan struct{} // closed when what follows is set
+	results []*proto.ResolveResult
+	sizes   []int // of the results, in octets
+	// panicked is what the Resolver panicked with, and where.
+	panicked any
+	stack    []byte
+}
+
+// ResolveBatch answers for many identifiers. This goroutine sends; another receives
+// and starts the pieces.
+func (s *Server) ResolveBatch(stream proto.Resolution_ResolveBatchServer) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	// A piece is put here before it is started: the room limits both.
+	queue := make(chan *piece, s.options.Parallel)
+	var received error // set before queue is closed
+	go func() {
+		defer close(queue)
+		received = s.receive(ctx, stream, queue)
+	}()
+	if err := sendResults(stream, queue); err != nil {
+		return err // the receiver ends with the stream
+	}
+	return received
+}
+
+// receive cuts messages into pieces and starts them, until the caller has sent all.
+func (s *Server) receive(ctx context.Context, stream proto.Resolution_ResolveBatchServer, queue chan<- *piece) error {
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		selection, err := selectionFromProto(m.GetSelection())
+		if err == nil && len(m.GetIdentifiers()) > proto.MaxBatch {
+			err = malformed("the message has %d identifiers, at most %d are allowed: send more messages", len(m.GetIdentifiers()), proto.MaxBatch)
+		}
+		if err != nil {
+			return toStatus(err).Err()
+		}
+		for rest := m.GetIdentifiers(); len(rest) > 0; {
+			n := min(pieceSize, len(rest))
+			p := &piece{identifiers: rest[:n], form: m.GetForm(), selection: selection, done: make(chan struct{})}
+			rest = rest[n:]
+			select {
+			case queue <- p:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			s.start(ctx, p)
+		}
+	}
+}
+
+// start resolves a piece as soon as there is room among those of all streams.
+func (s *Server) start(ctx context.Context, p *piece) {
+	select {
+	case s.workers <- struct{}{}:
+	case <-ctx.Done():
+		close(p.done) // nobody looks at it any more
+		return
+	}
+	go func() {
+		defer func() { <-s.workers }()
+		s.resolvePiece(ctx, p)
+	}()
+}
+
+func (s *Server) resolvePiece(ctx context.Context, p *piece) {
+	defer close(p.done)
+	defer func() {
+		if p.panicked = recover(); p.panicked != nil {
+			p.stack = debug.Stack()
+		}
+	}()
+	p.results = make([]*proto.ResolveResult, 0, len(p.identifiers))
+	p.sizes = make([]int, 0, len(p.identifiers))
+	for _, text := range p.identifiers {
+		r := s.result(ctx, p, text)
+		p.results = append(p.results, r)
+		p.sizes = append(p.sizes, protobuf.Size(r))
+	}
+}
+
+// result resolves one identifier of a piece.
+func (s *Server) result(ctx context.Context, p *piece, text string) *proto.ResolveResult {
+	q := p.selection
+	var err error
+	if q.ID, err = parse(text, p.form); err == nil {
+		var a resolver.Answer
+		if a, err = s.resolve(ctx, q); err == nil {
+			return &proto.ResolveResult{Result: &proto.ResolveResult_Answer{Answer: answerToProto(&a)}}
+		}
+	}
+	return &proto.ResolveResult{Result: &proto.ResolveResult_NoAnswer{NoAnswer: noAnswerToProto(err)}}
+}
+
+// sendResults sends the results of the pieces in their order: at once what is ready,
+// together what is ready at the same time.
+func sendResults(stream proto.Resolution_ResolveBatchServer, queue <-chan *piece) error {
+	var response proto.ResolveBatchResponse
+	size := 0
+	flush := func() error {
+		if len(response.Results) == 0 {
+			return nil
+		}
+		err := stream.Send(&response)
+		response.Results, size = nil, 0 // the transport may still hold what was sent
+		return err
+	}
+	for {
+		p, err := next(queue, flush)
+		if err != nil || p == nil {
+			return err
+		}
+		if p.panicked != nil {
+			panic(fmt.Sprintf("%v\n\nin a piece of a batch:\n%s", p.panicked, p.stack))
+		}
+		for i, r := range p.results {
+			if size > 0 && size+p.sizes[i] > responseSize {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			response.Results = append(response.Results, r)
+			size += p.sizes[i]
+		}
+	}
+}
+
+// next waits for the next piece and for its results; nil after the last one. It
+// flushes before it has to wait.
+func next(queue <-chan *piece, flush func() error) (*piece, error) {
+	var p *piece
+	select {
+	case p = <-queue:
+	default:
+		if err := flush(); err != nil {
+			return nil, err
+		}
+		p = <-queue
+	}
+	if p == nil {
+		return nil, flush()
+	}
+	select {
+	case <-p.done:
+	default:
+		if err := flush(); err != nil {
+			return nil, err
+		}
+		<-p.done
+	}
+	return p, nil
+}
