@@ -23,3 +23,31 @@ func unhex(c byte) int {
 	}
 	return -1
 }
+
+// unescape decodes the escapes of s once. bad is where a percent sign begins
+// none, and -1 when there is no such place.
+func unescape(s string) (text string, bad int) {
+	n := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' {
+			if !isEscape(s[i:]) {
+				return "", i
+			}
+			n++
+			i += 2
+		}
+	}
+	if n == 0 {
+		return s, -1
+	}
+	b := make([]byte, 0, len(s)-2*n)
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' {
+			b = append(b, byte(unhex(s[i+1])<<4|unhex(s[i+2])))
+			i += 2
+		} else {
+			b = append(b, s[i])
+		}
+	}
+	return string(b), -1
+}

@@ -1,5 +1,10 @@
 package identifier
 
+import (
+	"bytes"
+	"strings"
+)
+
 // Keys put identifiers in an order in which everything at or below a prefix
 // stands together, and which compares by segment, never by string. Every
 // segment is followed by a zero octet; a suffix stands behind an octet of one:
@@ -40,50 +45,51 @@ func AppendPrefixKey(dst []byte, p Prefix) []byte {
 	return append(dst, keySegmentEnd)
 }
 
-// ParseKey reads a key as [AppendKey] writes it. It refuses every other text, so
-// that key and identifier are one to one; the identifier it returns is valid.
-// The error is a [*SyntaxError] whose Input is the key.
+// maxIDKey is how many octets a key has at most: one more than the canonical text,
+// for it ends the prefix with an octet and begins the suffix with another, where
+// the text has a slash alone.
+const maxIDKey = MaxID + 1
+
+// ParseKey reads a key as [AppendKey] writes it. It refuses everything else, so
+// that key and identifier are one to one; the identifier it returns is valid. The
+// error is a [*SyntaxError] whose Input is the key.
 func ParseKey(key []byte) (ID, error) {
-	if len(key) > MaxID+1 {
-		return ID{}, tooLong(string(key[:maxQuoted]), MaxID+1, "the key of an identifier has at most 2049 octets", "look for damage: no identifier has this key")
+	const mend = "look for damage: no identifier has this key"
+	if len(key) > maxIDKey {
+		return ID{}, tooLong(string(key[:maxQuoted]), maxIDKey, "the key of an identifier has at most 2049 octets", mend)
 	}
-	// One copy serves both parts of the identifier.
-	text := []byte(string(key))
-	for i, c := range text {
+	end := bytes.IndexByte(key, keySuffixBegin) - 1
+	suffix := end >= 0
+	if !suffix {
+		end = len(key) - 1
+	}
+	switch {
+	case end < 0 || key[end] != keySegmentEnd:
+		return ID{}, fail(string(key), max(end, 0), "a key has an octet of zero behind every segment", mend)
+	case suffix && end+2 == len(key):
+		return ID{}, fail(string(key), end+1, "a suffix in a key is not empty", mend)
+	}
+	var text strings.Builder // of which both parts are pieces
+	text.Grow(len(key))
+	for i, c := range key[:end] {
 		switch c {
-		case '.':
-			// Before the end of the prefix a dot would read like a segment's end.
-			return ID{}, fail(string(key), i, "a segment in a key has no dot", mendKey)
 		case keySegmentEnd:
-			text[i] = '.'
-			if i+1 < len(text) && text[i+1] != keySuffixBegin {
-				continue
-			}
-			id, err := newFromKey(string(text), i)
-			return id, rebase(err, string(key), 0)
+			c = '.'
+		case '.':
+			return ID{}, fail(string(key), i, "a segment in a key has no dot", mend)
 		}
+		text.WriteByte(c)
 	}
-	return ID{}, fail(string(key), len(key), "a key has an octet of zero behind every segment", mendKey)
-}
-
-const mendKey = "look for damage: no identifier has this key"
-
-// newFromKey makes the identifier of a key's text, in which dots stand for the
-// zero octets and the prefix has end octets.
-func newFromKey(text string, end int) (ID, error) {
-	prefix, suffix := text[:end], ""
-	if end+1 < len(text) {
-		suffix = text[end+2:]
-		if suffix == "" {
-			return ID{}, fail(text, end+1, "a suffix in a key is not empty", mendKey)
+	if suffix {
+		text.Write(key[end+2:])
+	}
+	id, err := New(Prefix(text.String()[:end]), text.String()[end:])
+	if e, ok := err.(*SyntaxError); ok {
+		at := e.Offset
+		if at > end {
+			at++
 		}
+		return ID{}, fail(string(key), at, e.Rule, mend)
 	}
-	id, err := New(Prefix(prefix), suffix)
-	if err != nil && suffix != "" {
-		// The key has one octet more in front of the suffix than the text.
-		if e, ok := err.(*SyntaxError); ok && e.Offset > end {
-			e.Offset++
-		}
-	}
-	return id, err
+	return id, nil
 }

@@ -75,13 +75,13 @@ func parseAuthority(authority string, secure bool) (Prefix, error) {
 		}
 		host = authority[:i]
 	}
-	host = strings.TrimSuffix(host, ".")
-	if host == "" {
-		return "", fail(authority, 0, "a URL has a host", "write one behind the two slashes")
-	}
 	ascii, err := foldHost(host)
 	if err != nil {
 		return "", rebase(err, authority, 0)
+	}
+	ascii = strings.TrimSuffix(ascii, ".") // names the root of DNS, as every host does
+	if ascii == "" {
+		return "", fail(authority, 0, "a URL has a host", "write one behind the two slashes")
 	}
 	text := webRoot + "." + reverseDotted(ascii)
 	if len(text) > maxPrefixText {
@@ -109,7 +109,7 @@ func foldHost(host string) (string, error) {
 	if err != nil {
 		return "", fail(host, 0, "the host is not a name that can be looked up: "+err.Error(), "write the name as a browser shows it")
 	}
-	return strings.TrimSuffix(ascii, "."), nil
+	return ascii, nil
 }
 
 // isPlainHost reports whether a host is one that IDNA surely leaves as it is:
