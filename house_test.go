@@ -62,6 +62,9 @@ var rooms = map[string]room{
 	"resolver/resolvertest": {ours: []string{"registry/identifier", "resolver"}},
 	"proto":                 {ours: []string{"registry/identifier"}, third: grpc},
 
+	// It compiles the contracts, when a developer asks for it.
+	"proto/internal/generate": {third: []string{"github.com/bufbuild/protocompile", "google.golang.org/protobuf"}},
+
 	// The root holds this test and no package.
 	".": {},
 }
@@ -70,7 +73,7 @@ var rooms = map[string]room{
 const wiring = "cmd/nameplate"
 
 // ioPackages are the standard packages that a room without I/O does without.
-var ioPackages = []string{"os", "io/fs", "io/ioutil", "net", "net/http", "log", "log/slog", "syscall", "path/filepath"}
+var ioPackages = []string{"os", "io/fs", "io/ioutil", "net", "net/http", "log", "syscall", "path/filepath"}
 
 // webRooms are the rooms that may see an http.Request; the domain never does.
 var webRooms = []string{"resolver/http", "resolver/handle"}
