@@ -1,0 +1,65 @@
+package state
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// maxFarewell is how many rows Close still commits. What it leaves is in the
+// journal and applied after the next start, as after any crash.
+const maxFarewell = 20_000
+
+// closePatience is how long Close waits for bbolt to let go of a damaged file.
+const closePatience = time.Second
+
+// Close ends the applier and whoever waits, commits what waits to be committed
+// unless that is much, and closes the file once all readers are done.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	close(s.stop)
+	s.broadcast()
+	s.mu.Unlock()
+
+	s.publishing.Lock() // whoever was publishing is done
+	defer s.publishing.Unlock()
+
+	var err error
+	if rows, _ := s.snap.Load().sum(); rows <= maxFarewell && !s.hasFailed() {
+		err = s.apply()
+	}
+	return errors.Join(err, s.closeFile())
+}
+
+func (s *Store) hasFailed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed != nil
+}
+
+// closeFile closes bbolt. After damage it may be left holding a lock of its own;
+// then only the file is closed, which unlocks it for others.
+func (s *Store) closeFile() error {
+	done := make(chan error, 1)
+	go func() { done <- s.db.Close() }()
+	s.mu.Lock()
+	_, damaged := errors.AsType[*DamageError](s.failed)
+	s.mu.Unlock()
+	if !damaged {
+		return <-done
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(closePatience):
+		if err := s.file.Close(); !errors.Is(err, os.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
