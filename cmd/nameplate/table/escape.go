@@ -16,6 +16,8 @@ const (
 	percent
 	// percentDID: the same, and ~ too, which a DID does not have.
 	percentDID
+	// elements: in a GS1 element string a parenthesis that opens gets a backslash.
+	elements
 	// percentGS1: in the canonical text of a GS1 key a slash and a percent sign, which
 	// have a meaning there.
 	percentGS1
@@ -23,20 +25,25 @@ const (
 
 // escapingOf returns what a field needs in an identifier that begins with head.
 //
-// A Handle suffix takes every character as it is. URLs and Digital Links, DIDs and
-// EPC URNs are percent-encoded.
+// A Handle suffix takes every character as it is. URLs, Digital Links, DIDs and EPC
+// URNs are percent-encoded. A template that begins with a column, or with gs1: and a
+// column, leaves the spelling to the column.
 func escapingOf(head string) escaping {
-	lower := strings.ToLower(head)
+	lower, gs1 := strings.CutPrefix(strings.ToLower(head), "gs1:")
 	for _, form := range []struct {
 		begin string
 		needs escaping
 	}{
+		{"(", elements}, {"gs1.", percentGS1}, {"urn:epc:", percent},
 		{"http:", percent}, {"https:", percent}, {"web:", percent}, {"web.", percent},
-		{"urn:epc:", percent}, {"did:", percentDID}, {"did.", percentDID}, {"gs1.", percentGS1},
+		{"did:", percentDID}, {"did.", percentDID},
 	} {
 		if strings.HasPrefix(lower, form.begin) {
 			return form.needs
 		}
+	}
+	if gs1 && lower != "" {
+		return percent // the path of a Digital Link
 	}
 	return plain
 }
@@ -49,6 +56,10 @@ func (e escaping) append(b []byte, field string, trusted bool) []byte {
 		return append(b, strings.Join(strings.FieldsFunc(field, func(r rune) bool {
 			return r <= ' ' || 0x7F <= r && r <= 0xA0 || r == '\u2028' || r == '\u2029'
 		}), " ")...)
+	case elements:
+		if !trusted {
+			field = strings.ReplaceAll(field, "(", `\(`)
+		}
 	case percent, percentDID, percentGS1:
 		for i := 0; i < len(field); i++ {
 			if c := field[i]; e.keeps(c) || trusted && reserved(field[i:]) {

@@ -32,8 +32,8 @@ func show(r table.Registration) string {
 }
 
 func TestMap(t *testing.T) {
-	columns := []string{"model", "name", "lang", "url", "empty", "n"}
-	fields := []string{"TS 011/F é", "A; \"good\"\nlamp", "en-GB", "https://x.example/a b?q=%41#é", "", "7"}
+	columns := []string{"model", "name", "lang", "url", "empty", "n", "gtin", "serial", "elements"}
+	fields := []string{"TS 011/F é", "A; \"good\"\nlamp", "en-GB", "https://x.example/a b?q=%41#é", "", "7", "09506000134352", "a/b(1)%", "(01)09506000134352(21)x"}
 	tests := []struct {
 		name    string
 		mapping table.Mapping
@@ -46,6 +46,14 @@ func TestMap(t *testing.T) {
 		{"whole URL", table.Mapping{ID: "{url}"}, `"https://x.example/a b`},
 		{"DID", table.Mapping{ID: "did:web:maker.example:{model}"}, "did.web/maker.example:TS%20011%2FF%20%C3%A9"},
 		{"OID", table.Mapping{ID: "urn:oid:1.2.156.{row}.{n}"}, "oid.1.2.156.42.7"},
+		{"GTIN", table.Mapping{ID: "gs1:{gtin}"}, "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010"},
+		{"element string", table.Mapping{ID: "(01){gtin}(21){serial}"}, "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/a%2Fb(1)%25"},
+		{"element string by name", table.Mapping{ID: "gs1:(01){gtin}(21){serial}"}, "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/a%2Fb(1)%25"},
+		{"Digital Link", table.Mapping{ID: "https://id.gs1.org/01/{gtin}/21/{serial}"}, "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/a%2Fb(1)%25"},
+		{"Digital Link path", table.Mapping{ID: "gs1:/01/{gtin}/21/{serial}"}, "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/a%2Fb(1)%25"},
+		{"canonical text of GS1", table.Mapping{ID: "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/{serial}"}, "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/a%2Fb(1)%25"},
+		{"whole element string", table.Mapping{ID: "gs1:{elements}"}, "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/x"},
+		{"wrong check digit", table.Mapping{ID: "gs1:{gtin}{n}"}, `"gs1:095060001343527", octet `},
 		{"braces", table.Mapping{ID: "88.118.8/{{{n}}}"}, "88.118.8/{7}"},
 		{"empty field in the identifier", table.Mapping{ID: "88.118.8/{empty}{n}"}, `column "empty" is empty`},
 		{"not an identifier", table.Mapping{ID: "88..8/{n}"}, `"88..8/7", octet 3`},
