@@ -305,6 +305,9 @@ func (k *KeysetChange) Check() error {
 	if err := checkDelegable(what, k.Prefix); err != nil {
 		return err
 	}
+	if k.Epoch == 0 {
+		return &RuleError{What: what, Rule: "an epoch is 1 or more", Mend: "name the epoch of the delegation that it belongs to"}
+	}
 	if len(k.Keyset.Keys) == 0 {
 		return &RuleError{What: what, Rule: "a keyset has 1 to 16 keys", Mend: "to take a prefix back, sign a delegation without keys"}
 	}

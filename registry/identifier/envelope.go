@@ -27,6 +27,8 @@ type Envelope struct {
 
 // Signature is one signature of an envelope, over its pre-authentication encoding.
 type Signature struct {
+	// Key narrows down which key to check with; zero when it is not told. Nothing
+	// is trusted for it.
 	Key       KeyID
 	Signature []byte
 }
@@ -59,7 +61,8 @@ func Sign(payloadType string, payload []byte, keys ...PrivateKey) Envelope {
 
 // SignedBy returns how many of the keys, each counted once, have a good signature
 // on the envelope. Signatures by other keys and of unknown kinds count nothing and
-// harm nothing. An envelope beyond the limits is signed by nobody.
+// harm nothing. An envelope beyond the limits, or without a payload type, is signed
+// by nobody.
 func (e Envelope) SignedBy(keys []PublicKey) int {
 	if e.Check() != nil {
 		return 0
@@ -72,7 +75,7 @@ func (e Envelope) SignedBy(keys []PublicKey) int {
 		}
 		id := k.ID()
 		for _, s := range e.Signatures {
-			if s.Key == id && k.Verify(message, s.Signature) {
+			if (s.Key == id || s.Key == KeyID{}) && k.Verify(message, s.Signature) {
 				signed++
 				break
 			}

@@ -15,9 +15,9 @@ import (
 // key and must not sign. It may be used concurrently. However it is printed or
 // logged, it shows its public key's name only.
 type PrivateKey struct {
-	// Behind a pointer, so that not even a struct that holds the key, printed with
-	// %v, shows its octets.
-	key *ed25519.PrivateKey
+	// A function, because fmt shows the octets behind a slice or a pointer when a
+	// struct that holds the key is printed with the wrong verb.
+	key func() ed25519.PrivateKey
 }
 
 // NewPrivateKey draws a key from random, or from the system's source when random
@@ -32,8 +32,11 @@ func NewPrivateKey(random io.Reader) (PrivateKey, error) {
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
 		return PrivateKey{}, fmt.Errorf("draw a private key: %w", err)
 	}
-	key := ed25519.NewKeyFromSeed(seed[:])
-	return PrivateKey{key: &key}, nil
+	return holdKey(ed25519.NewKeyFromSeed(seed[:])), nil
+}
+
+func holdKey(key ed25519.PrivateKey) PrivateKey {
+	return PrivateKey{key: func() ed25519.PrivateKey { return key }}
 }
 
 // IsZero reports whether there is no key.
@@ -41,11 +44,11 @@ func (k PrivateKey) IsZero() bool { return k.key == nil }
 
 // Public returns the key that the signatures are checked with.
 func (k PrivateKey) Public() PublicKey {
-	return PublicKey{Type: Ed25519, Raw: string(k.key.Public().(ed25519.PublicKey))}
+	return PublicKey{Type: Ed25519, Raw: string(k.key().Public().(ed25519.PublicKey))}
 }
 
 // Sign signs a message.
-func (k PrivateKey) Sign(message []byte) []byte { return ed25519.Sign(*k.key, message) }
+func (k PrivateKey) Sign(message []byte) []byte { return ed25519.Sign(k.key(), message) }
 
 // String names the key and does not show it.
 func (k PrivateKey) String() string {
@@ -67,7 +70,7 @@ func (k PrivateKey) MarshalPEM() ([]byte, error) {
 	if k.IsZero() {
 		return nil, &RuleError{What: "private key", Rule: "there is a key to write", Mend: "make one first"}
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(*k.key)
+	der, err := x509.MarshalPKCS8PrivateKey(k.key())
 	if err != nil {
 		return nil, fmt.Errorf("write a private key: %w", err)
 	}
@@ -104,5 +107,5 @@ func ParsePrivateKeyPEM(text []byte) (PrivateKey, error) {
 	if !ok {
 		return fail("the key is an Ed25519 key", "make one with openssl genpkey -algorithm ed25519")
 	}
-	return PrivateKey{key: &key}, nil
+	return holdKey(key), nil
 }
