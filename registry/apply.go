@@ -1,0 +1,108 @@
+package registry
+
+import (
+	"fmt"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// ownLog is the number of the node's own log in its journal and its state.
+const ownLog = 0
+
+// Keys of the notes that the state keeps beside a log.
+const (
+	genesisNote    = "genesis"    // the payload of entry 0
+	checkpointNote = "checkpoint" // the newest signed checkpoint
+	grantNote      = "grant/"     // + key of the prefix: the grant by which it is answered here
+)
+
+// effect is what an entry adds to the state. Applying never judges: an entry that
+// stands in the log was admitted, and means the same whenever it is read again.
+type effect struct {
+	mutations []state.Mutation
+	holds     *held // what came into force; nil for nothing
+}
+
+// effectOf works out what an entry of this node's own log means. known are the
+// holders as of the entry before.
+func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, error) {
+	switch e.Kind {
+	case identifier.EntryGenesis:
+		return effect{mutations: []state.Mutation{{Table: state.Notes, Key: []byte(genesisNote), Value: e.Envelope.Payload}}}, nil
+	case identifier.EntryChange:
+		return effectOfRows(e, position)
+	case identifier.EntryGrant, identifier.EntryDelegation:
+		d, err := identifier.ParseDelegation(e.Envelope.Payload)
+		if err != nil {
+			return effect{}, err
+		}
+		return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: e.Kind == identifier.EntryGrant})
+	case identifier.EntryKeyset:
+		k, err := identifier.ParseKeysetChange(e.Envelope.Payload)
+		if err != nil {
+			return effect{}, err
+		}
+		current := known.heldAt(k.Prefix)
+		if current.delegation == nil {
+			return effect{}, fmt.Errorf("keyset change of prefix %q: the log holds no delegation of it before", k.Prefix)
+		}
+		d := *current.delegation
+		d.Keyset = k.Keyset
+		return effectOfDelegation(held{delegation: &d, position: position, granted: current.granted, apex: current.apex})
+	}
+	return effect{}, fmt.Errorf("entry of kind %d: this release does not know it", e.Kind)
+}
+
+func effectOfDelegation(h held) (effect, error) {
+	key := identifier.AppendPrefixKey(nil, h.delegation.Prefix)
+	stored, err := identifier.AppendStoredDelegation(nil, key, h.delegation, h.position, h.granted)
+	if err != nil {
+		return effect{}, err
+	}
+	m := state.Mutation{Table: state.Delegations, Key: key, Value: stored, Withdrawn: h.delegation.Revoked()}
+	if h.apex {
+		// A grant is not something below this node's apex: it has a place of its own.
+		m = state.Mutation{Table: state.Notes, Key: append([]byte(grantNote), key...), Value: stored}
+	}
+	return effect{mutations: []state.Mutation{m}, holds: &h}, nil
+}
+
+// effectOfRows works out what the rows of a change mean.
+func effectOfRows(e *identifier.Entry, position uint64) (effect, error) {
+	_, hashes, err := e.Change().Check()
+	if err != nil {
+		return effect{}, err
+	}
+	return effectOfChecked(e, hashes, position)
+}
+
+// effectOfChecked is [effectOfRows] with the hashes of the rows known.
+func effectOfChecked(e *identifier.Entry, hashes []identifier.Hash, position uint64) (effect, error) {
+	mutations := make([]state.Mutation, 0, len(e.Rows))
+	for i := range e.Rows {
+		row := &e.Rows[i]
+		key := identifier.AppendKey(nil, row.ID)
+		record := identifier.Record{
+			ID: row.ID, Spelling: row.Spelling, Version: row.Version, Time: e.Time,
+			Withdrawn: row.Op == identifier.Withdraw, RowHash: hashes[i], Values: row.Values,
+		}
+		stored, err := identifier.AppendStored(nil, key, &record, position)
+		if err != nil {
+			return effect{}, fmt.Errorf("row %d, %s: %w", i, row.ID, err)
+		}
+		mutations = append(mutations, state.Mutation{Table: state.Records, Key: key, Value: stored, Withdrawn: record.Withdrawn})
+		if row.Version == 1 && identifier.HashNamed(row.ID) {
+			// The suffix stays findable by its hash when the record is withdrawn: the
+			// record then tells that there is nothing.
+			mutations = append(mutations, state.Mutation{Table: state.Hashed, Key: hashedKey(row.ID.Prefix, identifier.SuffixHash(row.ID.Suffix)), Value: []byte(row.ID.Suffix)})
+		}
+	}
+	return effect{mutations: mutations}, nil
+}
+
+// hashedKey is where the suffix of an identifier stands whose DNS name has only
+// the suffix's hash.
+func hashedKey(p identifier.Prefix, hash identifier.Hash) []byte {
+	return append(identifier.AppendPrefixKey(nil, p), hash[:]...)
+}

@@ -1,0 +1,114 @@
+package registry
+
+import (
+	"context"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// Find returns what the node holds about an identifier, as of the entries that are
+// synced. A stored record that fails its checksum is an error: it is never taken
+// for another value or for none.
+func (r *Registry) Find(ctx context.Context, id identifier.ID) (identifier.Finding, error) {
+	f := r.finding(id.Prefix)
+	if !f.InZone || f.Delegation != nil && r.elsewhere(f.Delegation) {
+		return f, nil
+	}
+	err := r.state.View(func(v *state.Reader) error { return fill(&f, v, id) })
+	return f, err
+}
+
+// FindHashed returns what the node holds about the identifier below a prefix whose
+// suffix has this hash, and which one it is. Where there is none the identifier is
+// the prefix, and the finding has no record.
+func (r *Registry) FindHashed(ctx context.Context, p identifier.Prefix, hash identifier.Hash) (identifier.ID, identifier.Finding, error) {
+	id := identifier.ID{Prefix: p}
+	f := r.finding(p)
+	if !f.InZone || f.Delegation != nil && r.elsewhere(f.Delegation) {
+		return id, f, nil
+	}
+	err := r.state.View(func(v *state.Reader) error {
+		suffix := v.Get(state.Hashed, ownLog, hashedKey(p, hash))
+		if suffix == nil {
+			return nil
+		}
+		// The hash is that of the suffix, or what is stored is damaged.
+		if identifier.SuffixHash(string(suffix)) != hash {
+			return &identifier.DamageError{Key: hashedKey(p, hash), Reason: "the suffix does not have the hash it is stored under"}
+		}
+		id.Suffix = string(suffix)
+		return fill(&f, v, id)
+	})
+	return id, f, err
+}
+
+// finding returns who holds a prefix.
+func (r *Registry) finding(p identifier.Prefix) identifier.Finding {
+	// The position first: what is found is at least as new.
+	f := identifier.Finding{Log: r.log, Position: r.published.Load()}
+	h := r.holders.of(p)
+	f.InZone, f.Apex = h.inZone, h.apex
+	if h.inZone && h.delegation.Prefix != h.apex {
+		f.Delegation = h.delegation
+	}
+	return f
+}
+
+// fill reads the record, and whether something is below when there may be.
+func fill(f *identifier.Finding, v *state.Reader, id identifier.ID) error {
+	var buffer [256]byte
+	key := identifier.AppendKey(buffer[:0], id)
+	if b := v.Get(state.Records, ownLog, key); b != nil {
+		stored, err := identifier.CheckStored(key, b)
+		if err != nil {
+			return err
+		}
+		if !stored.Withdrawn() {
+			f.Record, err = stored.Record(id)
+			return err
+		}
+	}
+	if id.IsPrefix() {
+		f.Below = v.AnyWithPrefix(state.Records, ownLog, key) || v.AnyWithPrefix(state.Delegations, ownLog, key)
+	}
+	return nil
+}
+
+// readCurrent looks up in the store the current version of each row that standing
+// does not know yet.
+func (r *Registry) readCurrent(rows []identifier.Row, found []standing) error {
+	var key []byte
+	err := r.state.View(func(v *state.Reader) error {
+		for i := range rows {
+			if found[i].known {
+				continue
+			}
+			found[i].known = true
+			key = identifier.AppendKey(key[:0], rows[i].ID)
+			b := v.Get(state.Records, ownLog, key)
+			if b == nil {
+				continue
+			}
+			stored, err := identifier.CheckStored(key, b)
+			if err != nil {
+				return err
+			}
+			found[i].version, found[i].withdrawn = stored.Version(), stored.Withdrawn()
+			found[i].hash, found[i].position = stored.RowHash(), stored.Position()
+			found[i].same = stored.SameContent(&rows[i])
+		}
+		return nil
+	})
+	if err != nil {
+		return &Error{Kind: Unavailable, Detail: "what is stored cannot be trusted: run 'nameplate check'", Err: err}
+	}
+	return nil
+}
+
+// Holder returns the longest delegation that covers a prefix: whose keys sign there,
+// in which epoch. Where there is none below it, that is the grant by which this node
+// answers; nil outside of what it answers for.
+func (r *Registry) Holder(p identifier.Prefix) *identifier.Delegation {
+	return r.holders.of(p).delegation
+}

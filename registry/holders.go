@@ -1,0 +1,95 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// holders knows who holds which prefix: the grant at the apex, and every
+// delegation below it that has not been revoked. It is kept in memory because
+// each question asks for every ancestor of a prefix, and delegations are few.
+// It may be used concurrently.
+type holders struct {
+	mu       sync.RWMutex
+	byPrefix map[identifier.Prefix]held
+}
+
+// held is a delegation and how it came about.
+type held struct {
+	delegation *identifier.Delegation
+	// position is that of the log entry that made it what it is, granted that of
+	// the delegation that it rests on.
+	position, granted uint64
+	// apex marks a grant: this node answers for the prefix by it.
+	apex bool
+}
+
+func newHolders() *holders {
+	return &holders{byPrefix: make(map[identifier.Prefix]held)}
+}
+
+// put makes a delegation current. A revoked one is kept: its epoch and its keyset
+// version go on counting. The delegation must not be changed afterwards.
+func (h *holders) put(x held) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.byPrefix[x.delegation.Prefix] = x
+}
+
+// at returns the delegation of exactly this prefix, even when it is revoked; nil
+// when there never was one.
+func (h *holders) at(p identifier.Prefix) *identifier.Delegation { return h.heldAt(p).delegation }
+
+// heldAt is [holders.at] with how it came about.
+func (h *holders) heldAt(p identifier.Prefix) held {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.byPrefix[p]
+}
+
+// holding is who holds a prefix, and by which grant this node knows.
+type holding struct {
+	delegation *identifier.Delegation // the longest that covers; nil outside every apex
+	apex       identifier.Prefix
+	inZone     bool
+}
+
+// of returns who holds p: the longest delegation that covers it.
+func (h *holders) of(p identifier.Prefix) holding {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var found holding
+	for q, ok := p, true; ok; q, ok = q.Parent() {
+		x := h.byPrefix[q]
+		if x.delegation == nil || x.delegation.Revoked() {
+			continue
+		}
+		if found.delegation == nil {
+			found.delegation = x.delegation
+		}
+		if x.apex {
+			found.apex, found.inZone = q, true
+			return found
+		}
+	}
+	return holding{}
+}
+
+// above returns who holds what lies above p and may so delegate p.
+func (h *holders) above(p identifier.Prefix) holding {
+	parent, ok := p.Parent()
+	if !ok {
+		return holding{}
+	}
+	return h.of(parent)
+}
+
+// list returns everything that is held, revoked delegations too.
+func (h *holders) list() []held {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Values(h.byPrefix))
+}

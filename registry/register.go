@@ -1,0 +1,105 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+)
+
+// Register logs a signed change. At return without an error every row of it is
+// synced to this node's disk and resolves; the receipt names the level reached.
+// A change whose rows are all there already is not logged again and gets the same
+// answer. The error is always an [*Error]; a Conflict names every bad row with its
+// current version. It may be called concurrently; whatever waits together shares
+// one sync. When ctx ends while the change waits for its sync, its fate is open.
+func (r *Registry) Register(ctx context.Context, c *identifier.Change) (Receipt, error) {
+	header, hashes, err := c.Check()
+	if err != nil {
+		return Receipt{}, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
+	}
+	entry, err := encode(&identifier.Entry{
+		Kind: identifier.EntryChange, Time: now(), Envelope: c.Envelope,
+		IDSeed: c.IDSeed, ValueSeed: c.ValueSeed, Rows: c.Rows,
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	p := &proposal{header: header, hashes: hashes, entry: entry}
+	if !now().Before(header.Expiry) {
+		return Receipt{}, refuse(Expired, "the change expired at %s: sign it again", header.Expiry.UTC().Format(time.RFC3339))
+	}
+	// The signatures are checked outside the sequencer, against what it holds now;
+	// it looks again whether that is still so.
+	if p.holder, err = r.authenticate(r.sequencer.holders, header, c.Envelope); err != nil {
+		return Receipt{}, err
+	}
+	return r.submit(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admit(p) })
+}
+
+// submit admits something as soon as there is room for it, and waits for its sync.
+func (r *Registry) submit(ctx context.Context, octets int, admit func() (admission, error)) (Receipt, error) {
+	for {
+		if err := r.room(ctx, octets); err != nil {
+			return Receipt{}, err
+		}
+		wait, err := admit()
+		if errors.Is(err, journal.ErrBusy) {
+			continue // somebody else's frame took the room
+		}
+		if err != nil {
+			return Receipt{}, err
+		}
+		return r.await(ctx, wait)
+	}
+}
+
+// now is the node's clock as entries carry it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// authenticate checks that the header names a delegation that is current here and
+// that enough of its keys have signed. It returns that delegation.
+func (r *Registry) authenticate(known *holders, h identifier.Header, e identifier.Envelope) (*identifier.Delegation, error) {
+	d := known.at(h.Prefix)
+	switch {
+	case d == nil || d.Revoked() || !known.of(h.Prefix).inZone:
+		return nil, refuse(Denied, "prefix %q is not delegated here: name the delegated prefix that covers the rows, or have it delegated first", h.Prefix)
+	case r.elsewhere(d):
+		return nil, refuse(Denied, "prefix %q is answered by node %q: register there", h.Prefix, d.Node.Name)
+	case d.Epoch != h.Epoch:
+		return nil, refuse(Denied, "prefix %q is in epoch %d, the change names %d: sign it again with the current one", h.Prefix, d.Epoch, h.Epoch)
+	case d.Keyset.Version != h.KeysetVersion:
+		return nil, refuse(Denied, "the keyset of prefix %q is version %d, the change names %d: sign it again with a current key", h.Prefix, d.Keyset.Version, h.KeysetVersion)
+	}
+	if h.Agent != "" {
+		if d.NoAgents {
+			return nil, refuse(Denied, "the holder of prefix %q forbids agents: sign with the holder's key", h.Prefix)
+		}
+		if e.SignedBy([]identifier.PublicKey{r.key.Public()}) == 0 {
+			return nil, refuse(Unauthenticated, "a change made by an agent is signed by this node: it is not")
+		}
+		return d, nil
+	}
+	if n := e.SignedBy(d.Keyset.Keys); n < d.Keyset.Threshold {
+		return nil, refuse(Unauthenticated, "%d good signatures by keys of prefix %q, %d are needed: sign with the holder's key", n, h.Prefix, d.Keyset.Threshold)
+	}
+	return d, nil
+}
+
+// await waits until what an admission depends on is synced.
+func (r *Registry) await(ctx context.Context, a admission) (Receipt, error) {
+	receipt := Receipt{Log: r.log, Position: a.position, Level: Local, Duplicate: a.duplicate}
+	if a.synced == nil {
+		return receipt, nil
+	}
+	select {
+	case <-a.synced:
+		return receipt, nil
+	case <-r.failed:
+		return Receipt{}, &Error{Kind: Unavailable, Detail: "the journal failed before the change was synced, its fate is open: send it again when the node is back", Err: r.failure()}
+	case <-ctx.Done():
+		return Receipt{}, &Error{Kind: Unavailable, Detail: "the wait for the sync ended early, the change may have been logged: send it again to learn", Err: context.Cause(ctx)}
+	}
+}

@@ -1,0 +1,205 @@
+// Package registry holds what may be written at a node, by whom, and what the node
+// holds.
+//
+// A change comes in signed. It is checked by itself, its signatures are checked
+// against the keyset of the delegation that it names, and one sequencer judges its
+// rows against everything before it: the state, the overlay, and the rows that wait
+// for their sync. It is logged whole or not at all. The journal syncs it together
+// with whatever else waits; from then on it is acknowledged, readers see it, and
+// the state takes it over when it gets to it.
+//
+// The journal is the truth. What is told to anybody, even that a row was there
+// already, has been synced before. What the state holds is derived from the journal
+// and can be rebuilt from it at any time; it may be behind, and starting a node is
+// reading what it has not taken over yet. Reading again what was taken over already
+// changes nothing, so nothing needs to be remembered across a crash but the offset
+// that the state commits with its rows.
+//
+// Who holds a prefix is data in the log too: delegations and keysets are entries,
+// signed by who holds what lies above. At a node without a parent the second entry is
+// a grant of the root to the node's own key, signed by itself.
+//
+// A node's folder has a lock, the node's key, the journal and the state. One process
+// uses it at a time.
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// Config says how a registry is opened.
+type Config struct {
+	// Folder is the node's data folder; it is created when it is not there.
+	Folder string
+	// Anchor is a file on another volume that keeps the newest checkpoint, so that a
+	// folder restored from an old backup is noticed; empty for none. Only a node
+	// without a parent needs one.
+	Anchor string
+	// Log is told of what an operator should know.
+	Log *slog.Logger
+
+	// Journal and State are for tests that bring their own file system, sizes or
+	// hooks.
+	Journal journal.Options
+	State   state.Options
+}
+
+// Registry is a node's registry. Its methods may be called concurrently.
+type Registry struct {
+	config       Config
+	folder       *folder
+	key          identifier.PrivateKey
+	log          identifier.LogID
+	journal      *journal.Journal
+	state        *state.Store
+	stopApplying func()
+	tree         *logTree
+	holders      *holders // of what is synced: what readers see
+	sequencer    *sequencer
+
+	// published is how many entries readers see. grew is closed and made anew
+	// whenever it grows.
+	published atomic.Uint64
+	grewMu    sync.Mutex
+	grew      chan struct{}
+
+	checkpoint atomic.Pointer[Checkpoint]
+	readOnly   atomic.Pointer[string] // why no changes are taken; nil when they are
+
+	failOnce sync.Once
+	failed   chan struct{} // closed when nothing can be promised any more
+	failErr  error
+}
+
+// roomWait is for how long a change may wait for room before it is told that the
+// node is overloaded.
+const roomWait = 5 * time.Second
+
+// Run signs checkpoints and watches the journal and the state. It returns nil when
+// ctx ends, or an error when nothing can be promised any more: then the process must
+// end. Call it once, and Close after it.
+func (r *Registry) Run(ctx context.Context) error {
+	ticker := time.NewTicker(checkpointEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-r.journal.Failed():
+			r.fail(fmt.Errorf("journal: %w", err))
+		case <-r.failed:
+			return r.failErr
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if err := r.signCheckpoint(); err != nil {
+				r.config.Log.Warn("checkpoint not signed", "error", err)
+			}
+		}
+	}
+}
+
+// Close signs a last checkpoint, closes journal and state, and lets go of the
+// folder. Nothing may be called after it.
+func (r *Registry) Close() error {
+	var err error
+	if r.failure() == nil {
+		err = r.signCheckpoint()
+	}
+	err = errors.Join(err, r.journal.Close())
+	r.stopApplying()
+	return errors.Join(err, r.state.Close(), r.folder.close())
+}
+
+// fail records that nothing can be promised any more and tells everybody who waits.
+func (r *Registry) fail(err error) {
+	r.failOnce.Do(func() {
+		r.failErr = err
+		close(r.failed)
+	})
+}
+
+func (r *Registry) failure() error {
+	select {
+	case <-r.failed:
+		return r.failErr
+	default:
+		return nil
+	}
+}
+
+// writable returns an error when no changes are taken.
+func (r *Registry) writable() error {
+	if err := r.failure(); err != nil {
+		return &Error{Kind: Unavailable, Detail: "the node is ending because its journal or state failed", Err: err}
+	}
+	if why := r.readOnly.Load(); why != nil {
+		return refuse(ReadOnly, "%s", *why)
+	}
+	return nil
+}
+
+// room waits until a change can be taken without growing memory.
+func (r *Registry) room(ctx context.Context, octets int) error {
+	ctx, cancel := context.WithTimeout(ctx, roomWait)
+	defer cancel()
+	err := r.state.WaitRoom(ctx)
+	if err == nil {
+		err = r.journal.Wait(ctx, octets)
+	}
+	if err == nil {
+		return nil
+	}
+	if failure := r.failure(); failure != nil {
+		return &Error{Kind: Unavailable, Detail: "the node is ending because its journal or state failed", Err: failure}
+	}
+	return &Error{Kind: Overloaded, Detail: "there is no room for the change now: send it again later", Err: err}
+}
+
+// Key returns the node's public key.
+func (r *Registry) Key() identifier.PublicKey { return r.key.Public() }
+
+// LogID returns the id of the node's own log.
+func (r *Registry) LogID() identifier.LogID { return r.log }
+
+// elsewhere reports whether another node answers for the delegation.
+func (r *Registry) elsewhere(d *identifier.Delegation) bool {
+	return d.Node != nil && d.Node.Key != r.key.Public()
+}
+
+// publish makes a synced entry visible: first to readers, then to those who watch.
+// It is called in the order of the log.
+func (r *Registry) publish(x effect, leaf []byte, position uint64, at, end journal.Offset) error {
+	hashes := r.tree.append(leaf)
+	err := r.state.Publish(context.Background(), state.Batch{
+		Log: ownLog, Position: position + 1, At: uint64(at), End: uint64(end),
+		Mutations: append(x.mutations, hashes...),
+	})
+	if err != nil {
+		return err
+	}
+	if x.holds != nil {
+		r.holders.put(*x.holds)
+	}
+	r.published.Store(position + 1)
+	r.grewMu.Lock()
+	close(r.grew)
+	r.grew = make(chan struct{})
+	r.grewMu.Unlock()
+	return nil
+}
+
+// growth returns a channel that is closed when readers see more than they did.
+func (r *Registry) growth() <-chan struct{} {
+	r.grewMu.Lock()
+	defer r.grewMu.Unlock()
+	return r.grew
+}

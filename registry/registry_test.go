@@ -1,0 +1,164 @@
+package registry_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// node is an open registry with a holder of prefix 88.118.
+type node struct {
+	*registry.Registry
+	t      *testing.T
+	folder string
+	root   identifier.PrivateKey
+	holder identifier.PrivateKey
+	stop   func() error
+}
+
+func openNode(t *testing.T, folder string) *node {
+	t.Helper()
+	n := &node{t: t, folder: folder}
+	n.start()
+	return n
+}
+
+func (n *node) start() {
+	n.t.Helper()
+	r, err := registry.Open(registry.Config{Folder: n.folder})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stopped := false
+	n.Registry = r
+	n.stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		return errors.Join(<-done, r.Close())
+	}
+	n.t.Cleanup(func() {
+		if err := n.stop(); err != nil {
+			n.t.Error(err)
+		}
+	})
+}
+
+func (n *node) restart() {
+	n.t.Helper()
+	if err := n.stop(); err != nil {
+		n.t.Fatal(err)
+	}
+	n.start()
+}
+
+func newKey(t *testing.T) identifier.PrivateKey {
+	t.Helper()
+	k, err := identifier.NewPrivateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func mustID(t *testing.T, text string) identifier.ID {
+	t.Helper()
+	id, err := identifier.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func link(url string) []identifier.Value {
+	return []identifier.Value{{
+		Index: 1, Type: "URL", Data: []byte(url), TTL: identifier.DefaultTTL,
+		Permissions: identifier.DefaultPermissions, Timestamp: time.Unix(1_700_000_000, 0).UTC(),
+	}}
+}
+
+func put(id identifier.ID, current *identifier.Record, values []identifier.Value) identifier.Row {
+	row := identifier.Row{Op: identifier.Put, ID: id, Spelling: id.String(), Version: 1, Values: values}
+	if current != nil {
+		row.Version, row.Replaces = current.Version+1, current.RowHash
+	}
+	return row
+}
+
+func signed(t *testing.T, key identifier.PrivateKey, d *identifier.Delegation, rows ...identifier.Row) *identifier.Change {
+	t.Helper()
+	c, err := identifier.SignChange(identifier.Header{
+		Prefix: d.Prefix, Epoch: d.Epoch, KeysetVersion: d.Keyset.Version, Expiry: time.Now().Add(time.Hour).Truncate(time.Second),
+	}, rows, rand.Reader, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// delegate gives a prefix to a key, signed by the node's own.
+func (n *node) delegate(prefix identifier.Prefix, by identifier.PrivateKey, to identifier.PublicKey) *identifier.Delegation {
+	n.t.Helper()
+	d := &identifier.Delegation{Prefix: prefix, Epoch: 1, Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{to}}}
+	payload, err := identifier.AppendDelegation(nil, d)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if _, err := n.Delegate(n.t.Context(), identifier.Sign(identifier.DelegationType, payload, by)); err != nil {
+		n.t.Fatal(err)
+	}
+	return d
+}
+
+func TestRegisterFindRestart(t *testing.T) {
+	n := openNode(t, t.TempDir())
+	root, err := registry.NodeKey(n.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := newKey(t)
+	d := n.delegate("88.118", root, holder.Public())
+	var rows []identifier.Row
+	for i := range 100 {
+		rows = append(rows, put(mustID(t, fmt.Sprintf("88.118/sn-%03d", i)), nil, link(fmt.Sprintf("https://maker.example/%d", i))))
+	}
+	change := signed(t, holder, d, rows...)
+	receipt, err := n.Register(t.Context(), change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if receipt.Level != registry.Local || receipt.Duplicate || receipt.Position != 3 {
+		t.Errorf("receipt %+v", receipt)
+	}
+	again, err := n.Register(t.Context(), change)
+	if err != nil || !again.Duplicate || again.Position != receipt.Position {
+		t.Errorf("second time: %+v, %v", again, err)
+	}
+	for round := range 2 {
+		for i := range 100 {
+			f, err := n.Find(t.Context(), rows[i].ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Record == nil || string(f.Record.Values[0].Data) != fmt.Sprintf("https://maker.example/%d", i) {
+				t.Fatalf("round %d: %s: %+v", round, rows[i].ID, f)
+			}
+		}
+		f, err := n.Find(t.Context(), mustID(t, "88"))
+		if err != nil || f.Record != nil || !f.Below || !f.InZone {
+			t.Errorf("round %d: prefix 88: %+v, %v", round, f, err)
+		}
+		n.restart()
+	}
+}

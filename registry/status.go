@@ -1,0 +1,59 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// Status is what an operator wants to know of a registry.
+type Status struct {
+	Key      identifier.PublicKey // the node's
+	Log      identifier.LogID
+	Position uint64 // entries in the log, all of them synced
+	// Synced and Applied are journal offsets: what is durable, and what the state
+	// has taken over of it.
+	Synced, Applied uint64
+	// Identifiers, Withdrawn and Delegations are counted in the state, as of Applied.
+	Identifiers, Withdrawn, Delegations uint64
+	Checkpoint                          Checkpoint // the newest
+	Level                               Level      // what a change reaches at the most
+	// ReadOnly says why no changes are taken; empty when they are.
+	ReadOnly string
+	// StateBytes is the size of the state's file.
+	StateBytes int64
+	// Apexes are the prefixes that this node answers for.
+	Apexes []identifier.Prefix
+}
+
+// Checkpoint is a signed statement of a log's size and root.
+type Checkpoint struct {
+	Size uint64
+	Root identifier.Hash
+	Time time.Time // when this process signed it, or read it at its start
+	Note []byte    // the signed note (C2SP tlog-checkpoint)
+}
+
+// Status returns the figures of the moment.
+func (r *Registry) Status(context.Context) (Status, error) {
+	stats, totals := r.state.Stats(), r.state.Totals()[ownLog]
+	s := Status{
+		Key: r.key.Public(), Log: r.log, Position: r.published.Load(),
+		Synced: uint64(r.journal.Synced()), Applied: stats.Applied,
+		Identifiers: totals.Live, Withdrawn: totals.Withdrawn, Delegations: totals.Delegations,
+		Level: Local, StateBytes: stats.FileBytes,
+	}
+	if c := r.checkpoint.Load(); c != nil {
+		s.Checkpoint = *c
+	}
+	if why := r.readOnly.Load(); why != nil {
+		s.ReadOnly = *why
+	}
+	for _, h := range r.holders.list() {
+		if h.apex && !h.delegation.Revoked() {
+			s.Apexes = append(s.Apexes, h.delegation.Prefix)
+		}
+	}
+	return s, nil
+}

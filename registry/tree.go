@@ -1,0 +1,53 @@
+package registry
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// logTree is the Merkle tree over the synced entries of the node's own log. Its
+// hashes go into the state together with what the entries mean.
+type logTree struct {
+	mu   sync.Mutex
+	tree *journal.Tree
+}
+
+// append adds an entry's leaf and returns the rows of the tiles that it changed.
+func (t *logTree) append(leaf []byte) []state.Mutation {
+	t.mu.Lock()
+	tiles := t.tree.Append(leaf)
+	t.mu.Unlock()
+	mutations := make([]state.Mutation, len(tiles))
+	for i, tile := range tiles {
+		mutations[i] = state.Mutation{Table: state.Tiles, Key: state.AppendTileKey(nil, uint8(tile.Level), tile.Index), Value: tile.Hashes}
+	}
+	return mutations
+}
+
+// head returns the size and the root.
+func (t *logTree) head() (uint64, identifier.Hash) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tree.Size(), t.tree.Root()
+}
+
+// tiles reads the hashes that the state keeps.
+type tiles struct{ state *state.Store }
+
+// Tile implements [journal.TileStore].
+func (t tiles) Tile(level int, index uint64) ([]byte, error) {
+	var hashes []byte
+	err := t.state.View(func(v *state.Reader) error {
+		b := v.Get(state.Tiles, ownLog, state.AppendTileKey(nil, uint8(level), index))
+		if b == nil {
+			return fmt.Errorf("hash tile %d of level %d is missing: rebuild the state", index, level)
+		}
+		hashes = append(hashes, b...)
+		return nil
+	})
+	return hashes, err
+}
