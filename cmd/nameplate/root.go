@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	done   = 0
+	failed = 1
+	wrong  = 2 // the command line was wrong
+)
+
+// run runs one command line.
+func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(err)
+	command, failure := root.ExecuteContextC(ctx)
+	if failure == nil {
+		return done
+	}
+	var usage *usageError
+	if !errors.As(failure, &usage) && !isCobraUsage(failure) {
+		fmt.Fprintln(err, "nameplate:", oneLine(failure))
+		return failed
+	}
+	fmt.Fprintf(err, "nameplate: %s: see %s --help\n", oneLine(failure), command.CommandPath())
+	return wrong
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// isCobraUsage reports whether an error is one of those that cobra makes itself of a
+// command line, which have no type.
+func isCobraUsage(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, "unknown command ") || strings.HasPrefix(text, "required flag(s) ") ||
+		strings.HasPrefix(text, "if any flags in the group ") || strings.HasPrefix(text, "at least one of the flags in the group ")
+}
+
+// oneLine returns an error's text without line breaks.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "nameplate",
+		Short: "A naming node for product and machine identifiers",
+		Long: `Nameplate answers what a product or machine identifier points to: over DNS, gRPC
+and HTTP. It reads GS1 keys, Handles, OIDs, URLs and DIDs in any of their spellings,
+and keeps the identifiers that it is responsible for in a log that can be proved.`,
+		Example: `  nameplate serve
+  nameplate resolve '(01)09506000134352(21)42'`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              cobra.NoArgs,
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	for _, g := range groups() {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			checkArguments(c)
+			root.AddCommand(c)
+		}
+	}
+	return root
+}
+
+// group is commands that stand together in the help.
+type group struct {
+	title    string
+	commands []*cobra.Command
+}
+
+// groups are all commands.
+func groups() []group {
+	return []group{
+		{"Prefixes and keys", []*cobra.Command{newKey()}},
+		{"Other", []*cobra.Command{newVersion(), newCompletion()}},
+	}
+}
+
+// checkArguments makes the mistakes that a command finds in its arguments mistakes
+// in the command line.
+func checkArguments(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return &usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		checkArguments(sub)
+	}
+}
+
+// arguments checks how many arguments a command was given: as many as its usage line
+// names.
+func arguments(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != n {
+			_, names, _ := strings.Cut(c.Use, " ")
+			return fmt.Errorf("%d arguments where %d are needed: write %s %s", len(args), n, c.CommandPath(), names)
+		}
+		return nil
+	}
+}
