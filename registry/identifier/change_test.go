@@ -1,7 +1,6 @@
 package identifier_test
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -86,33 +85,6 @@ func TestSignedChangePassesItsCheck(t *testing.T) {
 	keys := []identifier.PublicKey{newKey(t, 1).Public(), newKey(t, 2).Public(), newKey(t, 3).Public()}
 	if got := c.Envelope.SignedBy(keys); got != 2 {
 		t.Errorf("signed by %d keys, want 2", got)
-	}
-}
-
-func TestEntryRoundTrip(t *testing.T) {
-	c := sampleChange(t)
-	e := &identifier.Entry{
-		Kind: identifier.EntryChange, Time: time.UnixMilli(1700000000123).UTC(),
-		Envelope: c.Envelope, IDSeed: c.IDSeed, ValueSeed: c.ValueSeed, Rows: c.Rows,
-	}
-	b, err := identifier.AppendEntry(nil, e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := identifier.ParseEntry(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := got.Change().Check(); err != nil {
-		t.Errorf("read back: %v", err)
-	}
-	again, err := identifier.AppendEntry(nil, got)
-	if err != nil || !bytes.Equal(again, b) {
-		t.Errorf("encoded again: %v, %x, want %x", err, again, b)
-	}
-	leaf, err := identifier.EntryLeaf(b)
-	if err != nil || !bytes.Equal(leaf, identifier.AppendLeaf(nil, e)) {
-		t.Errorf("leaf %x, %v", leaf, err)
 	}
 }
 

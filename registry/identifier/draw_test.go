@@ -91,7 +91,7 @@ func drawValues(t *rapid.T, valid bool) []identifier.Value {
 		if valid {
 			v.Type = rapid.StringMatching(`[!-~]{0,10}[!-\-/-~]`).Filter(func(s string) bool { return s != "URL" }).Draw(t, "type")
 			if url {
-				v.Type, v.Data = "URL", []byte(rapid.StringMatching(`[a-z][a-z0-9+.-]{0,5}:([!#-;=?-\[\]_a-z~]|%2F){1,60}`).Draw(t, "url"))
+				v.Type, v.Data = "URL", []byte(rapid.StringMatching(`[a-z][a-z0-9+.-]{0,5}:([!#$&-;=?-\[\]_a-z~]|%2F){1,60}`).Draw(t, "url"))
 			}
 		}
 		if rapid.Bool().Draw(t, "has a TTL") {

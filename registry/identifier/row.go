@@ -60,13 +60,11 @@ func (r *Row) check(b []byte, under Prefix) ([]byte, error) {
 	fail := func(rule, mend string) ([]byte, error) {
 		return nil, &RuleError{What: "row", Rule: rule, Mend: mend}
 	}
-	id, err := New(r.ID.Prefix, r.ID.Suffix)
-	switch {
-	case err != nil:
+	if _, err := New(r.ID.Prefix, r.ID.Suffix); err != nil {
 		return nil, err
-	case id != r.ID:
-		return fail("an identifier is in its canonical form", fmt.Sprintf("write %q", id))
-	case !under.Covers(id.Prefix):
+	}
+	switch {
+	case !under.Covers(r.ID.Prefix):
 		return fail(fmt.Sprintf("the header's prefix %s does not cover it", under), "sign it with the keys of the prefix that does")
 	case r.Op != Put && r.Op != Withdraw:
 		return fail(fmt.Sprintf("a row puts or withdraws, %d is neither", r.Op), "use one of the two")
@@ -176,7 +174,7 @@ func (c *cursor) row() Row {
 	if r.Op == Withdraw {
 		return r
 	}
-	content := c.some(MaxContent, "content has at most 262144 octets")
+	content := c.some(MaxContent, "content has 1 to 262144 octets")
 	if c.err != nil {
 		return r
 	}
