@@ -1,12 +1,10 @@
 package registry
 
 import (
-	"context"
 	"fmt"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/journal"
-	"github.com/nameplate-id/nameplate/registry/state"
 )
 
 // checkpointEvery is how often a growing log gets a checkpoint.
@@ -28,22 +26,12 @@ func (r *Registry) signCheckpoint() error {
 	// second is signed before the first is synced.
 	frame := journal.Frame{Log: ownLog, Position: size, Kind: journal.KindCheckpoint, Payload: note}
 	return r.journal.Append(frame, func(at, end journal.Offset) {
-		r.publishCheckpoint(c, at, end)
+		if err := r.publishCheckpoint(c, at, end); err != nil {
+			r.fail(fmt.Errorf("state: %w", err))
+			return
+		}
 		if err := r.anchorCheckpoint(c); err != nil {
 			r.config.Log.Warn("anchor not written", "file", r.config.Anchor, "error", err)
 		}
 	})
-}
-
-// publishCheckpoint makes a synced checkpoint the newest one.
-func (r *Registry) publishCheckpoint(c *Checkpoint, at, end journal.Offset) {
-	err := r.state.Publish(context.Background(), state.Batch{
-		Log: ownLog, Position: r.published.Load(), At: uint64(at), End: uint64(end),
-		Mutations: []state.Mutation{{Table: state.Notes, Key: []byte(checkpointNote), Value: c.Note}},
-	})
-	if err != nil {
-		r.fail(fmt.Errorf("state: %w", err))
-		return
-	}
-	r.checkpoint.Store(c)
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -30,7 +29,7 @@ func Open(c Config) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{config: c, folder: f, holders: newHolders(), grew: make(chan struct{}), failed: make(chan struct{})}
+	r := &Registry{config: c, folder: f, failed: make(chan struct{})}
 	if err := r.open(); err != nil {
 		r.abandon()
 		return nil, err
@@ -43,7 +42,7 @@ func (r *Registry) abandon() {
 	if r.journal != nil {
 		r.journal.Close()
 	}
-	if r.state != nil {
+	if r.ledger != nil {
 		r.stopApplying()
 		r.state.Close()
 	}
@@ -101,11 +100,10 @@ func (r *Registry) openState(journalID [16]byte) error {
 	path := r.folder.join(stateFile)
 	options := r.config.State
 	options.Journal = journalID
-	var err error
-	r.state, err = state.Open(path, options)
+	s, err := state.Open(path, options)
 	var damage *state.DamageError
 	if !errors.As(err, &damage) {
-		r.startApplying(err)
+		r.adopt(s, err)
 		return err
 	}
 	aside := path + ".damaged"
@@ -113,17 +111,19 @@ func (r *Registry) openState(journalID [16]byte) error {
 	if err := os.Rename(path, aside); err != nil {
 		return err
 	}
-	r.state, err = state.Open(path, options)
-	r.startApplying(err)
+	s, err = state.Open(path, options)
+	r.adopt(s, err)
 	return err
 }
 
-// startApplying lets the state take over what is published. It begins before the
-// node serves, because there may be more to catch up with than memory holds.
-func (r *Registry) startApplying(opened error) {
+// adopt makes an opened state the registry's and lets it take over what is
+// published. That begins before the node serves, because there may be more to catch
+// up with than memory holds.
+func (r *Registry) adopt(s *state.Store, opened error) {
 	if opened != nil {
 		return
 	}
+	r.ledger = newLedger(r.key.Public(), s)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -155,135 +155,6 @@ func (r *Registry) load() error {
 	}
 	if frames > 0 {
 		r.config.Log.Info("caught up with the journal", "frames", frames, "took", time.Since(started).Round(time.Millisecond))
-	}
-	return nil
-}
-
-// loadState sets up what is kept in memory from the state.
-func (r *Registry) loadState() error {
-	position := r.state.Positions()[ownLog]
-	r.published.Store(position)
-	tree, err := journal.OpenTree(position, tiles{r.state})
-	if err != nil {
-		return err
-	}
-	r.tree = &logTree{tree: tree}
-	if position == 0 {
-		return nil
-	}
-	var genesis, checkpoint []byte
-	err = r.state.View(func(v *state.Reader) error {
-		genesis = bytes.Clone(v.Get(state.Notes, ownLog, []byte(genesisNote)))
-		checkpoint = bytes.Clone(v.Get(state.Notes, ownLog, []byte(checkpointNote)))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := r.loadGenesis(genesis); err != nil {
-		return err
-	}
-	if checkpoint != nil {
-		c, err := r.readCheckpoint(checkpoint)
-		if err != nil {
-			return err
-		}
-		r.checkpoint.Store(c)
-	}
-	return r.loadHolders()
-}
-
-// loadHolders reads the grants and the delegations.
-func (r *Registry) loadHolders() error {
-	for row, err := range r.state.Ascend(context.Background(), state.Notes, ownLog, []byte(grantNote)) {
-		if err != nil {
-			return err
-		}
-		key, ok := bytes.CutPrefix(row.Key, []byte(grantNote))
-		if !ok {
-			break
-		}
-		if err := r.loadDelegation(key, row.Value, true); err != nil {
-			return err
-		}
-	}
-	for row, err := range r.state.Ascend(context.Background(), state.Delegations, ownLog, nil) {
-		if err != nil {
-			return err
-		}
-		if err := r.loadDelegation(row.Key, row.Value, false); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *Registry) loadDelegation(key, value []byte, apex bool) error {
-	stored, err := identifier.CheckStoredDelegation(key, value)
-	if err != nil {
-		return err
-	}
-	d, err := stored.Delegation()
-	if err != nil {
-		return err
-	}
-	r.holders.put(held{delegation: d, position: stored.Position(), granted: stored.Granted(), apex: apex})
-	return nil
-}
-
-// loadGenesis checks that the log is signed by this node's key.
-func (r *Registry) loadGenesis(payload []byte) error {
-	g, err := identifier.ParseGenesis(payload)
-	if err != nil {
-		return fmt.Errorf("genesis: %w", err)
-	}
-	if g.Key != r.key.Public() {
-		return fmt.Errorf("node key %s is not the one that the log was begun with, %s: put the right one back", r.key.Public(), g.Key)
-	}
-	r.log = g.Log
-	return nil
-}
-
-func (r *Registry) readCheckpoint(note []byte) (*Checkpoint, error) {
-	size, root, err := journal.VerifyCheckpoint(note, r.log, r.key.Public())
-	if err != nil {
-		return nil, err
-	}
-	return &Checkpoint{Size: size, Root: root, Time: now(), Note: bytes.Clone(note)}, nil
-}
-
-// replayFrame publishes a frame that was synced before the start, as the committer
-// would have.
-func (r *Registry) replayFrame(f journal.Located) error {
-	if f.Log != ownLog {
-		return fmt.Errorf("frame of log %d: this release keeps no mirrors", f.Log)
-	}
-	switch f.Kind {
-	case journal.KindCheckpoint:
-		c, err := r.readCheckpoint(f.Payload)
-		if err != nil {
-			return err
-		}
-		r.publishCheckpoint(c, f.At, f.End)
-		return r.failure()
-	case journal.KindEntry:
-		if f.Position != r.published.Load() {
-			return fmt.Errorf("entry %d where %d should stand", f.Position, r.published.Load())
-		}
-		entry, err := identifier.ParseEntry(f.Payload)
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", f.Position, err)
-		}
-		if entry.Kind == identifier.EntryGenesis {
-			if err := r.loadGenesis(entry.Envelope.Payload); err != nil {
-				return err
-			}
-		}
-		x, err := effectOf(entry, f.Position, r.holders)
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", f.Position, err)
-		}
-		return r.publish(x, identifier.AppendLeaf(nil, entry), f.Position, f.At, f.End)
 	}
 	return nil
 }

@@ -56,25 +56,16 @@ type Config struct {
 
 // Registry is a node's registry. Its methods may be called concurrently.
 type Registry struct {
-	config       Config
-	folder       *folder
-	key          identifier.PrivateKey
-	log          identifier.LogID
-	journal      *journal.Journal
-	state        *state.Store
+	*ledger // what readers see
+
+	config    Config
+	folder    *folder
+	key       identifier.PrivateKey
+	journal   *journal.Journal
+	sequencer *sequencer
+
+	readOnly     atomic.Pointer[string] // why no changes are taken; nil when they are
 	stopApplying func()
-	tree         *logTree
-	holders      *holders // of what is synced: what readers see
-	sequencer    *sequencer
-
-	// published is how many entries readers see. grew is closed and made anew
-	// whenever it grows.
-	published atomic.Uint64
-	grewMu    sync.Mutex
-	grew      chan struct{}
-
-	checkpoint atomic.Pointer[Checkpoint]
-	readOnly   atomic.Pointer[string] // why no changes are taken; nil when they are
 
 	failOnce sync.Once
 	failed   chan struct{} // closed when nothing can be promised any more
@@ -173,33 +164,4 @@ func (r *Registry) LogID() identifier.LogID { return r.log }
 // elsewhere reports whether another node answers for the delegation.
 func (r *Registry) elsewhere(d *identifier.Delegation) bool {
 	return d.Node != nil && d.Node.Key != r.key.Public()
-}
-
-// publish makes a synced entry visible: first to readers, then to those who watch.
-// It is called in the order of the log.
-func (r *Registry) publish(x effect, leaf []byte, position uint64, at, end journal.Offset) error {
-	hashes := r.tree.append(leaf)
-	err := r.state.Publish(context.Background(), state.Batch{
-		Log: ownLog, Position: position + 1, At: uint64(at), End: uint64(end),
-		Mutations: append(x.mutations, hashes...),
-	})
-	if err != nil {
-		return err
-	}
-	if x.holds != nil {
-		r.holders.put(*x.holds)
-	}
-	r.published.Store(position + 1)
-	r.grewMu.Lock()
-	close(r.grew)
-	r.grew = make(chan struct{})
-	r.grewMu.Unlock()
-	return nil
-}
-
-// growth returns a channel that is closed when readers see more than they did.
-func (r *Registry) growth() <-chan struct{} {
-	r.grewMu.Lock()
-	defer r.grewMu.Unlock()
-	return r.grew
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
 )
 
 // node is an open registry with a holder of prefix 88.118.
@@ -160,5 +161,34 @@ func TestRegisterFindRestart(t *testing.T) {
 			t.Errorf("round %d: prefix 88: %+v, %v", round, f, err)
 		}
 		n.restart()
+	}
+}
+
+func TestCheckFindsASoundFolderSound(t *testing.T) {
+	n := openNode(t, t.TempDir())
+	root, err := registry.NodeKey(n.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := newKey(t)
+	d := n.delegate("88.118", root, holder.Public())
+	for i := range 10 {
+		row := put(mustID(t, fmt.Sprintf("88.118/sn-%03d", i)), nil, link("https://maker.example/"))
+		if _, err := n.Register(t.Context(), signed(t, holder, d, row)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := registry.Check(t.Context(), n.folder, journal.Options{}, nil); err == nil {
+		t.Error("check of a folder in use: no error")
+	}
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := registry.Check(t.Context(), n.folder, journal.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Entries != 13 || report.Identifiers != 10 || report.Delegations != 1 || report.Checkpoints == 0 || report.Behind != 0 {
+		t.Errorf("report %+v", report)
 	}
 }

@@ -1,0 +1,228 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// Report is what [Check] found in a sound folder.
+type Report struct {
+	Log         identifier.LogID
+	Segments    int
+	Entries     uint64
+	Checkpoints uint64
+	Root        identifier.Hash // over all entries
+	Torn        bool            // there is an unsynced tail, which the next start cuts off
+	// Identifiers, Withdrawn and Delegations are what the journal adds up to.
+	Identifiers, Withdrawn, Delegations uint64
+	// Behind is how many octets of the journal the state has not taken over yet.
+	Behind uint64
+}
+
+// Check reads everything in a node's folder and compares it: every frame of the
+// journal with its checksum, every change with its row tree, every checkpoint with
+// its signature and with the root of the entries that it covers, every page and
+// every record of the state; and the state with one that it builds anew from the
+// journal, in a temporary file beside it. It changes nothing. The node must not run.
+// progress, unless nil, is told of the journal offset reached.
+//
+// The error names the first thing that is not as it should be.
+func Check(ctx context.Context, path string, o journal.Options, progress func(at journal.Offset)) (Report, error) {
+	f, err := openFolder(path)
+	if err != nil {
+		return Report{}, err
+	}
+	defer f.close()
+	scratch, err := os.MkdirTemp(path, "check-")
+	if err != nil {
+		return Report{}, err
+	}
+	defer os.RemoveAll(scratch)
+	dir := f.join(journalDir)
+	id, begun, err := journal.Identify(dir, o)
+	switch {
+	case err != nil:
+		return Report{}, err
+	case !begun:
+		return Report{}, fmt.Errorf("there is no journal in %s: is it a node's folder?", path)
+	}
+	rebuilt, err := state.Open(filepath.Join(scratch, stateFile), state.Options{Journal: id})
+	if err != nil {
+		return Report{}, err
+	}
+	c := &checker{ledger: newLedger(identifier.PublicKey{}, rebuilt), progress: progress}
+	defer rebuilt.Close()
+	applying, stop := context.WithCancel(ctx)
+	defer stop()
+	go rebuilt.Run(applying)
+	if err := c.openKept(f.join(stateFile), id); err != nil {
+		return Report{}, err
+	}
+	if c.kept != nil {
+		defer c.kept.Close()
+	}
+	return c.check(ctx, dir, o)
+}
+
+// checker is one run of [Check].
+type checker struct {
+	*ledger
+	kept     *state.Store // the folder's own state; nil when there is none
+	progress func(at journal.Offset)
+	compared bool
+}
+
+// openKept opens the folder's own state.
+func (c *checker) openKept(path string, id [16]byte) error {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	var err error
+	c.kept, err = state.Open(path, state.Options{Journal: id})
+	return err
+}
+
+func (c *checker) check(ctx context.Context, dir string, o journal.Options) (Report, error) {
+	if err := c.loadState(); err != nil {
+		return Report{}, err
+	}
+	read, err := journal.Verify(dir, o, func(f journal.Located) error { return c.frame(ctx, f) })
+	if err != nil {
+		return Report{}, err
+	}
+	if c.kept != nil && !c.compared {
+		if at := c.kept.Applied(); at > uint64(read.End) {
+			return Report{}, fmt.Errorf("the state has taken over the journal up to %d, and the journal ends at %d: the journal is not the one that the state was built from", at, read.End)
+		}
+		if err := c.compare(ctx); err != nil {
+			return Report{}, err
+		}
+	}
+	if err := c.state.WaitApplied(ctx, c.state.Published()); err != nil {
+		return Report{}, err
+	}
+	totals := c.state.Totals()[ownLog]
+	_, root := c.tree.head()
+	report := Report{
+		Log: c.log, Segments: read.Segments, Entries: read.Entries, Checkpoints: read.Checkpoints, Root: root, Torn: read.Torn,
+		Identifiers: totals.Live, Withdrawn: totals.Withdrawn, Delegations: totals.Delegations,
+	}
+	if c.kept != nil {
+		report.Behind = uint64(read.End) - c.kept.Applied()
+	}
+	return report, nil
+}
+
+// frame takes one frame of the journal in.
+func (c *checker) frame(ctx context.Context, f journal.Located) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.kept != nil && !c.compared && uint64(f.At) >= c.kept.Applied() {
+		// From here on the state is only behind.
+		if err := c.compare(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.replayFrame(f); err != nil {
+		return fmt.Errorf("journal offset %d: %w", f.At, err)
+	}
+	if f.Kind == journal.KindCheckpoint {
+		if err := c.checkRoot(); err != nil {
+			return fmt.Errorf("journal offset %d: %w", f.At, err)
+		}
+	}
+	if c.progress != nil {
+		c.progress(f.End)
+	}
+	return nil
+}
+
+// checkRoot compares the newest checkpoint with the entries that it covers.
+func (c *checker) checkRoot() error {
+	signed := c.checkpoint.Load()
+	size, _ := c.tree.head()
+	if signed.Size > size {
+		return fmt.Errorf("a checkpoint covers %d entries, and there are %d before it", signed.Size, size)
+	}
+	root, err := journal.Root(signed.Size, tiles{c.state})
+	if err != nil {
+		return err
+	}
+	if root != signed.Root {
+		return fmt.Errorf("the checkpoint of size %d has root %x, the entries add up to %x: the log has been changed", signed.Size, signed.Root, root)
+	}
+	return nil
+}
+
+// compare compares the folder's state with the one built from the same frames.
+func (c *checker) compare(ctx context.Context) error {
+	c.compared = true
+	if err := c.state.WaitApplied(ctx, c.state.Published()); err != nil {
+		return err
+	}
+	if err := c.kept.Check(ctx, checkStoredRow); err != nil {
+		return err
+	}
+	for _, table := range []state.Table{state.Records, state.Delegations, state.Hashed, state.Tiles, state.Notes} {
+		if err := sameRows(ctx, table, c.kept, c.state); err != nil {
+			return err
+		}
+	}
+	if kept, built := c.kept.Totals()[ownLog], c.state.Totals()[ownLog]; kept != built {
+		return fmt.Errorf("the state counts %+v, the journal adds up to %+v: delete the state, it is built again at the next start", kept, built)
+	}
+	return nil
+}
+
+// checkStoredRow checks a row of the state by itself.
+func checkStoredRow(t state.Table, _ uint32, row state.Row) error {
+	var err error
+	switch t {
+	case state.Records:
+		_, err = identifier.CheckStored(row.Key, row.Value)
+	case state.Delegations:
+		_, err = identifier.CheckStoredDelegation(row.Key, row.Value)
+	}
+	return err
+}
+
+// sameRows compares a table of two states row by row.
+func sameRows(ctx context.Context, t state.Table, kept, built *state.Store) error {
+	next, stop := iter.Pull2(kept.Ascend(ctx, t, ownLog, nil))
+	defer stop()
+	differ := func(key []byte, what string) error {
+		return fmt.Errorf("table %s, key %q: %s: delete the state, it is built again at the next start", t, key, what)
+	}
+	for want, err := range built.Ascend(ctx, t, ownLog, nil) {
+		if err != nil {
+			return err
+		}
+		have, err, ok := next()
+		switch {
+		case err != nil:
+			return err
+		case !ok || bytes.Compare(have.Key, want.Key) > 0:
+			return differ(want.Key, "the state lacks what the journal adds up to")
+		case !bytes.Equal(have.Key, want.Key):
+			return differ(have.Key, "the state has what the journal does not add up to")
+		case !bytes.Equal(have.Value, want.Value) || have.Withdrawn != want.Withdrawn:
+			return differ(have.Key, "the state has another value than the journal adds up to")
+		}
+	}
+	if have, err, ok := next(); err != nil {
+		return err
+	} else if ok {
+		return differ(have.Key, "the state has what the journal does not add up to")
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// ledger is what the synced entries of the node's log add up to: the state, and what
+// is kept in memory beside it. One routine takes an entry in, be it fresh from its
+// sync, read again at a start, or read by a check. It never judges.
+//
+// Entries come in one at a time, in order; reading is free for all.
+type ledger struct {
+	node    identifier.PublicKey // the node's key; zero until the genesis tells it
+	log     identifier.LogID
+	state   *state.Store
+	tree    *logTree
+	holders *holders
+
+	// published is how many entries readers see. grew is closed and made anew
+	// whenever it grows.
+	published atomic.Uint64
+	grewMu    sync.Mutex
+	grew      chan struct{}
+
+	checkpoint atomic.Pointer[Checkpoint] // the newest
+}
+
+func newLedger(node identifier.PublicKey, s *state.Store) *ledger {
+	return &ledger{node: node, state: s, holders: newHolders(), grew: make(chan struct{})}
+}
+
+// loadState sets up what is kept in memory from the state.
+func (l *ledger) loadState() error {
+	position := l.state.Positions()[ownLog]
+	l.published.Store(position)
+	tree, err := journal.OpenTree(position, tiles{l.state})
+	if err != nil {
+		return err
+	}
+	l.tree = &logTree{tree: tree}
+	if position == 0 {
+		return nil
+	}
+	var genesis, checkpoint []byte
+	err = l.state.View(func(v *state.Reader) error {
+		genesis = bytes.Clone(v.Get(state.Notes, ownLog, []byte(genesisNote)))
+		checkpoint = bytes.Clone(v.Get(state.Notes, ownLog, []byte(checkpointNote)))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := l.loadGenesis(genesis); err != nil {
+		return err
+	}
+	if checkpoint != nil {
+		c, err := l.readCheckpoint(checkpoint)
+		if err != nil {
+			return err
+		}
+		l.checkpoint.Store(c)
+	}
+	return l.loadHolders()
+}
+
+// loadHolders reads the grants and the delegations.
+func (l *ledger) loadHolders() error {
+	for row, err := range l.state.Ascend(context.Background(), state.Notes, ownLog, []byte(grantNote)) {
+		if err != nil {
+			return err
+		}
+		key, ok := bytes.CutPrefix(row.Key, []byte(grantNote))
+		if !ok {
+			break
+		}
+		if err := l.loadDelegation(key, row.Value, true); err != nil {
+			return err
+		}
+	}
+	for row, err := range l.state.Ascend(context.Background(), state.Delegations, ownLog, nil) {
+		if err != nil {
+			return err
+		}
+		if err := l.loadDelegation(row.Key, row.Value, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *ledger) loadDelegation(key, value []byte, apex bool) error {
+	stored, err := identifier.CheckStoredDelegation(key, value)
+	if err != nil {
+		return err
+	}
+	d, err := stored.Delegation()
+	if err != nil {
+		return err
+	}
+	l.holders.put(held{delegation: d, position: stored.Position(), granted: stored.Granted(), apex: apex})
+	return nil
+}
+
+// loadGenesis checks that the log is signed by this node's key.
+func (l *ledger) loadGenesis(payload []byte) error {
+	g, err := identifier.ParseGenesis(payload)
+	if err != nil {
+		return fmt.Errorf("genesis: %w", err)
+	}
+	if l.node == (identifier.PublicKey{}) {
+		l.node = g.Key
+	}
+	if g.Key != l.node {
+		return fmt.Errorf("node key %s is not the one that the log was begun with, %s: put the right one back", l.node, g.Key)
+	}
+	l.log = g.Log
+	return nil
+}
+
+func (l *ledger) readCheckpoint(note []byte) (*Checkpoint, error) {
+	size, root, err := journal.VerifyCheckpoint(note, l.log, l.node)
+	if err != nil {
+		return nil, err
+	}
+	return &Checkpoint{Size: size, Root: root, Time: now(), Note: bytes.Clone(note)}, nil
+}
+
+// replayFrame publishes a frame that was synced before the start, as the committer
+// would have.
+func (l *ledger) replayFrame(f journal.Located) error {
+	if f.Log != ownLog {
+		return fmt.Errorf("frame of log %d: this release keeps no mirrors", f.Log)
+	}
+	switch f.Kind {
+	case journal.KindCheckpoint:
+		c, err := l.readCheckpoint(f.Payload)
+		if err != nil {
+			return err
+		}
+		return l.publishCheckpoint(c, f.At, f.End)
+	case journal.KindEntry:
+		if f.Position != l.published.Load() {
+			return fmt.Errorf("entry %d where %d should stand", f.Position, l.published.Load())
+		}
+		entry, err := identifier.ParseEntry(f.Payload)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", f.Position, err)
+		}
+		if entry.Kind == identifier.EntryGenesis {
+			if err := l.loadGenesis(entry.Envelope.Payload); err != nil {
+				return err
+			}
+		}
+		x, err := effectOf(entry, f.Position, l.holders)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", f.Position, err)
+		}
+		return l.publish(x, identifier.AppendLeaf(nil, entry), f.Position, f.At, f.End)
+	}
+	return nil
+}
+
+// publish makes a synced entry visible: first to readers, then to those who watch.
+// It is called in the order of the log.
+func (l *ledger) publish(x effect, leaf []byte, position uint64, at, end journal.Offset) error {
+	hashes := l.tree.append(leaf)
+	err := l.state.Publish(context.Background(), state.Batch{
+		Log: ownLog, Position: position + 1, At: uint64(at), End: uint64(end),
+		Mutations: append(x.mutations, hashes...),
+	})
+	if err != nil {
+		return err
+	}
+	if x.holds != nil {
+		l.holders.put(*x.holds)
+	}
+	l.published.Store(position + 1)
+	l.grewMu.Lock()
+	close(l.grew)
+	l.grew = make(chan struct{})
+	l.grewMu.Unlock()
+	return nil
+}
+
+// publishCheckpoint makes a synced checkpoint the newest one.
+func (l *ledger) publishCheckpoint(c *Checkpoint, at, end journal.Offset) error {
+	err := l.state.Publish(context.Background(), state.Batch{
+		Log: ownLog, Position: l.published.Load(), At: uint64(at), End: uint64(end),
+		Mutations: []state.Mutation{{Table: state.Notes, Key: []byte(checkpointNote), Value: c.Note}},
+	})
+	if err != nil {
+		return err
+	}
+	l.checkpoint.Store(c)
+	return nil
+}
+
+// growth returns a channel that is closed when readers see more than they did.
+func (l *ledger) growth() <-chan struct{} {
+	l.grewMu.Lock()
+	defer l.grewMu.Unlock()
+	return l.grew
+}
