@@ -24,7 +24,7 @@ type Report struct {
 	Torn        bool            // there is an unsynced tail, which the next start cuts off
 	// Identifiers, Withdrawn and Delegations are what the journal adds up to.
 	Identifiers, Withdrawn, Delegations uint64
-	// Behind is how many octets of the journal the state has not taken over yet.
+	// Behind is how many frames of the journal the state has not taken over yet.
 	Behind uint64
 }
 
@@ -79,6 +79,7 @@ type checker struct {
 	kept     *state.Store // the folder's own state; nil when there is none
 	progress func(at journal.Offset)
 	compared bool
+	behind   uint64
 }
 
 // openKept opens the folder's own state.
@@ -114,10 +115,7 @@ func (c *checker) check(ctx context.Context, dir string, o journal.Options) (Rep
 	_, root := c.tree.head()
 	report := Report{
 		Log: c.log, Segments: read.Segments, Entries: read.Entries, Checkpoints: read.Checkpoints, Root: root, Torn: read.Torn,
-		Identifiers: totals.Live, Withdrawn: totals.Withdrawn, Delegations: totals.Delegations,
-	}
-	if c.kept != nil {
-		report.Behind = uint64(read.End) - c.kept.Applied()
+		Identifiers: totals.Live, Withdrawn: totals.Withdrawn, Delegations: totals.Delegations, Behind: c.behind,
 	}
 	return report, nil
 }
@@ -127,10 +125,12 @@ func (c *checker) frame(ctx context.Context, f journal.Located) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.kept != nil && !c.compared && uint64(f.At) >= c.kept.Applied() {
-		// From here on the state is only behind.
-		if err := c.compare(ctx); err != nil {
-			return err
+	if c.kept == nil || uint64(f.At) >= c.kept.Applied() {
+		c.behind++
+		if c.kept != nil && !c.compared {
+			if err := c.compare(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if err := c.replayFrame(f); err != nil {
