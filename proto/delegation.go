@@ -89,11 +89,13 @@ func DelegationFromProto(m *Delegation) (*identifier.Delegation, error) {
 	return d, nil
 }
 
-func keyToProto(k identifier.PublicKey) *PublicKey {
+// KeyToProto returns the message of a key.
+func KeyToProto(k identifier.PublicKey) *PublicKey {
 	return &PublicKey{Type: uint32(k.Type), Key: []byte(k.Raw)}
 }
 
-func keyFromProto(m *PublicKey) (identifier.PublicKey, error) {
+// KeyFromProto reads a key. It does not look into it.
+func KeyFromProto(m *PublicKey) (identifier.PublicKey, error) {
 	if m.GetType() > math.MaxUint8 {
 		return identifier.PublicKey{}, fault("type", "%d is more than 255", m.GetType())
 	}
@@ -103,7 +105,7 @@ func keyFromProto(m *PublicKey) (identifier.PublicKey, error) {
 func keysetToProto(k *identifier.Keyset) *Keyset {
 	m := &Keyset{Version: k.Version, Threshold: uint32(max(0, k.Threshold))}
 	for _, key := range k.Keys {
-		m.Keys = append(m.Keys, keyToProto(key))
+		m.Keys = append(m.Keys, KeyToProto(key))
 	}
 	return m
 }
@@ -117,7 +119,7 @@ func keysetFromProto(m *Keyset) (identifier.Keyset, error) {
 	}
 	k := identifier.Keyset{Version: m.GetVersion(), Threshold: int(m.GetThreshold())}
 	for i, key := range m.GetKeys() {
-		parsed, err := keyFromProto(key)
+		parsed, err := KeyFromProto(key)
 		if err != nil {
 			return identifier.Keyset{}, within(at("keys", i), err)
 		}
@@ -130,7 +132,7 @@ func nodeToProto(n *identifier.Node) *Node {
 	if n == nil {
 		return nil
 	}
-	m := &Node{Name: n.Name, Key: keyToProto(n.Key)}
+	m := &Node{Name: n.Name, Key: KeyToProto(n.Key)}
 	for _, a := range n.Addresses {
 		m.Addresses = append(m.Addresses, &Address{
 			Ip: a.IP, Dns: uint32(a.DNS), Grpc: uint32(a.GRPC), Http: uint32(a.HTTP), Handle: uint32(a.Handle),
@@ -145,7 +147,7 @@ func nodeFromProto(m *Node) (*identifier.Node, error) {
 	}
 	n := &identifier.Node{Name: m.GetName()}
 	var err error
-	if n.Key, err = keyFromProto(m.GetKey()); err != nil {
+	if n.Key, err = KeyFromProto(m.GetKey()); err != nil {
 		return nil, within("key", err)
 	}
 	for i, a := range m.GetAddresses() {

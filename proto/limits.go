@@ -33,14 +33,17 @@ const (
 	MinPing = 10 * time.Second
 )
 
-// Detail cuts the message of a status to [MaxDetail] octets, at the end of a
-// character, and replaces what is not UTF-8.
-func Detail(text string) string {
+// Detail cuts the message of a status to [MaxDetail] octets.
+func Detail(text string) string { return Cut(text, MaxDetail) }
+
+// Cut cuts a text to so many octets, at the end of a character, and replaces what is
+// not UTF-8.
+func Cut(text string, limit int) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) <= MaxDetail {
+	if len(text) <= limit {
 		return text
 	}
-	end := MaxDetail - len("…")
+	end := max(0, limit-len("…"))
 	for !utf8.RuneStart(text[end]) {
 		end--
 	}

@@ -218,7 +218,6 @@ const (
 	Failure_KIND_READ_ONLY       Failure_Kind = 6
 	Failure_KIND_OVERLOADED      Failure_Kind = 7
 	Failure_KIND_UNAVAILABLE     Failure_Kind = 8
-	Failure_KIND_INTERNAL        Failure_Kind = 9
 )
 
 // Enum value maps for Failure_Kind.
@@ -233,7 +232,6 @@ var (
 		6: "KIND_READ_ONLY",
 		7: "KIND_OVERLOADED",
 		8: "KIND_UNAVAILABLE",
-		9: "KIND_INTERNAL",
 	}
 	Failure_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":     0,
@@ -245,7 +243,6 @@ var (
 		"KIND_READ_ONLY":       6,
 		"KIND_OVERLOADED":      7,
 		"KIND_UNAVAILABLE":     8,
-		"KIND_INTERNAL":        9,
 	}
 )
 
@@ -1390,8 +1387,30 @@ type StatusResponse struct {
 	// What the operator calls the node, and the version of its software.
 	Name    string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Since it was started, in seconds.
-	UptimeS       uint64 `protobuf:"varint,3,opt,name=uptime_s,json=uptimeS,proto3" json:"uptime_s,omitempty"`
+	// How long it has been running, in seconds.
+	UptimeS uint64 `protobuf:"varint,3,opt,name=uptime_s,json=uptimeS,proto3" json:"uptime_s,omitempty"`
+	// The node's key.
+	Key *PublicKey `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	// The id of its log, 16 octets, and how many entries it has, all of them on disk.
+	Log      []byte `protobuf:"bytes,5,opt,name=log,proto3" json:"log,omitempty"`
+	Position uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
+	// Offsets in the journal: what is on disk, and what the state has taken over of it.
+	Synced  uint64 `protobuf:"varint,7,opt,name=synced,proto3" json:"synced,omitempty"`
+	Applied uint64 `protobuf:"varint,8,opt,name=applied,proto3" json:"applied,omitempty"`
+	// Counted in the state, as of applied.
+	Identifiers uint64 `protobuf:"varint,9,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
+	Withdrawn   uint64 `protobuf:"varint,10,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
+	Delegations uint64 `protobuf:"varint,11,opt,name=delegations,proto3" json:"delegations,omitempty"`
+	// The newest one.
+	Checkpoint *Checkpoint `protobuf:"bytes,12,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// What a change reaches at the most.
+	Level Level `protobuf:"varint,13,opt,name=level,proto3,enum=nameplate.registration.v1.Level" json:"level,omitempty"`
+	// Why no changes are taken; empty when they are.
+	ReadOnly string `protobuf:"bytes,14,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	// The size of the state's file.
+	StateBytes uint64 `protobuf:"varint,15,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
+	// The prefixes that the node answers for; an empty text is the root.
+	Apexes        []string `protobuf:"bytes,16,rep,name=apexes,proto3" json:"apexes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1447,6 +1466,168 @@ func (x *StatusResponse) GetUptimeS() uint64 {
 	return 0
 }
 
+func (x *StatusResponse) GetKey() *PublicKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetSynced() uint64 {
+	if x != nil {
+		return x.Synced
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetIdentifiers() uint64 {
+	if x != nil {
+		return x.Identifiers
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetWithdrawn() uint64 {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetDelegations() uint64 {
+	if x != nil {
+		return x.Delegations
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetCheckpoint() *Checkpoint {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetLevel() Level {
+	if x != nil {
+		return x.Level
+	}
+	return Level_LEVEL_UNSPECIFIED
+}
+
+func (x *StatusResponse) GetReadOnly() string {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetStateBytes() uint64 {
+	if x != nil {
+		return x.StateBytes
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetApexes() []string {
+	if x != nil {
+		return x.Apexes
+	}
+	return nil
+}
+
+// Checkpoint is a signed statement of a log's size and root.
+type Checkpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Size  uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	Root  []byte                 `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`
+	// When the node signed it, in milliseconds.
+	TimeMs int64 `protobuf:"varint,3,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	// The signed note (C2SP tlog-checkpoint).
+	Note          []byte `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_proto_registration_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Checkpoint) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetNote() []byte {
+	if x != nil {
+		return x.Note
+	}
+	return nil
+}
+
 var File_proto_registration_proto protoreflect.FileDescriptor
 
 const file_proto_registration_proto_rawDesc = "" +
@@ -1471,12 +1652,12 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x126\n" +
 	"\x05level\x18\x03 \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\x12\x1c\n" +
-	"\tduplicate\x18\x04 \x01(\bR\tduplicate\"\x8f\x03\n" +
+	"\tduplicate\x18\x04 \x01(\bR\tduplicate\"\xfc\x02\n" +
 	"\aFailure\x12;\n" +
 	"\x04kind\x18\x01 \x01(\x0e2'.nameplate.registration.v1.Failure.KindR\x04kind\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x127\n" +
 	"\x04rows\x18\x03 \x03(\v2#.nameplate.registration.v1.RowErrorR\x04rows\x12!\n" +
-	"\fomitted_rows\x18\x04 \x01(\rR\vomittedRows\"\xd2\x01\n" +
+	"\fomitted_rows\x18\x04 \x01(\rR\vomittedRows\"\xbf\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKIND_MALFORMED\x10\x01\x12\x18\n" +
@@ -1486,8 +1667,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\fKIND_EXPIRED\x10\x05\x12\x12\n" +
 	"\x0eKIND_READ_ONLY\x10\x06\x12\x13\n" +
 	"\x0fKIND_OVERLOADED\x10\a\x12\x14\n" +
-	"\x10KIND_UNAVAILABLE\x10\b\x12\x11\n" +
-	"\rKIND_INTERNAL\x10\t\"\x89\x01\n" +
+	"\x10KIND_UNAVAILABLE\x10\b\"\x89\x01\n" +
 	"\bRowError\x12\x10\n" +
 	"\x03row\x18\x01 \x01(\rR\x03row\x12\x1e\n" +
 	"\n" +
@@ -1535,11 +1715,34 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\n" +
 	"value_seed\x18\x06 \x01(\fR\tvalueSeed\x122\n" +
 	"\x04rows\x18\a \x03(\v2\x1e.nameplate.registration.v1.RowR\x04rows\"\x0f\n" +
-	"\rStatusRequest\"Y\n" +
+	"\rStatusRequest\"\xa6\x04\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
-	"\buptime_s\x18\x03 \x01(\x04R\auptimeS*U\n" +
+	"\buptime_s\x18\x03 \x01(\x04R\auptimeS\x124\n" +
+	"\x03key\x18\x04 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x03key\x12\x10\n" +
+	"\x03log\x18\x05 \x01(\fR\x03log\x12\x1a\n" +
+	"\bposition\x18\x06 \x01(\x04R\bposition\x12\x16\n" +
+	"\x06synced\x18\a \x01(\x04R\x06synced\x12\x18\n" +
+	"\aapplied\x18\b \x01(\x04R\aapplied\x12 \n" +
+	"\videntifiers\x18\t \x01(\x04R\videntifiers\x12\x1c\n" +
+	"\twithdrawn\x18\n" +
+	" \x01(\x04R\twithdrawn\x12 \n" +
+	"\vdelegations\x18\v \x01(\x04R\vdelegations\x12E\n" +
+	"\n" +
+	"checkpoint\x18\f \x01(\v2%.nameplate.registration.v1.CheckpointR\n" +
+	"checkpoint\x126\n" +
+	"\x05level\x18\r \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\x12\x1b\n" +
+	"\tread_only\x18\x0e \x01(\tR\breadOnly\x12\x1f\n" +
+	"\vstate_bytes\x18\x0f \x01(\x04R\n" +
+	"stateBytes\x12\x16\n" +
+	"\x06apexes\x18\x10 \x03(\tR\x06apexes\"a\n" +
+	"\n" +
+	"Checkpoint\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x02 \x01(\fR\x04root\x12\x17\n" +
+	"\atime_ms\x18\x03 \x01(\x03R\x06timeMs\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\fR\x04note*U\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vLEVEL_LOCAL\x10\x01\x12\x12\n" +
@@ -1578,7 +1781,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -1603,14 +1806,16 @@ var file_proto_registration_proto_goTypes = []any{
 	(*LoggedEntry)(nil),            // 20: nameplate.registration.v1.LoggedEntry
 	(*StatusRequest)(nil),          // 21: nameplate.registration.v1.StatusRequest
 	(*StatusResponse)(nil),         // 22: nameplate.registration.v1.StatusResponse
-	(*Value)(nil),                  // 23: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 24: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 25: nameplate.identifier.v1.Delegation
+	(*Checkpoint)(nil),             // 23: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 24: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 25: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 26: nameplate.identifier.v1.Delegation
+	(*PublicKey)(nil),              // 27: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	23, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	24, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	24, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	25, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -1620,31 +1825,34 @@ var file_proto_registration_proto_depIdxs = []int32{
 	5,  // 9: nameplate.registration.v1.RegisterBatchRequest.change:type_name -> nameplate.registration.v1.Change
 	6,  // 10: nameplate.registration.v1.RegisterBatchResponse.receipt:type_name -> nameplate.registration.v1.Receipt
 	7,  // 11: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
-	24, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	25, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 13: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	25, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	26, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
 	20, // 15: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
 	19, // 16: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
 	2,  // 17: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	24, // 18: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	25, // 18: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 19: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
-	9,  // 20: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 21: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 22: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	15, // 23: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	17, // 24: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	21, // 25: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 26: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 27: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 28: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	16, // 29: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	18, // 30: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	22, // 31: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	26, // [26:32] is the sub-list for method output_type
-	20, // [20:26] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	27, // 20: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	23, // 21: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	0,  // 22: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
+	9,  // 23: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 24: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 25: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	15, // 26: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	17, // 27: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	21, // 28: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 29: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 30: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 31: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	16, // 32: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	18, // 33: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	22, // 34: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	29, // [29:35] is the sub-list for method output_type
+	23, // [23:29] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -1667,7 +1875,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,7 +47,7 @@ func (s *Server) ResolveBatch(stream proto.Resolution_ResolveBatchServer) error 
 		defer close(queue)
 		received = s.receive(ctx, stream, queue)
 	}()
-	if err := sendResults(stream, queue); err != nil {
+	if err := s.sendResults(stream, queue); err != nil {
 		return err // the receiver ends with the stream
 	}
 	return received
@@ -56,6 +56,12 @@ func (s *Server) ResolveBatch(stream proto.Resolution_ResolveBatchServer) error 
 // receive cuts messages into pieces and starts them, until the caller has sent all.
 func (s *Server) receive(ctx context.Context, stream proto.Resolution_ResolveBatchServer, queue chan<- *piece) error {
 	for {
+		select {
+		case <-s.draining: // take in no more; the sender says so when it has caught up
+			<-ctx.Done()
+			return context.Cause(ctx)
+		default:
+		}
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -129,7 +135,7 @@ func (s *Server) result(ctx context.Context, p *piece, text string) *proto.Resol
 
 // sendResults sends the results of the pieces in their order: at once what is ready,
 // together what is ready at the same time.
-func sendResults(stream proto.Resolution_ResolveBatchServer, queue <-chan *piece) error {
+func (s *Server) sendResults(stream proto.Resolution_ResolveBatchServer, queue <-chan *piece) error {
 	var response proto.ResolveBatchResponse
 	size := 0
 	flush := func() error {
@@ -141,7 +147,7 @@ func sendResults(stream proto.Resolution_ResolveBatchServer, queue <-chan *piece
 		return err
 	}
 	for {
-		p, err := next(queue, flush)
+		p, err := s.next(queue, flush)
 		if err != nil || p == nil {
 			return err
 		}
@@ -162,7 +168,7 @@ func sendResults(stream proto.Resolution_ResolveBatchServer, queue <-chan *piece
 
 // next waits for the next piece and for its results; nil after the last one. It
 // flushes before it has to wait.
-func next(queue <-chan *piece, flush func() error) (*piece, error) {
+func (s *Server) next(queue <-chan *piece, flush func() error) (*piece, error) {
 	var p *piece
 	select {
 	case p = <-queue:
@@ -170,7 +176,11 @@ func next(queue <-chan *piece, flush func() error) (*piece, error) {
 		if err := flush(); err != nil {
 			return nil, err
 		}
-		p = <-queue
+		select {
+		case p = <-queue:
+		case <-s.draining:
+			return nil, toStatus(&resolver.Error{Kind: resolver.Unavailable, Detail: "the node is ending: ask for the rest again"}).Err()
+		}
 	}
 	if p == nil {
 		return nil, flush()

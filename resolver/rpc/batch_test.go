@@ -295,7 +295,7 @@ func TestBatchPanics(t *testing.T) {
 	}))
 	rpc.New(function(func(context.Context, resolver.Query) (resolver.Answer, error) {
 		panic("index out of range")
-	}), rpc.Options{}).Register(server)
+	}), rpc.Options{}).AddTo(server)
 	client := rpc.NewClientOn(start(t, server), rpc.ClientOptions{})
 	var last error
 	for _, err := range client.ResolveBatch(t.Context(), resolver.Query{}, serials(5000)) {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func serve(t *testing.T, r resolver.Resolver, o rpc.Options) (*rpc.Client, *grpc.ClientConn) {
 	t.Helper()
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(proto.MaxRequest))
-	rpc.New(r, o).Register(server)
+	rpc.New(r, o).AddTo(server)
 	conn := start(t, server)
 	return rpc.NewClientOn(conn, rpc.ClientOptions{}), conn
 }
@@ -90,6 +90,6 @@ func found(octets int) function {
 // benchmarkServer answers every question with a record of one short link.
 func benchmarkServer(b *testing.B) *rpc.Client {
 	server := grpc.NewServer()
-	rpc.New(found(40), rpc.Options{}).Register(server)
+	rpc.New(found(40), rpc.Options{}).AddTo(server)
 	return rpc.NewClientOn(start(b, server), rpc.ClientOptions{})
 }

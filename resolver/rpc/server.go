@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,9 @@ type Server struct {
 	resolver resolver.Resolver
 	options  Options
 	workers  chan struct{} // one element for each piece that is being resolved
+	// draining is closed when streams should end.
+	draining  chan struct{}
+	drainOnce sync.Once
 }
 
 // New returns a server of r.
@@ -43,11 +47,15 @@ func New(r resolver.Resolver, o Options) *Server {
 	if o.Workers <= 0 {
 		o.Workers = 64
 	}
-	return &Server{resolver: r, options: o, workers: make(chan struct{}, o.Workers)}
+	return &Server{resolver: r, options: o, workers: make(chan struct{}, o.Workers), draining: make(chan struct{})}
 }
 
-// Register adds the service to a gRPC server, which must not serve yet.
-func (s *Server) Register(to grpc.ServiceRegistrar) { proto.RegisterResolutionServer(to, s) }
+// AddTo adds the service to a gRPC server, which must not serve yet.
+func (s *Server) AddTo(to grpc.ServiceRegistrar) { proto.RegisterResolutionServer(to, s) }
+
+// Drain ends every batch as soon as it has answered what it has taken in, so that a
+// gRPC server that stops gracefully does not wait for its callers. It returns at once.
+func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
 // Resolve answers for one identifier.
 func (s *Server) Resolve(ctx context.Context, m *proto.ResolveRequest) (*proto.ResolveResponse, error) {
