@@ -39,8 +39,11 @@ func rebase(err error, whole string, at int) error {
 	return err
 }
 
-// tooLong makes the error of a text over a limit, and keeps none of it but the
-// beginning: what is over the limit may be very long.
+// tooLong makes the error of a text over a limit. Of a text over all limits it
+// keeps nothing but the beginning, for it may be very long.
 func tooLong(input string, limit int, rule, mend string) error {
-	return fail(strings.Clone(input[:min(len(input), maxQuoted)])+"…", limit, rule, mend)
+	if len(input) > MaxText {
+		input = strings.Clone(input[:maxQuoted]) + "…"
+	}
+	return fail(input, limit, rule, mend)
 }

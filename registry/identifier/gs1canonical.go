@@ -17,9 +17,6 @@ func checkGS1Suffix(p Prefix, suffix string) error {
 // one identifier has these values, and leaves the values themselves to
 // [gs1Values.check].
 func splitGS1(p Prefix, suffix string) (g gs1Values, err error) {
-	if i := strings.IndexFunc(suffix, func(r rune) bool { return r < '!' || r > '~' }); i >= 0 {
-		return g, fail(suffix, i, "the suffix of a GS1 identifier has printable ASCII only", "leave out or replace the character")
-	}
 	part, rest, more := strings.Cut(suffix, "/")
 	key := leadingGS1Key(part)
 	if key == nil {

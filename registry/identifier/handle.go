@@ -123,17 +123,53 @@ const (
 	mendControl = "leave out the character"
 )
 
-// checkText checks that s is UTF-8 and has none of the controls C0, DEL and C1.
+// maxMarks is how many combining marks may follow one another. Text that people
+// read has a handful; with more than thirty, normalisation would have to insert a
+// character of its own (Unicode Standard Annex 15, section 13, stream-safe text).
+const maxMarks = 20
+
+// checkText checks that s is UTF-8, has none of the controls C0, DEL and C1, and
+// not too many combining marks in a row.
 func checkText(s string) error {
+	marks := 0
 	for i, r := range s {
 		switch {
 		case r < 0x20 || 0x7F <= r && r <= 0x9F:
 			return fail(s, i, ruleControl, mendControl)
+		case r < utf8.RuneSelf:
+			marks = 0
+			continue
 		case r == utf8.RuneError:
 			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
 				return fail(s, i, "a suffix is UTF-8", "encode it as UTF-8")
 			}
 		}
+		if marks = countMarks(s[i:], marks); marks > maxMarks {
+			return fail(s, i, "a suffix has at most 20 combining marks in a row", "leave some out")
+		}
 	}
 	return nil
+}
+
+// countMarks returns how many combining marks stand in a row at the end of the
+// first character of s, decomposed, when before it there were so many.
+func countMarks(s string, before int) int {
+	p := norm.NFD.PropertiesString(s)
+	d := p.Decomposition()
+	if d == nil {
+		if p.CCC() == 0 {
+			return 0
+		}
+		return before + 1
+	}
+	for len(d) > 0 {
+		p := norm.NFD.Properties(d)
+		if p.CCC() == 0 {
+			before = 0
+		} else {
+			before++
+		}
+		d = d[p.Size():]
+	}
+	return before
 }

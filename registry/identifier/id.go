@@ -28,7 +28,7 @@ const (
 func New(p Prefix, suffix string) (ID, error) {
 	id := ID{p, suffix}
 	if len(p)+1+len(suffix) > MaxID {
-		return ID{}, tooLong(string(p[:min(len(p), maxQuoted)])+"/"+suffix[:min(len(suffix), maxQuoted)], MaxID, ruleMaxID, mendMaxID)
+		return ID{}, tooLong(id.String(), MaxID, ruleMaxID, mendMaxID)
 	}
 	if err := checkPrefixText(string(p)); err != nil {
 		return ID{}, rebase(err, id.String(), 0)
