@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"pgregory.net/rapid"
 )
 
 // counting yields the octets 0, 1, 2, … for tests whose result must not change.
@@ -124,5 +125,144 @@ func TestChangeCheckNamesRowAndRule(t *testing.T) {
 				t.Errorf("row %d, %q, want row %d and %q", broken.Row, err, test.row, test.rule)
 			}
 		})
+	}
+}
+
+func TestHeaderRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := identifier.Header{
+			Prefix: identifier.Prefix(drawText(t, "prefix", 0, 126)),
+			Epoch:  rapid.Uint64().Draw(t, "epoch"), KeysetVersion: rapid.Uint64().Draw(t, "keyset version"),
+			Rows: rapid.Uint32().Draw(t, "rows"), Root: drawHash(t, "root"), Expiry: drawSecond(t, "expiry", 0),
+			Agent: drawText(t, "agent", 0, 255), AgentMethod: drawText(t, "method", 0, 63),
+		}
+		b, err := h.Append([]byte("before"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = b[len("before"):]
+		got, err := identifier.ParseHeader(b)
+		if err != nil || got != h {
+			t.Fatalf("got %+v, %v, want %+v", got, err, h)
+		}
+		readWhole(t, b, func(b []byte) error { _, err := identifier.ParseHeader(b); return err })
+	})
+}
+
+func TestHeaderRules(t *testing.T) {
+	tests := []struct {
+		name string
+		harm func(h *identifier.Header)
+		want string // part of the error; none when the header is good
+	}{
+		{"as it is", func(h *identifier.Header) {}, ""},
+		{"of the root", func(h *identifier.Header) { h.Prefix = "" }, ""},
+		{"agent", func(h *identifier.Header) { h.Agent, h.AgentMethod = "300:0.NA/88.118", "handle" }, ""},
+		{"prefix in capitals", func(h *identifier.Header) { h.Prefix = "88.A" }, "lower case"},
+		{"prefix with an empty segment", func(h *identifier.Header) { h.Prefix = "88..1" }, "octet 3 of the prefix"},
+		{"long prefix", func(h *identifier.Header) { h.Prefix = identifier.Prefix(strings.Repeat("a.", 64)) }, "126"},
+		{"no rows", func(h *identifier.Header) { h.Rows = 0 }, "1 to 1024 rows"},
+		{"too many rows", func(h *identifier.Header) { h.Rows = 1025 }, "1 to 1024 rows"},
+		{"no expiry", func(h *identifier.Header) { h.Expiry = time.Time{} }, "expiry"},
+		{"expiry after 9999", func(h *identifier.Header) { h.Expiry = time.Unix(lastSecond+1, 0) }, "expiry"},
+		{"agent without method", func(h *identifier.Header) { h.Agent = "x" }, "both or neither"},
+		{"method without agent", func(h *identifier.Header) { h.AgentMethod = "x" }, "both or neither"},
+		{"method in capitals", func(h *identifier.Header) { h.Agent, h.AgentMethod = "x", "HTTP" }, "word"},
+		{"long method", func(h *identifier.Header) { h.Agent, h.AgentMethod = "x", strings.Repeat("x", 64) }, "word"},
+		{"long agent", func(h *identifier.Header) { h.Agent, h.AgentMethod = strings.Repeat("x", 256), "x" }, "agent"},
+		{"agent with control", func(h *identifier.Header) { h.Agent, h.AgentMethod = "a\nb", "x" }, "agent"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := identifier.Header{Prefix: "88.118", Epoch: 1, KeysetVersion: 1, Rows: 1, Expiry: expiry}
+			test.harm(&h)
+			err := h.Check()
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			if _, err := h.Append(nil); err != nil && test.want == "" {
+				t.Errorf("good, but cannot be encoded: %v", err)
+			}
+		})
+	}
+}
+
+// A change that somebody else made, signed or not, is judged as a whole.
+func TestChangeCheckJudgesTheWhole(t *testing.T) {
+	key := newKey(t, 1)
+	resign := func(c *identifier.Change, harm func(h *identifier.Header)) {
+		h, err := c.Header()
+		if err != nil {
+			t.Fatal(err)
+		}
+		harm(&h)
+		payload, err := h.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Envelope = identifier.Sign(identifier.ChangeType, payload, key)
+	}
+	tests := []struct {
+		name string
+		harm func(c *identifier.Change)
+		want string
+	}{
+		{"payload type", func(c *identifier.Change) { c.Envelope.PayloadType = identifier.KeysetType }, "payload type"},
+		{"payload", func(c *identifier.Change) { c.Envelope.Payload = c.Envelope.Payload[1:] }, "octet"},
+		{"no signatures", func(c *identifier.Change) { c.Envelope.Signatures = nil }, "signed"},
+		{"a row is missing", func(c *identifier.Change) { c.Rows = c.Rows[:2] }, "signed over 3 rows, there are 2"},
+		{"rows miscounted", func(c *identifier.Change) { resign(c, func(h *identifier.Header) { h.Rows = 2 }) }, "signed over 2 rows, there are 3"},
+		{"root", func(c *identifier.Change) { resign(c, func(h *identifier.Header) { h.Root[0] ^= 1 }) }, "root"},
+		{"seed", func(c *identifier.Change) { c.ValueSeed[0] ^= 1 }, "root"},
+		{"prefix", func(c *identifier.Change) { resign(c, func(h *identifier.Header) { h.Prefix = "88.119" }) }, "does not cover"},
+		{"header", func(c *identifier.Change) { resign(c, func(h *identifier.Header) { h.Agent = "x" }) }, "both or neither"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := sampleChange(t)
+			test.harm(c)
+			_, _, err := c.Check()
+			var broken *identifier.ChangeError
+			if !errors.As(err, &broken) || !strings.Contains(err.Error(), test.want) || broken.Mend == "" {
+				t.Errorf("got %v, want a ChangeError with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestRowsOfAChangeMustFit(t *testing.T) {
+	var rows []identifier.Row
+	size := 0
+	for i := range 9 {
+		r := identifier.NextRow(newID(t, "88.118", string(rune('a'+i))), nil)
+		r.Values = []identifier.Value{{Index: 1, Type: "X", Data: make([]byte, 60000)}}
+		n, err := r.Size()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += n
+		rows = append(rows, r)
+		_, err = identifier.SignChange(identifier.Header{Prefix: "88", Expiry: expiry}, rows, nil, newKey(t, 1))
+		var broken *identifier.ChangeError
+		switch fits := size <= identifier.MaxChange; {
+		case fits && err != nil:
+			t.Errorf("%d octets: %v", size, err)
+		case !fits && (!errors.As(err, &broken) || broken.Row != i):
+			t.Errorf("%d octets: got %v", size, err)
+		}
+	}
+}
+
+func TestSignChangeNeedsAKeyAndSeeds(t *testing.T) {
+	h := identifier.Header{Prefix: "88", Expiry: expiry}
+	if _, err := identifier.SignChange(h, sampleRows(t), nil); err == nil {
+		t.Error("signed without a key")
+	}
+	if _, err := identifier.SignChange(h, sampleRows(t), strings.NewReader("short"), newKey(t, 1)); err == nil {
+		t.Error("signed without seeds")
+	}
+	h.Expiry = time.Time{}
+	if _, err := identifier.SignChange(h, sampleRows(t), nil, newKey(t, 1)); err == nil {
+		t.Error("signed without an expiry")
 	}
 }

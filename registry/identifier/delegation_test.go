@@ -191,3 +191,43 @@ func TestKeysetChangeAndGenesisRules(t *testing.T) {
 		}
 	}
 }
+
+// What cannot be encoded is refused and not cut.
+func TestAppendDelegationRefuses(t *testing.T) {
+	for name, harm := range map[string]func(d *identifier.Delegation){
+		"long prefix":      func(d *identifier.Delegation) { d.Prefix = identifier.Prefix(strings.Repeat("a", 127)) },
+		"17 keys":          func(d *identifier.Delegation) { d.Keyset.Keys = make([]identifier.PublicKey, 17) },
+		"threshold 17":     func(d *identifier.Delegation) { d.Keyset.Threshold = 17 },
+		"threshold -1":     func(d *identifier.Delegation) { d.Keyset.Threshold = -1 },
+		"key without type": func(d *identifier.Delegation) { d.Keyset.Keys[1].Type = 0 },
+		"empty key":        func(d *identifier.Delegation) { d.Keyset.Keys[1].Raw = "" },
+		"long key":         func(d *identifier.Delegation) { d.Keyset.Keys[1].Raw = strings.Repeat("x", 4097) },
+		"long name":        func(d *identifier.Delegation) { d.Node.Name = strings.Repeat("a", 64) },
+		"no node key":      func(d *identifier.Delegation) { d.Node.Key = identifier.PublicKey{} },
+		"no addresses":     func(d *identifier.Delegation) { d.Node.Addresses = nil },
+		"17 addresses":     func(d *identifier.Delegation) { d.Node.Addresses = make([]identifier.Address, 17) },
+		"no address":       func(d *identifier.Delegation) { d.Node.Addresses[0].IP = "" },
+		"address and zone": func(d *identifier.Delegation) { d.Node.Addresses[0].IP = "fe80::1%eth0" },
+		"IPv4 in hex":      func(d *identifier.Delegation) { d.Node.Addresses[0].IP = "::ffff:c000:201" },
+	} {
+		d := sampleDelegation(t)
+		harm(d)
+		if b, err := identifier.AppendDelegation(nil, d); err == nil {
+			t.Errorf("%s: encoded as %x", name, b)
+		}
+		k := &identifier.KeysetChange{Prefix: d.Prefix, Epoch: 1, Keyset: d.Keyset}
+		bad := d.Prefix != "88.118" || d.Keyset.Threshold != 2 || strings.Contains(name, "key") && name != "no node key"
+		if _, err := identifier.AppendKeysetChange(nil, k); (err != nil) != bad {
+			t.Errorf("%s: the keyset alone: %v", name, err)
+		}
+	}
+}
+
+func TestNamesInHex(t *testing.T) {
+	if got, want := (identifier.LogID{0xff, 15: 1}).String(), "ff000000000000000000000000000001"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := (identifier.KeyID{0xff, 7: 1}).String(), "ff00000000000001"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

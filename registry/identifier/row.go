@@ -40,7 +40,8 @@ func NextRow(id ID, current *Record) Row {
 }
 
 // Check returns an error when the row could not be part of a change under the
-// prefix, whatever the other rows and the state of the node are.
+// prefix, whatever the other rows and the state of the node are. The error is a
+// [*RuleError], or a [*SyntaxError] of the identifier.
 func (r *Row) Check(under Prefix) error {
 	_, err := r.check(nil, under)
 	return err

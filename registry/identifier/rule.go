@@ -1,6 +1,7 @@
 package identifier
 
 import (
+	"errors"
 	"fmt"
 	"unicode"
 	"unicode/utf8"
@@ -60,10 +61,13 @@ func checkDelegable(what string, p Prefix) error {
 		return nil
 	}
 	q, err := ParsePrefix(string(p))
-	if err != nil {
+	var syntax *SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return &RuleError{What: what, Rule: fmt.Sprintf("octet %d of the prefix: %s", syntax.Offset, syntax.Rule), Mend: syntax.Mend}
+	case err != nil:
 		return fmt.Errorf("%s: %w", what, err)
-	}
-	if q != p {
+	case q != p:
 		return &RuleError{What: what, Rule: "a prefix is in lower case", Mend: fmt.Sprintf("write %q", q)}
 	}
 	return nil

@@ -21,8 +21,8 @@ import (
 //	    checksum   u32    CRC-32C (RFC 9260, appendix A) over the key that the record is
 //	                      stored under, whole, and all octets before
 //
-// A format that is still to come keeps the first nine octets as they are, so that
-// versions can be compared without knowing it. The methods of a Stored read
+// A format that is still to come keeps the first nine octets and the checksum where
+// they are, so that versions can be compared and damage found without knowing it. The methods of a Stored read
 // without allocating; they may be called only on what [CheckStored] returned, and
 // what they return is part of it.
 type Stored []byte
