@@ -84,16 +84,20 @@ func AppendLeaf(dst []byte, e *Entry) []byte {
 }
 
 // AppendEntry appends an entry as the journal and the replication carry it. The
-// error, a [*RuleError], names the limit that is passed or the part that the kind
-// of entry does not have.
+// error, a [*RuleError], or a [*ChangeError] where it is about a row, names the
+// limit that is passed or the part that the kind of entry does not have.
 //
 //	format     u8      1
 //	leaf       text    see [AppendLeaf]
 //	body       of a change only:
 //	  id seed     32 octets
 //	  value seed  32 octets
-//	  rows        uvarint (1 to 1,024), each: op, version, replaced row hash,
-//	              identifier, content, as specified at appendRow; at most 512 KiB
+//	  rows        uvarint (1 to 1,024), then at most 512 KiB of rows, each:
+//	    op        u8        1 put, 2 withdraw
+//	    version   uvarint   64 bits, 1 or more
+//	    replaces  32 octets, for a version above 1 only
+//	    id        text      canonical, at most 2,048 octets
+//	    content   text      see [AppendContent]; of a put only
 func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 	fail := func(rule, mend string) ([]byte, error) {
 		return nil, &RuleError{What: "entry", Rule: rule, Mend: mend}

@@ -20,8 +20,9 @@ type Value struct {
 	TTL  TTL
 	// Permissions says who may read and write the value.
 	Permissions Permissions
-	// Timestamp is when the value was last changed by whoever signed it.
-	Timestamp time.Time // whole seconds, UTC
+	// Timestamp is when the value was last changed by whoever signed it, in whole
+	// seconds, UTC. Zero is unset: then the record's own time has to do.
+	Timestamp time.Time
 	// Link holds the attributes of a URL value; nil for none. Only a value of
 	// type URL may have it.
 	Link *Link

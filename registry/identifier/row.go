@@ -96,14 +96,9 @@ func appendRowContent(b []byte, r *Row) ([]byte, error) {
 	return AppendContent(b, plainSpelling(r.ID, r.Spelling), r.Values)
 }
 
-// Rows are encoded, in the log, as
-//
-//	op        u8        1 put, 2 withdraw
-//	version   uvarint   64 bits, 1 or more
-//	replaces  32 octets, for a version above 1 only
-//	id        text      canonical, at most 2,048 octets
-//	content   text      see [AppendContent]; of a put only
-func appendRow(b, scratch []byte, r *Row) (row, content []byte, err error) {
+// appendRow appends a row as [AppendEntry] specifies it. scratch is room to work in,
+// returned for the next call.
+func appendRow(b, scratch []byte, r *Row) (row, room []byte, err error) {
 	const what = "row"
 	switch {
 	case r.Op != Put && r.Op != Withdraw:

@@ -7,36 +7,10 @@ import (
 	"strconv"
 )
 
-// Content is a record's spelling and values, encoded as one sequence of octets.
-// It is what a row's content hash covers, what lies in the log, and the end of a
-// record's stored form:
-//
-//	format     u8        1
-//	spelling   text      at most 4,096 octets; none when it is the canonical text
-//	count      uvarint   at most 2,048
-//	values, in ascending order of index, each:
-//	  flags       u8        1 TTL, 2 it is absolute, 4 permissions, 8 timestamp, 16 link, 32 references
-//	  index       uvarint   minus the index before; 1 or more, so that order is built in
-//	  type        text      1 to 255 octets
-//	  data        text      at most 65,536 octets
-//	  TTL         uvarint   seconds, 32 bits; when flagged, otherwise 86,400 relative
-//	  permissions u8        at most 15; when flagged, otherwise [DefaultPermissions]
-//	  timestamp   uvarint   seconds since 1970, 1 or more; when flagged, otherwise unset
-//	  link        when flagged:
-//	    flags       u8      1 relation, 2 title, 4 languages, 8 media type, 16 context, 32 default; not 0
-//	    relation, title   texts, when flagged
-//	    languages   when flagged: count uvarint (1 to 32), texts
-//	    media type, context   texts, when flagged
-//	  references  when flagged: count uvarint (1 to 64), each a handle (text) and an index (uvarint, 32 bits)
-//
-// The texts of a link and handles have 1 to 2,048 octets, languages 1 to 63.
-// Nothing is flagged that says what the absence of the flag says. The whole is at
-// most 256 KiB. There is one encoding of a content, and decoders accept no other.
-const contentFormat = 1
-
 const (
-	maxLanguage  = 63 // octets of a language tag
-	minValueSize = 5  // octets that a value takes at least
+	contentFormat = 1
+	maxLanguage   = 63 // octets of a language tag
+	minValueSize  = 5  // octets that a value takes at least
 )
 
 const (
@@ -59,9 +33,34 @@ const (
 	linkUnknown // this flag and those above it
 )
 
-// AppendContent appends the encoding of a record's spelling and values. Times are
-// cut to the second. The error, a [*RuleError], names the value and the limit that
-// is passed; what else a value must be is judged by [Change.Check].
+// AppendContent appends a content: a record's spelling and values, encoded as one
+// sequence of octets. It is what a row's content hash covers, what lies in the log,
+// and the end of a record's stored form.
+//
+//	format     u8        1
+//	spelling   text      at most 4,096 octets; none when it is the canonical text
+//	count      uvarint   at most 2,048
+//	values, in ascending order of index, each:
+//	  flags       u8        1 TTL, 2 it is absolute, 4 permissions, 8 timestamp, 16 link, 32 references
+//	  index       uvarint   minus the index before; 1 or more, so that order is built in
+//	  type        text      1 to 255 octets
+//	  data        text      at most 65,536 octets
+//	  TTL         uvarint   seconds, 32 bits; when flagged, otherwise 86,400 relative
+//	  permissions u8        at most 15; when flagged, otherwise 14 ([DefaultPermissions])
+//	  timestamp   uvarint   seconds since 1970, 1 or more; when flagged, otherwise unset
+//	  link        when flagged:
+//	    flags       u8      1 relation, 2 title, 4 languages, 8 media type, 16 context, 32 default; not 0
+//	    relation, title   texts, when flagged
+//	    languages   when flagged: count uvarint (1 to 32), texts
+//	    media type, context   texts, when flagged
+//	  references  when flagged: count uvarint (1 to 64), each a handle (text) and an index (uvarint, 32 bits)
+//
+// The texts of a link and handles have 1 to 2,048 octets, languages 1 to 63.
+// Nothing is flagged that says what the absence of the flag says. The whole is at
+// most 256 KiB. There is one encoding of a content, and decoders accept no other.
+//
+// Times are cut to the second. The error, a [*RuleError], names the value and the
+// limit that is passed; what else a value must be is judged by [Change.Check].
 func AppendContent(dst []byte, spelling string, values []Value) ([]byte, error) {
 	if err := checkLimit("content", "a spelling", len(spelling), 0, MaxSpelling); err != nil {
 		return nil, err
