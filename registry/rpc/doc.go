@@ -1,0 +1,35 @@
+// Package rpc takes in changes over gRPC, and sends them: [Server] puts a registry on
+// the wire, [Client] has the registry's methods. The contract is
+// proto/registration.proto.
+//
+// # Errors
+//
+// A [registry.Error] becomes the status code of its kind, with Detail as the message
+// and a Failure in the details that names kind and rows; the client makes the same
+// error of it again. Its cause stays at home, except that of Malformed, which tells
+// the sender about the sender's own message. Whatever else can go wrong is of kind
+// Unavailable to the caller of the client: it does not know what became of the change,
+// and may send it again.
+//
+// Status details travel in a header, so they name only as many rows as fit in 4 KiB
+// and say how many more there are. The client then asks again over RegisterBatch,
+// whose results name them all. That is safe because a change is logged once however
+// often it comes.
+//
+// # Batches
+//
+// Up to InFlight changes of one stream, of 4 MiB together, and up to Workers of all
+// streams are with the registry at once, so that they share its syncs. Answers are
+// sent in the order of the changes. A change that names an identifier of an earlier
+// one that is still with the registry waits for it, and what follows waits with it:
+// so the order of a stream is the order in which each identifier changes. When the
+// caller does not read its answers, the node stops reading its changes.
+//
+// # Watching
+//
+// A watcher sees whole entries, which is more than a question may be told: values that
+// are not for the public, and what lies below private prefixes. So nobody but
+// processes on the node's own machine may watch, unless Options say otherwise. A
+// watcher that does not read costs one entry in memory and what the connection
+// buffers.
+package rpc
