@@ -84,9 +84,9 @@ func TestNameRoundTrip(t *testing.T) {
 		if len(linked) > 255 {
 			t.Fatalf("%v: the name has %d octets with a link type; want 255 or fewer", id, len(linked))
 		}
-		want := dns.Name{Kind: dns.Identifier, ID: id}
+		want := dns.Name{Kind: dns.KindIdentifier, ID: id}
 		if identifier.HashNamed(id) {
-			want = dns.Name{Kind: dns.Hashed, ID: identifier.ID{Prefix: id.Prefix}, Hash: identifier.SuffixHash(id.Suffix)}
+			want = dns.Name{Kind: dns.KindHashed, ID: identifier.ID{Prefix: id.Prefix}, Hash: identifier.SuffixHash(id.Suffix)}
 		}
 		got, err := zone.Parse(randomCase(name))
 		got.Above = false
@@ -121,7 +121,7 @@ func TestNamesAbove(t *testing.T) {
 		name := defaultZone.AppendName(nil, id)
 		for rest := name[1+name[0]:]; len(rest) >= 13; rest = rest[1+rest[0]:] {
 			n, err := defaultZone.Parse(rest)
-			if err != nil || n.Kind == dns.Malformed {
+			if err != nil || n.Kind == dns.KindMalformed {
 				t.Fatalf("%q stands above %v: %+v, %v", rest, id, n, err)
 			}
 			if !n.ID.Prefix.Covers(id.Prefix) {
@@ -221,7 +221,7 @@ func FuzzName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		n, err := defaultZone.Parse(wire)
 		if err != nil {
-			if n.Kind != dns.Malformed || n.ID.Suffix != "" {
+			if n.Kind != dns.KindMalformed || n.ID.Suffix != "" {
 				t.Fatalf("%q: got %+v beside %v", wire, n, err)
 			}
 			return
@@ -231,11 +231,11 @@ func FuzzName(f *testing.F) {
 			again = append(append(again, byte(len(n.Link)+1), '_'), n.Link...)
 		}
 		switch n.Kind {
-		case dns.Identifier:
+		case dns.KindIdentifier:
 			again = defaultZone.AppendName(again, n.ID)
-		case dns.Hashed:
+		case dns.KindHashed:
 			again = defaultZone.AppendHashedName(again, n.ID.Prefix, n.Hash)
-		case dns.Server:
+		case dns.KindServer:
 			again = defaultZone.AppendServerName(again, n.ID.Prefix, n.Server)
 		default:
 			return // empty non-terminals have many forms

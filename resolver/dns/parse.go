@@ -12,19 +12,19 @@ import (
 type Kind uint8
 
 const (
-	// Malformed: no identifier has this name, nor one below it.
-	Malformed Kind = iota
-	// Identifier: Name.ID is an identifier, a prefix or, when empty, the zone itself.
-	Identifier
-	// Hashed: Name.Hash is the hash of the suffix and Name.ID the prefix.
-	Hashed
-	// Above: an empty non-terminal. The name is only there when something below it
+	// KindMalformed: no identifier has this name, nor one below it.
+	KindMalformed Kind = iota
+	// KindIdentifier: Name.ID is an identifier, a prefix or, when empty, the zone itself.
+	KindIdentifier
+	// KindHashed: Name.Hash is the hash of the suffix and Name.ID the prefix.
+	KindHashed
+	// KindAbove: an empty non-terminal. The name is only there when something below it
 	// is, and all of that is below the prefix in Name.ID.
-	Above
-	// Servers: the name servers of a zone have names below this one (_ns).
-	Servers
-	// Server: Name.Server is the label of a name server of the zone at Name.ID.
-	Server
+	KindAbove
+	// KindServers: the name servers of a zone have names below this one (_ns).
+	KindServers
+	// KindServer: Name.Server is the label of a name server of the zone at Name.ID.
+	KindServer
 )
 
 // Name is what a DNS name in the zone stands for.
@@ -89,7 +89,7 @@ type fault struct {
 
 // read reads the labels in front of the prefix.
 func (n *Name) read(z Zone, labels []string) *fault {
-	n.Kind = Identifier
+	n.Kind = KindIdentifier
 	if len(labels) == 0 {
 		return nil
 	}
@@ -113,7 +113,7 @@ func (n *Name) read(z Zone, labels []string) *fault {
 		return nil
 	}
 	if len(below) == 0 {
-		n.Kind = Above
+		n.Kind = KindAbove
 		return nil
 	}
 	if len(below) > 1 {
@@ -126,7 +126,7 @@ func (n *Name) read(z Zone, labels []string) *fault {
 		return f
 	}
 	if f != nil {
-		*n = Name{Kind: Above, ID: identifier.ID{Prefix: n.ID.Prefix}}
+		*n = Name{Kind: KindAbove, ID: identifier.ID{Prefix: n.ID.Prefix}}
 		return nil
 	}
 	n.Above = true
@@ -135,11 +135,11 @@ func (n *Name) read(z Zone, labels []string) *fault {
 
 // readServer reads what stands in front of _ns.
 func (n *Name) readServer(below []string) *fault {
-	n.Kind = Servers
+	n.Kind = KindServers
 	if len(below) == 0 {
 		return nil
 	}
-	n.Kind, n.Server = Server, below[len(below)-1]
+	n.Kind, n.Server = KindServer, below[len(below)-1]
 	if len(below) > 1 || !isHostLabel(n.Server) {
 		return &fault{0, "in front of _ns stands one label of letters, digits and inner hyphens", "write the name of a name server"}
 	}
@@ -155,7 +155,7 @@ func (n *Name) readSuffix(z Zone, mark string, below []string) *fault {
 		if err != nil || len(octets) != len(n.Hash) {
 			return &fault{0, "in front of _h stands a SHA-256 hash in base32hex, 52 characters", "write the hash of the suffix"}
 		}
-		n.Kind, n.Hash = Hashed, identifier.Hash(octets)
+		n.Kind, n.Hash = KindHashed, identifier.Hash(octets)
 		again = z.AppendHashedName(again, n.ID.Prefix, n.Hash)
 	default:
 		suffix := below[0]

@@ -51,7 +51,7 @@ func TestNameVectors(t *testing.T) {
 				if !ok || !strings.Contains(broken.Error(), fields["rule"]) || broken.Mend == "" {
 					t.Fatalf("got %+v, %v; want the rule %q", n, err, fields["rule"])
 				}
-				if n.Kind != dns.Malformed || string(n.ID.Prefix) != fields["prefix"] || n.ID.Suffix != "" {
+				if n.Kind != dns.KindMalformed || string(n.ID.Prefix) != fields["prefix"] || n.ID.Suffix != "" {
 					t.Errorf("got %+v; want malformed below %q", n, fields["prefix"])
 				}
 			}
@@ -61,7 +61,7 @@ func TestNameVectors(t *testing.T) {
 
 func checkName(t *testing.T, n dns.Name, fields map[string]string) {
 	t.Helper()
-	kinds := map[string]dns.Kind{"identifier": dns.Identifier, "hashed": dns.Hashed, "above": dns.Above, "servers": dns.Servers, "server": dns.Server}
+	kinds := map[string]dns.Kind{"identifier": dns.KindIdentifier, "hashed": dns.KindHashed, "above": dns.KindAbove, "servers": dns.KindServers, "server": dns.KindServer}
 	want := dns.Name{Kind: kinds[fields["kind"]], Link: fields["link"], Server: fields["server"], Above: fields["above"] != ""}
 	if text := fields["identifier"]; text != "" {
 		var err error
