@@ -57,3 +57,12 @@ func (r *Registry) Status(context.Context) (Status, error) {
 	}
 	return s, nil
 }
+
+// Healthy returns why the registry cannot be relied on; nil when it can. A node that
+// takes no changes still answers, and is healthy.
+func (r *Registry) Healthy(context.Context) error {
+	if err := r.failure(); err != nil {
+		return &Error{Kind: Unavailable, Detail: "the node is ending because its journal or state failed", Err: err}
+	}
+	return nil
+}

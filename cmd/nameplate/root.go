@@ -97,6 +97,7 @@ type group struct {
 // groups are all commands.
 func groups() []group {
 	return []group{
+		{"Running a node", []*cobra.Command{newServe()}},
 		{"Prefixes and keys", []*cobra.Command{newKey()}},
 		{"Other", []*cobra.Command{newVersion(), newCompletion()}},
 	}

@@ -60,6 +60,7 @@ func settings() []setting {
 	return []setting{
 		{"name", "LABEL", "the node's name, one DNS label", text(func(c *node.Config) *string { return &c.Name })},
 		{"data", "FOLDER", "the folder that holds everything", text(func(c *node.Config) *string { return &c.Data })},
+		{"anchor", "FILE", "a file on another volume that keeps the newest checkpoint", text(func(c *node.Config) *string { return &c.Anchor })},
 		{"zone", "NAME", "the DNS zone of all identifiers", text(func(c *node.Config) *string { return &c.Zone })},
 		{"dns", "ADDRESSES", "where DNS is answered, host:port with commas between, or off", list(func(c *node.Config) *[]string { return &c.Listen.DNS })},
 		{"grpc", "ADDRESSES", "where gRPC is answered", list(func(c *node.Config) *[]string { return &c.Listen.GRPC })},

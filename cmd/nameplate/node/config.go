@@ -20,6 +20,10 @@ type Config struct {
 	// Data is the folder that holds everything: the journal, the state and the
 	// node's key. Only one process at a time opens it.
 	Data string `yaml:"data"`
+	// Anchor is a file on another volume than Data that keeps the newest signed
+	// checkpoint, so that a folder put back to an older state of itself is noticed at
+	// the start. It is never part of a backup. Empty: none.
+	Anchor string `yaml:"anchor"`
 	// Zone is the DNS zone in which identifiers have their names, such as
 	// "id.internal"; at most 40 octets. All nodes of one tree share it.
 	Zone string `yaml:"zone"`

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+)
+
+// Limits of the gRPC port. A stranger can neither hold a connection open for ever nor
+// make the node buffer much.
+const (
+	grpcReceive    = 1 << 20 // octets of a message; a change has at most half of it
+	grpcHeaders    = 16 << 10
+	grpcHandshake  = 10 * time.Second
+	grpcAge        = 30 * time.Minute // of a connection; the client opens another
+	grpcGrace      = time.Minute
+	grpcPing       = 15 * time.Second // of silence before the client is asked
+	grpcPingWait   = 10 * time.Second
+	grpcPingLeast  = 10 * time.Second // between the pings of a client
+	grpcUnaryLimit = 30 * time.Second
+)
+
+// service is one service of the gRPC port.
+type service interface {
+	AddTo(grpc.ServiceRegistrar)
+	// Drain ends its streams soon.
+	Drain()
+}
+
+// grpcServer is the gRPC port of a node: its services, health (gRPC health checking
+// protocol, v1) and reflection.
+type grpcServer struct {
+	server      *grpc.Server
+	services    []service
+	health      *health.Server
+	connections int
+	shutdown    time.Duration
+}
+
+func newGRPCServer(l Limits, log *slog.Logger, services ...service) *grpcServer {
+	s := &grpcServer{
+		services: services, health: health.NewServer(), connections: l.GRPCConnections, shutdown: l.Shutdown,
+		server: grpc.NewServer(
+			grpc.MaxRecvMsgSize(grpcReceive),
+			grpc.MaxHeaderListSize(grpcHeaders),
+			grpc.MaxConcurrentStreams(uint32(l.GRPCStreams)),
+			grpc.ConnectionTimeout(grpcHandshake),
+			grpc.KeepaliveParams(keepalive.ServerParameters{
+				MaxConnectionAge: grpcAge, MaxConnectionAgeGrace: grpcGrace, Time: grpcPing, Timeout: grpcPingWait,
+			}),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: grpcPingLeast, PermitWithoutStream: true}),
+			grpc.ChainUnaryInterceptor(unaryLimit, recoverUnary(log)),
+			grpc.ChainStreamInterceptor(recoverStream(log)),
+		),
+	}
+	for _, x := range services {
+		x.AddTo(s.server)
+	}
+	healthpb.RegisterHealthServer(s.server, s.health)
+	reflection.Register(s.server)
+	return s
+}
+
+// serve answers on the listeners until ctx ends, then lets what is under way finish
+// for as long as the limits say.
+func (s *grpcServer) serve(ctx context.Context, listeners []net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		g.Go(func() error { return s.server.Serve(netutil.LimitListener(l, s.connections)) })
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		s.health.Shutdown()
+		for _, x := range s.services {
+			x.Drain()
+		}
+		late := time.AfterFunc(s.shutdown, s.server.Stop)
+		defer late.Stop()
+		s.server.GracefulStop()
+		return nil
+	})
+	return g.Wait()
+}
+
+// unaryLimit bounds how long one call may take, whatever its caller allows.
+func unaryLimit(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, grpcUnaryLimit)
+	defer cancel()
+	return handle(ctx, request)
+}
+
+// recoverUnary turns a panic into an answer: a fault in one call is not the end of
+// the others. The process has promised nothing that it could break by going on,
+// because a change is acknowledged by the journal alone.
+func recoverUnary(log *slog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
+		defer recovered(log, info.FullMethod, &err)
+		return handle(ctx, request)
+	}
+}
+
+func recoverStream(log *slog.Logger) grpc.StreamServerInterceptor {
+	return func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+		defer recovered(log, info.FullMethod, &err)
+		return handle(server, stream)
+	}
+}
+
+func recovered(log *slog.Logger, method string, err *error) {
+	if p := recover(); p != nil {
+		log.Error("a call failed in the node itself", "method", method, "panic", p, "stack", string(debug.Stack()))
+		*err = status.Error(codes.Internal, "the node failed to handle this call: tell its operator")
+	}
+}

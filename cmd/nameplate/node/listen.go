@@ -1,0 +1,94 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"strings"
+)
+
+// listeners are the open sockets of a node.
+type listeners struct {
+	sockets         []net.PacketConn
+	dns, grpc, http []net.Listener
+}
+
+// listen opens everything or nothing.
+func listen(c Listen) (*listeners, error) {
+	l := &listeners{}
+	err := l.open(c)
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *listeners) open(c Listen) error {
+	for _, address := range c.DNS {
+		tcp, udp, err := listenBoth(address)
+		if err != nil {
+			return busy("dns", address, err)
+		}
+		l.dns, l.sockets = append(l.dns, tcp), append(l.sockets, udp)
+	}
+	for _, p := range []struct {
+		name      string
+		addresses []string
+		to        *[]net.Listener
+	}{{"grpc", c.GRPC, &l.grpc}, {"http", c.HTTP, &l.http}} {
+		for _, address := range p.addresses {
+			listener, err := net.Listen("tcp", address)
+			if err != nil {
+				return busy(p.name, address, err)
+			}
+			*p.to = append(*p.to, listener)
+		}
+	}
+	return nil
+}
+
+// listenBoth opens TCP and UDP on one port, also when any port will do.
+func listenBoth(address string) (net.Listener, net.PacketConn, error) {
+	const attempts = 16 // to find a port that is free for both
+	for attempt := 1; ; attempt++ {
+		tcp, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, nil, err
+		}
+		udp, err := net.ListenPacket("udp", tcp.Addr().String())
+		if err == nil {
+			return tcp, udp, nil
+		}
+		tcp.Close()
+		if !strings.HasSuffix(address, ":0") || attempt == attempts {
+			return nil, nil, err
+		}
+	}
+}
+
+// busy says which setting names an address that cannot be had.
+func busy(protocol, address string, err error) error {
+	return fmt.Errorf("cannot listen on %s for %s: %w: stop what uses it, or set listen.%s to another address", address, protocol, err, protocol)
+}
+
+func (l *listeners) close() {
+	for _, s := range l.sockets {
+		s.Close()
+	}
+	for _, list := range [][]net.Listener{l.dns, l.grpc, l.http} {
+		for _, x := range list {
+			x.Close()
+		}
+	}
+}
+
+func (l *listeners) addresses() Listen {
+	list := func(of []net.Listener) []string {
+		var a []string
+		for _, x := range of {
+			a = append(a, x.Addr().String())
+		}
+		return a
+	}
+	return Listen{DNS: list(l.dns), GRPC: list(l.grpc), HTTP: list(l.http)}
+}

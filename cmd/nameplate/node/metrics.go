@@ -1,0 +1,130 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/resolver"
+)
+
+// metrics are what /metrics tells (Prometheus text format). Everything that counts
+// only grows; what stands at a moment is a gauge.
+type metrics struct {
+	registry *prometheus.Registry
+	answers  *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+	changes  *prometheus.CounterVec
+}
+
+func newMetrics(r *registry.Registry, version string) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nameplate_answers_total", Help: "Questions answered, by protocol and outcome.",
+		}, []string{"protocol", "outcome"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "nameplate_answer_seconds", Help: "Time from a decoded question to its answer, by protocol.",
+			Buckets: []float64{.00001, .000025, .0001, .00025, .001, .0025, .01, .1, 1},
+		}, []string{"protocol"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nameplate_changes_total", Help: "Signed changes and delegations taken in, by what became of them.",
+		}, []string{"result"}),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "nameplate_build_info", Help: "Always 1; the label tells the version.",
+	}, []string{"version"})
+	build.WithLabelValues(version).Set(1)
+	m.registry.MustRegister(m.answers, m.took, m.changes, build, &registryCollector{registry: r},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// registryCollector reads a registry's status when somebody asks for the metrics.
+type registryCollector struct{ registry *registry.Registry }
+
+var (
+	positionMetric    = prometheus.NewDesc("nameplate_log_position", "Entries in the node's own log, all of them synced.", nil, nil)
+	checkpointMetric  = prometheus.NewDesc("nameplate_log_checkpoint_size", "Entries that the newest signed checkpoint covers.", nil, nil)
+	syncedMetric      = prometheus.NewDesc("nameplate_journal_synced_bytes", "Journal octets that are durable.", nil, nil)
+	appliedMetric     = prometheus.NewDesc("nameplate_journal_applied_bytes", "Journal octets that the state has taken over.", nil, nil)
+	identifiersMetric = prometheus.NewDesc("nameplate_identifiers", "Identifiers that resolve, as the state counts them.", nil, nil)
+	withdrawnMetric   = prometheus.NewDesc("nameplate_withdrawn", "Identifiers that were withdrawn.", nil, nil)
+	delegationsMetric = prometheus.NewDesc("nameplate_delegations", "Prefixes delegated to holders.", nil, nil)
+	stateMetric       = prometheus.NewDesc("nameplate_state_bytes", "Size of the state's file.", nil, nil)
+	readOnlyMetric    = prometheus.NewDesc("nameplate_read_only", "1 while the node takes no changes.", nil, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (c *registryCollector) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, to) }
+
+// Collect implements [prometheus.Collector].
+func (c *registryCollector) Collect(to chan<- prometheus.Metric) {
+	s, err := c.registry.Status(context.Background())
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(positionMetric, err)
+		return
+	}
+	gauge := func(d *prometheus.Desc, v uint64) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+	}
+	counter := func(d *prometheus.Desc, v uint64) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	}
+	counter(positionMetric, s.Position)
+	counter(checkpointMetric, s.Checkpoint.Size)
+	counter(syncedMetric, s.Synced)
+	counter(appliedMetric, s.Applied)
+	gauge(identifiersMetric, s.Identifiers)
+	gauge(withdrawnMetric, s.Withdrawn)
+	gauge(delegationsMetric, s.Delegations)
+	gauge(stateMetric, uint64(s.StateBytes))
+	readOnly := uint64(0)
+	if s.ReadOnly != "" {
+		readOnly = 1
+	}
+	gauge(readOnlyMetric, readOnly)
+}
+
+// measured counts what a Resolver answers to one protocol.
+type measured struct {
+	resolver.Resolver
+	found, referral, absent, refused, failed, malformed prometheus.Counter
+	took                                                prometheus.Observer
+}
+
+func (m *metrics) measure(r resolver.Resolver, protocol string) resolver.Resolver {
+	counter := func(outcome string) prometheus.Counter { return m.answers.WithLabelValues(protocol, outcome) }
+	return &measured{
+		Resolver: r, found: counter("found"), referral: counter("referral"), absent: counter("absent"),
+		refused: counter("refused"), failed: counter("failed"), malformed: counter("malformed"),
+		took: m.took.WithLabelValues(protocol),
+	}
+}
+
+// Resolve implements [resolver.Resolver].
+func (m *measured) Resolve(ctx context.Context, q resolver.Query) (resolver.Answer, error) {
+	began := time.Now()
+	a, err := m.Resolver.Resolve(ctx, q)
+	m.took.Observe(time.Since(began).Seconds())
+	var failure *resolver.Error
+	switch {
+	case errors.As(err, &failure) && failure.Kind == resolver.Malformed:
+		m.malformed.Inc()
+	case err != nil:
+		m.failed.Inc()
+	case a.Outcome == resolver.Found:
+		m.found.Inc()
+	case a.Outcome == resolver.Referral:
+		m.referral.Inc()
+	case a.Outcome == resolver.Absent:
+		m.absent.Inc()
+	default:
+		m.refused.Inc()
+	}
+	return a, err
+}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
+)
+
+// self says how others reach this node: as configured, else by the addresses that
+// it listens on, as far as they name one host.
+func (n *Node) self() (identifier.Node, error) {
+	self := identifier.Node{Name: n.config.Name, Key: n.registry.Key()}
+	for _, a := range n.config.Addresses {
+		self.Addresses = append(self.Addresses, identifier.Address{IP: a.IP, DNS: a.DNS, GRPC: a.GRPC, HTTP: a.HTTP})
+	}
+	if self.Addresses != nil {
+		return self, nil
+	}
+	byHost := map[netip.Addr]*identifier.Address{}
+	var hosts []netip.Addr
+	note := func(listeners []net.Listener, port func(*identifier.Address) *uint16) {
+		for _, l := range listeners {
+			at, err := netip.ParseAddrPort(l.Addr().String())
+			if err != nil || at.Addr().IsUnspecified() {
+				continue
+			}
+			host := at.Addr().Unmap()
+			if byHost[host] == nil {
+				byHost[host] = &identifier.Address{IP: host.String()}
+				hosts = append(hosts, host)
+			}
+			*port(byHost[host]) = at.Port()
+		}
+	}
+	note(n.listeners.dns, func(a *identifier.Address) *uint16 { return &a.DNS })
+	note(n.listeners.grpc, func(a *identifier.Address) *uint16 { return &a.GRPC })
+	note(n.listeners.http, func(a *identifier.Address) *uint16 { return &a.HTTP })
+	for _, host := range hosts {
+		self.Addresses = append(self.Addresses, *byHost[host])
+	}
+	return self, nil
+}
+
+// about describes the node on its page for people.
+func (n *Node) about(version string) resolverhttp.About {
+	first := func(listeners []net.Listener) string {
+		if len(listeners) == 0 {
+			return ""
+		}
+		return listeners[0].Addr().String()
+	}
+	return resolverhttp.About{
+		Name: n.config.Name, Version: version, Zone: n.config.Zone,
+		DNS: first(n.listeners.dns), GRPC: first(n.listeners.grpc),
+	}
+}
+
+// counted counts what becomes of the changes that a registry is given.
+type counted struct {
+	*registry.Registry
+	changes *prometheus.CounterVec
+}
+
+// Register implements the registry of the gRPC server.
+func (c *counted) Register(ctx context.Context, change *identifier.Change) (registry.Receipt, error) {
+	return c.count(c.Registry.Register(ctx, change))
+}
+
+// Delegate implements the registry of the gRPC server.
+func (c *counted) Delegate(ctx context.Context, e identifier.Envelope) (registry.Receipt, error) {
+	return c.count(c.Registry.Delegate(ctx, e))
+}
+
+func (c *counted) count(receipt registry.Receipt, err error) (registry.Receipt, error) {
+	result := "logged"
+	switch failure, ok := err.(*registry.Error); {
+	case ok:
+		result = failure.Kind.String()
+	case err != nil:
+		result = registry.Unavailable.String()
+	case receipt.Duplicate:
+		result = "duplicate"
+	}
+	c.changes.WithLabelValues(result).Inc()
+	return receipt, err
+}
