@@ -138,3 +138,26 @@ func cancelled(t *testing.T) context.Context {
 	cancel()
 	return ctx
 }
+
+// The fixtures are what a registry could hold: canonical identifiers, contents
+// that can be stored, delegations that can be signed.
+func TestFixturesAreValid(t *testing.T) {
+	for _, f := range fixtures() {
+		if id, err := identifier.ParseCanonical(f.id.String()); err != nil || id != f.id {
+			t.Errorf("%s: %v reads as %v, %v", f.name, f.id, id, err)
+		}
+		if r := f.answer.Record; r != nil {
+			if _, err := identifier.AppendContent(nil, r.Spelling, r.Values); err != nil {
+				t.Errorf("%s: %v", f.name, err)
+			}
+		}
+		if d := f.answer.Delegation; d != nil {
+			if err := d.Check(); err != nil {
+				t.Errorf("%s: %v", f.name, err)
+			}
+			if !d.Prefix.Covers(f.id.Prefix) {
+				t.Errorf("%s: the delegation of %s does not cover it", f.name, d.Prefix)
+			}
+		}
+	}
+}

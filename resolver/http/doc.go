@@ -1,0 +1,73 @@
+// Package http answers over HTTP/1.1 and HTTP/2, with and without a prior upgrade,
+// and asks over it: [Server] wraps a Resolver, [Client] is one. Callers rename the
+// import, since net/http has the name as well.
+//
+// # What is asked with which path
+//
+// A request is routed on its path as it was sent, escapes and all, and decoded once.
+// GET, HEAD and OPTIONS are the methods. In this order:
+//
+//	/                        a page for people
+//	/healthz                 200 while the node can answer
+//	/metrics                 what the wiring hands in
+//	/schema/resolve.json     the JSON Schema of what /resolve answers
+//	/resolve/{identifier}    the answer as JSON
+//	/resolve?identifier=…    303 to the one above; for the form on the page
+//	/favicon.ico, /robots.txt, /.well-known/…   404
+//	{any stem}/01/09506000134352/21/A7          a GS1 Digital Link: 307 to a link
+//	/88.118.8/sn-42          anything else is an identifier in any spelling:
+//	                         302 to a link for a handle, 307 for other schemes
+//
+// An identifier that begins with hdl: doi: gs1: oid: web: did: or urn: is never
+// taken for a Digital Link, so a handle whose suffix looks like one is asked for as
+// /hdl:88.118.8/01/09506000134352. An identifier whose own text has ? or # or a
+// percent sign is written escaped; everything else may be.
+//
+// # GET /resolve/{identifier}
+//
+// The parameters are type and index (both repeatable, a union; a type that ends in
+// "." selects its subtypes too), relation (a link type), recursive (default true:
+// follow referrals), authoritative (default false: no mirrors), form (any or
+// canonical: how the identifier is written; canonical texts such as 1.2 mean
+// something else as a spelling) and hash (64 hexadecimal digits: the SHA-256 of
+// the suffix; the identifier is then the canonical prefix). Another parameter is
+// an error, because it is most likely a ? of the identifier that was not escaped.
+//
+// Found is 200 and a referral 303, both with the answer as JSON; a Location leads
+// to the same question at the node that answers. Everything else is a problem
+// document (RFC 9457), which carries the answer too where there is one. The schema
+// describes both; ETag is made of the record's version and row.
+//
+// # Links
+//
+// The link to follow is the default link, or with ?linkType= one of that relation;
+// none is 404. Of several with that relation Accept-Language chooses (BCP 47 tags,
+// matched by the distances of CLDR); then the default link, then the lowest index.
+// Without linkType the default link is followed whatever its language, unless the
+// holder put links of the relation gs1:defaultLinkMulti beside it.
+// Only http and https links are followed: a redirect to another scheme would hand
+// the browser over to whatever claims it, so such a link is 404 with a pointer to
+// /resolve, where it can be read. A link to follow is at most 8,192 octets.
+//
+// The query string of a request for anything but a handle goes to the target as it
+// was sent, in front of the target's fragment and behind its own query: no octet is
+// decoded, dropped or put elsewhere, and ";" stays. What could not stand in a header
+// line is percent-encoded.
+//
+// ?linkType=linkset (or its older name all) and Accept: application/linkset+json
+// give all links as a linkset (RFC 9264). With both a relation and that Accept the
+// linkset has the links of that relation.
+//
+// # Headers
+//
+// Cache-Control says max-age from the answer's lifetime; a mirror's answer carries
+// Age, and its max-age is the lifetime beyond that age, so that caches keep it for
+// the lifetime. Errors are not stored. Everything may be read from any origin
+// (CORS), for there is nothing here that depends on who asks.
+//
+// # Limits
+//
+// A request has at most 16 KiB of URL and 24 KiB of header altogether, 5 s to send
+// it and 10 s to be answered; a body is neither read nor waited for. Connections
+// are limited in all and per address. See [Options].
+package http
