@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -190,5 +191,54 @@ func TestCheckFindsASoundFolderSound(t *testing.T) {
 	}
 	if report.Entries != 13 || report.Identifiers != 10 || report.Delegations != 1 || report.Checkpoints == 0 || report.Behind != 0 {
 		t.Errorf("report %+v", report)
+	}
+}
+
+func TestBackupRestore(t *testing.T) {
+	n := openNode(t, t.TempDir())
+	root, err := registry.NodeKey(n.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := newKey(t)
+	d := n.delegate("88.118", root, holder.Public())
+	id := mustID(t, "88.118/sn-1")
+	if _, err := n.Register(t.Context(), signed(t, holder, d, put(id, nil, link("https://maker.example/1")))); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // the last group is closed when the journal is idle
+	backup, restored := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
+	m, err := registry.Backup(t.Context(), n.folder, backup, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Entries != 4 || !m.HoldsKey || m.NodeKey != root.Public() {
+		t.Errorf("manifest %+v", m)
+	}
+	if _, err := registry.Backup(t.Context(), n.folder, backup, true); err == nil {
+		t.Error("a backup over a backup: no error")
+	}
+	if _, err := registry.Restore(t.Context(), backup, restored, ""); err != nil {
+		t.Fatal(err)
+	}
+	again := openNode(t, restored)
+	f, err := again.Find(t.Context(), id)
+	if err != nil || f.Record == nil {
+		t.Fatalf("after restore: %+v, %v", f, err)
+	}
+	change := signed(t, holder, d, put(mustID(t, "88.118/sn-2"), nil, link("https://maker.example/2")))
+	var refused *registry.Error
+	if _, err := again.Register(t.Context(), change); !errors.As(err, &refused) || refused.Kind != registry.ReadOnly {
+		t.Errorf("a change at a restored node: %v", err)
+	}
+	if err := again.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := registry.AcceptRestored(restored); err != nil {
+		t.Fatal(err)
+	}
+	again.start()
+	if _, err := again.Register(t.Context(), change); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,205 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+)
+
+// manifestFile stands in a backup and says what it holds. It is written last: a
+// folder without it is no backup.
+const manifestFile = "backup.json"
+
+// Manifest says what a backup holds.
+type Manifest struct {
+	Format  int                  `json:"format"`
+	Log     string               `json:"log"`
+	NodeKey identifier.PublicKey `json:"nodeKey"`
+	Entries uint64               `json:"entries"`
+	Octets  uint64               `json:"octets"` // of the journal
+	Time    time.Time            `json:"time"`
+	// HoldsKey says that the node's private key is in the backup: whoever has it can
+	// sign as the node.
+	HoldsKey bool `json:"holdsKey"`
+}
+
+// backupFormat is the format of manifests.
+const backupFormat = 1
+
+// Backup copies a node's journal, up to what is synced, into a folder that is empty
+// or missing; with its private key when withKey says so. The node may run: nothing is
+// asked of it. The copy is read again whole before the manifest is written. When
+// Backup returns, it is durable. Neither the state, which is built from the journal,
+// nor the anchor, which must not travel with it, is ever part of a backup.
+func Backup(ctx context.Context, folder, to string, withKey bool) (Manifest, error) {
+	if err := checkEmpty(to); err != nil {
+		return Manifest{}, err
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return Manifest{}, err
+	}
+	upTo, err := journal.Copy(ctx, filepath.Join(folder, journalDir), filepath.Join(to, journalDir), journal.Options{})
+	if err != nil {
+		return Manifest{}, err
+	}
+	m, err := survey(filepath.Join(to, journalDir))
+	if err != nil {
+		return Manifest{}, fmt.Errorf("the copy does not read back: %w", err)
+	}
+	m.Octets, m.Time, m.HoldsKey = uint64(upTo), time.Now().UTC().Truncate(time.Second), withKey
+	if withKey {
+		key, err := os.ReadFile(filepath.Join(folder, keyFile))
+		if err != nil {
+			return Manifest{}, err
+		}
+		if err := writeFile(filepath.Join(to, keyFile), key, 0o600); err != nil {
+			return Manifest{}, err
+		}
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return Manifest{}, err
+	}
+	return m, writeFile(filepath.Join(to, manifestFile), append(text, '\n'), 0o640)
+}
+
+// survey reads a journal whole and says whose it is.
+func survey(dir string) (Manifest, error) {
+	m := Manifest{Format: backupFormat}
+	_, err := journal.Verify(dir, journal.Options{}, func(f journal.Located) error {
+		if f.Kind != journal.KindEntry || f.Log != ownLog {
+			return nil
+		}
+		m.Entries++
+		if f.Position > 0 {
+			return nil
+		}
+		entry, err := identifier.ParseEntry(f.Payload)
+		if err != nil {
+			return err
+		}
+		genesis, err := identifier.ParseGenesis(entry.Envelope.Payload)
+		if err != nil {
+			return err
+		}
+		m.Log, m.NodeKey = genesis.Log.String(), genesis.Key
+		return nil
+	})
+	if err == nil && m.Entries == 0 {
+		err = errors.New("the journal holds no entry yet")
+	}
+	return m, err
+}
+
+// checkEmpty returns an error when there is something in a folder.
+func checkEmpty(path string) error {
+	files, err := os.ReadDir(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil && len(files) > 0 {
+		err = fmt.Errorf("folder %s is not empty: choose another, nothing is overwritten", path)
+	}
+	return err
+}
+
+// ReadManifest reads what a backup says of itself.
+func ReadManifest(backup string) (Manifest, error) {
+	text, err := os.ReadFile(filepath.Join(backup, manifestFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return Manifest{}, fmt.Errorf("%s is not a backup, or not a whole one: it has no %s", backup, manifestFile)
+	}
+	if err != nil {
+		return Manifest{}, err
+	}
+	var m Manifest
+	if err := json.Unmarshal(text, &m); err != nil {
+		return Manifest{}, fmt.Errorf("%s: %w", filepath.Join(backup, manifestFile), err)
+	}
+	if m.Format != backupFormat {
+		return Manifest{}, fmt.Errorf("the backup has format %d, known here is %d: use the release that wrote it, or a newer one", m.Format, backupFormat)
+	}
+	return m, nil
+}
+
+// Restore makes a node's folder of a backup: journal and key, and the state built
+// from them. The folder must be empty or missing. keyFile names the node's private key
+// where the backup does not hold it. The node takes no changes until its anchor agrees
+// that nothing came after the backup, or [AcceptRestored] says so.
+func Restore(ctx context.Context, backup, folder, key string) (Manifest, error) {
+	m, err := ReadManifest(backup)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if key == "" && m.HoldsKey {
+		key = filepath.Join(backup, keyFile)
+	}
+	if key == "" {
+		return Manifest{}, fmt.Errorf("the backup does not hold the node's key: name its file, the log is signed with it")
+	}
+	text, err := os.ReadFile(key)
+	if err != nil {
+		return Manifest{}, fmt.Errorf("node key: %w", err)
+	}
+	private, err := identifier.ParsePrivateKeyPEM(text)
+	if err != nil {
+		return Manifest{}, fmt.Errorf("node key %s: %w", key, err)
+	}
+	if private.Public() != m.NodeKey {
+		return Manifest{}, fmt.Errorf("node key %s is %s, the log was begun with %s: name the right one", key, private.Public(), m.NodeKey)
+	}
+	if err := checkEmpty(folder); err != nil {
+		return Manifest{}, err
+	}
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return Manifest{}, err
+	}
+	// The marker first: a restore that a crash interrupts must not pass for a node.
+	marker := fmt.Sprintf("restored from a backup of %s with %d entries\n", m.Time.Format(time.RFC3339), m.Entries)
+	if err := writeFile(filepath.Join(folder, restoreFile), []byte(marker), 0o640); err != nil {
+		return Manifest{}, err
+	}
+	if err := writeFile(filepath.Join(folder, keyFile), text, 0o600); err != nil {
+		return Manifest{}, err
+	}
+	if _, err := journal.Copy(ctx, filepath.Join(backup, journalDir), filepath.Join(folder, journalDir), journal.Options{}); err != nil {
+		return Manifest{}, err
+	}
+	return m, rebuild(ctx, folder)
+}
+
+// rebuild opens a folder, which builds its state, and closes it again.
+func rebuild(ctx context.Context, folder string) error {
+	r, err := Open(Config{Folder: folder})
+	if err != nil {
+		return err
+	}
+	err = r.state.WaitApplied(ctx, r.state.Published())
+	return errors.Join(err, r.Close())
+}
+
+// AcceptRestored lets a restored node take changes although nobody could be asked
+// whether something came after its backup. Whatever was acknowledged after it is then
+// lost for good. The node must not run.
+func AcceptRestored(folder string) error {
+	f, err := openFolder(folder)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	err = os.Remove(f.join(restoreFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s was not restored, or was accepted before", folder)
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(folder)
+}
