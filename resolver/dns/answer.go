@@ -267,7 +267,7 @@ func (s *Server) found(q *question, a *resolver.Answer) *reply {
 	case dns.TypeTXT:
 		rep.answer = r.texts()
 	case dns.TypeANY:
-		rep.answer = []dns.RR{anyRecord(q.text, r.ttl())}
+		rep.answer = []dns.RR{anyRecord(q.text, r.texts()[0].Header().Ttl)}
 	}
 	if len(rep.answer) == 0 {
 		return s.noData(q, a)

@@ -1,9 +1,9 @@
 package dns
 
 import (
-	"encoding/binary"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,12 +30,13 @@ const mirrorNegative = 5 * time.Second
 // alike at the apex of the zone below.
 const infrastructureTTL = uint32(resolver.ReferralTTL / time.Second)
 
-// SVCB parameters of the range for private use (RFC 9460, section 14.3.1).
+// SVCB parameters of the range for private use (RFC 9460, section 14.3.1). All are
+// text, so that dig shows something.
 const (
-	keyGRPC   = dns.SVCBKey(65280) // port, 2 octets
-	keyHTTP   = dns.SVCBKey(65281) // port, 2 octets
-	keyHandle = dns.SVCBKey(65282) // port, 2 octets
-	keyNode   = dns.SVCBKey(65283) // the node's key: its type, 1 octet, and the key
+	keyGRPC   = dns.SVCBKey(65280) // port, in decimal
+	keyHTTP   = dns.SVCBKey(65281) // port, in decimal
+	keyHandle = dns.SVCBKey(65282) // port, in decimal
+	keyNode   = dns.SVCBKey(65283) // the node's key, such as ed25519:…
 )
 
 // unnamed is the name of a node that has none.
@@ -101,7 +102,7 @@ func (c *cut) svcb() []dns.RR {
 			rr := &dns.SVCB{Hdr: infrastructure(c.zone, dns.TypeSVCB), Priority: uint16(place + 1), Target: c.server(n)}
 			port := func(key dns.SVCBKey, port uint16) {
 				if port != 0 {
-					rr.Value = append(rr.Value, &dns.SVCBLocal{KeyCode: key, Data: binary.BigEndian.AppendUint16(nil, port)})
+					rr.Value = append(rr.Value, &dns.SVCBLocal{KeyCode: key, Data: strconv.AppendUint(nil, uint64(port), 10)})
 				}
 			}
 			if a.DNS != 0 {
@@ -116,7 +117,7 @@ func (c *cut) svcb() []dns.RR {
 			port(keyHTTP, a.HTTP)
 			port(keyHandle, a.Handle)
 			if n.Key.Type != 0 {
-				rr.Value = append(rr.Value, &dns.SVCBLocal{KeyCode: keyNode, Data: append([]byte{byte(n.Key.Type)}, n.Key.Raw...)})
+				rr.Value = append(rr.Value, &dns.SVCBLocal{KeyCode: keyNode, Data: []byte(n.Key.String())})
 			}
 			rrs = append(rrs, rr)
 		}

@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -272,26 +274,22 @@ func readEndpoint(parameters []dns.SVCBKeyValue, a *identifier.Address, key *ide
 		case *dns.SVCBPort:
 			a.DNS = p.Port
 		case *dns.SVCBIPv4Hint:
-			a.IP = p.Hint[0].String()
+			a.IP = first(p.Hint)
 		case *dns.SVCBIPv6Hint:
-			a.IP = p.Hint[0].String()
+			a.IP = first(p.Hint)
 		case *dns.SVCBLocal:
-			port := func() uint16 {
-				if len(p.Data) != 2 {
-					return 0
-				}
-				return binary.BigEndian.Uint16(p.Data)
-			}
+			// What cannot be read is not spoken there, or has no key.
+			port, _ := strconv.ParseUint(string(p.Data), 10, 16)
 			switch p.KeyCode {
 			case keyGRPC:
-				a.GRPC = port()
+				a.GRPC = uint16(port)
 			case keyHTTP:
-				a.HTTP = port()
+				a.HTTP = uint16(port)
 			case keyHandle:
-				a.Handle = port()
+				a.Handle = uint16(port)
 			case keyNode:
-				if len(p.Data) > 1 {
-					*key = identifier.PublicKey{Type: identifier.KeyType(p.Data[0]), Raw: string(p.Data[1:])}
+				if k, err := identifier.ParsePublicKey(string(p.Data)); err == nil {
+					*key = k
 				}
 			}
 		}
@@ -317,3 +315,11 @@ func (r *response) glue(n *identifier.Node, servers map[string]string) {
 
 // sameName compares names without case.
 func sameName(a, b string) bool { return equalFold([]byte(a), []byte(b)) }
+
+// first returns the first address of a hint; "" when there is none.
+func first(hint []net.IP) string {
+	if len(hint) == 0 {
+		return ""
+	}
+	return hint[0].String()
+}
