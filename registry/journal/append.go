@@ -53,7 +53,7 @@ func (b *batch) begin(i int) int {
 // and where it ends; nil for nobody to be told. The calls come one after another,
 // in the order of Append, from a goroutine of the journal that does nothing else:
 // a slow one holds up the others, and after some megabytes Append. They may lock
-// what Append's callers hold while they append.
+// what Append's callers hold while they append; they must not call Close.
 //
 // Append never waits, so it may be called under a lock: where the frame cannot be
 // taken it changes nothing and returns [ErrBusy], [ErrFull] (its text names the
@@ -137,7 +137,7 @@ func (j *Journal) admit(need int64) error {
 	case j.next != nil && all <= j.next.segment.size-segmentHeader-segmentTail:
 		return nil
 	case j.next == nil && j.growErr != nil:
-		return fmt.Errorf("%w: %v", ErrFull, j.growErr)
+		return fmt.Errorf("%w: %w", ErrFull, j.growErr)
 	case j.next == nil || j.reserved > 0:
 		return ErrBusy
 	}

@@ -34,8 +34,10 @@ func (j *Journal) runCommitter() {
 			idle.Reset(closeAfter)
 			continue
 		case closing:
-			if err := j.closeGroup(); err != nil {
-				j.fail(err)
+			if j.Err() == ErrClosed { // and not a failure of the grower
+				if err := j.closeGroup(); err != nil {
+					j.fail(err)
+				}
 			}
 			return
 		}
@@ -74,7 +76,8 @@ func (j *Journal) take() *batch {
 // commit writes and syncs the frames of a batch: as one group, unless the active
 // segment is too short for it.
 func (j *Journal) commit(b *batch) error {
-	for first := 0; first < len(b.frames); {
+	frames := len(b.frames) // the batch is the notifier's once it is told of the last
+	for first := 0; first < frames; {
 		last := j.fitting(b, first)
 		if last == first {
 			if err := j.turnOver(); err != nil {
@@ -85,7 +88,7 @@ func (j *Journal) commit(b *batch) error {
 		if err := j.commitGroup(b, first, last); err != nil {
 			return err
 		}
-		j.notices <- notice{b, first, last, last == len(b.frames)}
+		j.notices <- notice{b, first, last, last == frames}
 		first = last
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 // Options of [Open] and [Verify]. The zero value is right for a node.
 type Options struct {
 	// SegmentSize is how many octets a new segment has; 0 for
-	// [DefaultSegmentSize], at least [MinSegmentSize], at most [MaxSegmentSize].
+	// [DefaultSegmentSize]; a multiple of [MinSegmentSize], at most [MaxSegmentSize].
 	// Segments that exist keep the size they have. A frame must fit in a segment.
 	SegmentSize int64
 	// FS is where the files are; nil for [Disk].
@@ -38,8 +38,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.SegmentSize == 0 {
 		o.SegmentSize = DefaultSegmentSize
 	}
-	if o.SegmentSize < MinSegmentSize || o.SegmentSize > MaxSegmentSize {
-		return o, fmt.Errorf("a journal segment cannot have %d octets: choose %d to %d", o.SegmentSize, MinSegmentSize, MaxSegmentSize)
+	if o.SegmentSize < MinSegmentSize || o.SegmentSize > MaxSegmentSize || o.SegmentSize%MinSegmentSize != 0 {
+		return o, fmt.Errorf("a journal segment cannot have %d octets: choose a multiple of %d up to %d", o.SegmentSize, MinSegmentSize, MaxSegmentSize)
 	}
 	if o.FS == nil {
 		o.FS = Disk{}

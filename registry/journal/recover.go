@@ -87,7 +87,7 @@ func locate(segments []segment, at Offset) int {
 // recoverTail finds the end of the journal, cuts off what a crash left behind it,
 // and syncs what stands before it.
 func recoverTail(fsys FS, l listing, from Offset) (t tail, err error) {
-	r := recovery{fsys: fsys, listing: l, checker: checker{id: l.id, synced: from}, from: from}
+	r := recovery{fsys: fsys, listing: l, checker: checker{id: l.id}, from: from}
 	defer r.closeFiles()
 	bad, err := r.read(nil)
 	if err != nil {
@@ -229,13 +229,14 @@ func (r *recovery) judge(bad *badFrame) error {
 //
 // A crash in here leaves a torn tail, or none, and the next Open does the same.
 func (r *recovery) mend() error {
-	for i := locate(r.segments, r.checker.synced); i <= r.last; i++ {
+	proven := max(r.from, r.checker.synced)
+	for i := locate(r.segments, proven); i <= r.last; i++ {
 		s := &r.segments[i]
 		f, err := r.file(i)
 		if err != nil {
 			return err
 		}
-		from := max(segmentHeader, int64(r.checker.synced)-int64(s.base))
+		from := max(segmentHeader, int64(proven)-int64(s.base))
 		to := r.end
 		if i < r.last {
 			to = s.size
@@ -259,7 +260,7 @@ func (r *recovery) mend() error {
 			return fmt.Errorf("cut the torn tail of %s: %w", s.path, err)
 		}
 		if err := f.Allocate(from, s.size); err != nil {
-			return fmt.Errorf("%w: %v", ErrFull, err)
+			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
 		if err := f.Sync(); err != nil {
 			return fmt.Errorf("sync %s: %w", s.path, err)

@@ -86,7 +86,7 @@ func readFull(r io.ReaderAt, b []byte, at int64) error {
 // the given one: proof that what stands before that offset was synced once. It
 // returns where that frame stands.
 func findGroup(file io.ReaderAt, s *segment, id journalID, at int64, beyond Offset) (int64, bool, error) {
-	block := make([]byte, walkBlock)
+	block := make([]byte, max(0, min(walkBlock, s.size-at)))
 	for at < s.size {
 		b := block[:min(walkBlock, s.size-at)]
 		if err := readFull(file, b, at); err != nil {
@@ -126,7 +126,7 @@ func findGroup(file io.ReaderAt, s *segment, id journalID, at int64, beyond Offs
 // firstUsed returns the first octet of a segment, from octet at on, that is not
 // zero; the segment's size if all are.
 func firstUsed(file io.ReaderAt, s *segment, at int64) (int64, error) {
-	block := make([]byte, walkBlock)
+	block := make([]byte, max(0, min(walkBlock, s.size-at)))
 	for ; at < s.size; at += walkBlock {
 		b := block[:min(walkBlock, s.size-at)]
 		if err := readFull(file, b, at); err != nil {

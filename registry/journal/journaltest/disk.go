@@ -1,0 +1,521 @@
+// Package journaltest has file systems for tests of what is built on a journal:
+// [Disk], in memory, loses at a crash what was not synced, as a power cut does, and
+// fails on demand; [WriteBack] lays the same forgetfulness over real files, so that
+// kill -9 of the process is as hard on them as a power cut.
+package journaltest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/nameplate-id/nameplate/registry/journal"
+)
+
+// Sector is how many octets a disk writes whole or not at all.
+const Sector = 512
+
+// ErrFault is the error of writes and syncs that a test let fail.
+var ErrFault = errors.New("input/output error (made by a test)")
+
+// ErrHalted is the error of everything on a Disk after Halt, Crash or Restart.
+var ErrHalted = errors.New("the machine has halted (made by a test)")
+
+// Disk is a file system in memory. It keeps apart what programs see and what would
+// be there after a power cut. All methods may be called from several goroutines.
+type Disk struct {
+	mu      sync.Mutex
+	halted  bool
+	names   map[string]*inode // what programs see
+	durable map[string]*inode // what SyncDir has made durable
+	changes []change          // of names since then
+	free    int64             // octets that can still be allocated; below zero for no limit
+	lie     bool              // Sync does nothing
+	syncs   fault
+	writes  fault
+	dirs    fault
+	halt    fault       // operations until nothing works any more
+	keep    func() bool // decides what a failed sync has written
+	count   int         // syncs that were asked for
+}
+
+// fault counts down the calls until one fails; zero for never.
+type fault int
+
+func (f *fault) strikes() bool {
+	if *f > 0 {
+		*f--
+		return *f == 0
+	}
+	return false
+}
+
+// change is one change of a name: old is empty for a new file, name for a removal.
+type change struct {
+	old, name string
+	file      *inode
+}
+
+// inode is a file's content.
+type inode struct {
+	seen      []byte // what programs read
+	allocated int64  // octets that have room
+	durable   []byte
+	pending   []write // since the last sync, in order
+}
+
+// write is a change of one sector, or of a file's length when octets is nil.
+type write struct {
+	at     int64
+	octets []byte
+}
+
+var _ journal.FS = (*Disk)(nil)
+
+// NewDisk returns an empty disk without a limit.
+func NewDisk() *Disk {
+	return &Disk{names: map[string]*inode{}, durable: map[string]*inode{}, free: -1, keep: func() bool { return false }}
+}
+
+// Crash cuts the power and returns the disk as the next start finds it. keep is
+// asked for every sector written and every name changed since it was last synced,
+// in order, whether it had reached the disk; nil for never. Names reach it in
+// order: after the first that did not, none did. Whoever uses the old Disk from
+// now on gets an error.
+func (d *Disk) Crash(keep func() bool) *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.halted = true
+	if keep == nil {
+		keep = func() bool { return false }
+	}
+	after := NewDisk()
+	after.free = d.free
+	names := d.durable
+	for _, c := range d.changes {
+		if !keep() {
+			break
+		}
+		c.apply(names)
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		file := names[name]
+		file.land(keep)
+		content := file.durable
+		after.names[name] = &inode{seen: slices.Clone(content), durable: content, allocated: max(file.allocated, int64(len(content)))}
+		after.durable[name] = after.names[name]
+	}
+	return after
+}
+
+func (c change) apply(names map[string]*inode) {
+	if c.old != "" {
+		delete(names, c.old)
+	}
+	if c.name != "" {
+		names[c.name] = c.file
+	}
+}
+
+// land lets pending writes reach the disk, or not, and forgets them.
+func (f *inode) land(keep func() bool) {
+	for _, w := range f.pending {
+		if keep() {
+			f.durable = w.apply(f.durable)
+		}
+	}
+	f.pending = nil
+}
+
+func (w write) apply(b []byte) []byte {
+	if w.octets == nil {
+		return resize(b, w.at)
+	}
+	if end := w.at + int64(len(w.octets)); end > int64(len(b)) {
+		b = resize(b, end)
+	}
+	copy(b[w.at:], w.octets)
+	return b
+}
+
+func resize(b []byte, size int64) []byte {
+	if size <= int64(len(b)) {
+		return b[:size]
+	}
+	return append(b, make([]byte, size-int64(len(b)))...)
+}
+
+// Halt lets the nth operation that changes something, from now on, fail, and every
+// operation after it. Then Crash or Restart gives the disk for the next start.
+func (d *Disk) Halt(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.halt = fault(n)
+}
+
+// Restart ends the process that uses the disk, but not the machine: what it wrote is
+// still seen, and still not synced. Whoever uses the old Disk from now on gets an
+// error.
+func (d *Disk) Restart() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.halted = true
+	after := NewDisk()
+	after.names, after.durable, after.changes = d.names, d.durable, d.changes
+	after.free, after.lie = d.free, d.lie
+	return after
+}
+
+// FailSync lets the nth sync of a file from now on fail. As a kernel may do, it
+// leaves what was written readable, has written the sectors that keep picks (nil for
+// none), and forgets that the others are not on the disk: a second Sync succeeds
+// without writing them.
+func (d *Disk) FailSync(n int, keep func() bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.syncs = fault(n)
+	if keep != nil {
+		d.keep = keep
+	}
+}
+
+// FailSyncDir lets the nth SyncDir from now on fail without doing anything.
+func (d *Disk) FailSyncDir(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dirs = fault(n)
+}
+
+// FailWrite lets the nth write from now on fail after its first half.
+func (d *Disk) FailWrite(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.writes = fault(n)
+}
+
+// SetFree says how many octets can still be allocated; below zero for any number.
+func (d *Disk) SetFree(octets int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free = octets
+}
+
+// IgnoreSync lets every sync from now on report success without doing anything.
+func (d *Disk) IgnoreSync() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lie = true
+}
+
+// Syncs returns how often a file was synced.
+func (d *Disk) Syncs() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.count
+}
+
+// Content returns a copy of a file as programs see it; nil when there is none.
+func (d *Disk) Content(name string) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := d.names[name]; f != nil {
+		return slices.Clone(f.seen)
+	}
+	return nil
+}
+
+// SetContent replaces a file on the disk, durably: damage, for instance. Nil takes
+// the file away.
+func (d *Disk) SetContent(name string, content []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if content == nil {
+		delete(d.names, name)
+		delete(d.durable, name)
+		return
+	}
+	f := &inode{seen: slices.Clone(content), durable: slices.Clone(content), allocated: int64(len(content))}
+	d.names[name], d.durable[name] = f, f
+}
+
+// Clone returns a disk with the same files as programs see them, all durable.
+func (d *Disk) Clone() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := NewDisk()
+	for name, f := range d.names {
+		c.SetContent(name, f.seen)
+	}
+	return c
+}
+
+// MakeDir implements [journal.FS]. A Disk has no folders, only names.
+func (d *Disk) MakeDir(string) error { return d.check() }
+
+func (d *Disk) check() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.halted {
+		return ErrHalted
+	}
+	return nil
+}
+
+// off reports whether nothing can be changed any more. d.mu is held.
+func (d *Disk) off() bool {
+	d.halted = d.halted || d.halt.strikes()
+	return d.halted
+}
+
+// List implements [journal.FS].
+func (d *Disk) List(dir string) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.halted {
+		return nil, ErrHalted
+	}
+	var names []string
+	for name := range d.names {
+		if filepath.Dir(name) == filepath.Clean(dir) {
+			names = append(names, filepath.Base(name))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Create implements [journal.FS].
+func (d *Disk) Create(name string) (journal.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.off():
+		return nil, ErrHalted
+	case d.names[name] != nil:
+		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
+	}
+	f := &inode{}
+	d.change(change{name: name, file: f})
+	return &file{d, f, name, true}, nil
+}
+
+// change applies a change to what programs see and remembers it. d.mu is held.
+func (d *Disk) change(c change) {
+	c.apply(d.names)
+	d.changes = append(d.changes, c)
+}
+
+// Open implements [journal.FS].
+func (d *Disk) Open(name string) (journal.File, error) { return d.open(name, false) }
+
+// OpenWrite implements [journal.FS].
+func (d *Disk) OpenWrite(name string) (journal.File, error) { return d.open(name, true) }
+
+func (d *Disk) open(name string, writable bool) (journal.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.halted {
+		return nil, ErrHalted
+	}
+	f := d.names[name]
+	if f == nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return &file{d, f, name, writable}, nil
+}
+
+// Rename implements [journal.FS].
+func (d *Disk) Rename(old, name string) error { return d.move("rename", old, name) }
+
+// Remove implements [journal.FS].
+func (d *Disk) Remove(name string) error { return d.move("remove", name, "") }
+
+func (d *Disk) move(op, old, name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.off() {
+		return ErrHalted
+	}
+	f := d.names[old]
+	if f == nil {
+		return &fs.PathError{Op: op, Path: old, Err: fs.ErrNotExist}
+	}
+	if name == "" && d.free >= 0 {
+		d.free += f.allocated
+	}
+	d.change(change{old: old, name: name, file: f})
+	return nil
+}
+
+// SyncDir implements [journal.FS]. It syncs all folders.
+func (d *Disk) SyncDir(dir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.off():
+		return ErrHalted
+	case d.lie:
+		return nil
+	case d.dirs.strikes():
+		return &fs.PathError{Op: "sync", Path: dir, Err: ErrFault}
+	}
+	for _, c := range d.changes {
+		c.apply(d.durable)
+	}
+	d.changes = nil
+	return nil
+}
+
+// file is an open file of a Disk.
+type file struct {
+	disk     *Disk
+	inode    *inode
+	name     string
+	writable bool
+}
+
+func (f *file) ReadAt(b []byte, at int64) (int, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	if f.disk.halted {
+		return 0, ErrHalted
+	}
+	if at >= int64(len(f.inode.seen)) {
+		return 0, io.EOF
+	}
+	n := copy(b, f.inode.seen[at:])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (f *file) WriteAt(b []byte, at int64) (int, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	if err := f.mayWrite(); err != nil {
+		return 0, err
+	}
+	if err := f.allocate(at + int64(len(b))); err != nil {
+		return 0, err
+	}
+	if f.disk.writes.strikes() {
+		f.put(b[:len(b)/2], at)
+		return len(b) / 2, &fs.PathError{Op: "write", Path: f.name, Err: ErrFault}
+	}
+	f.put(b, at)
+	return len(b), nil
+}
+
+func (f *file) mayWrite() error {
+	switch {
+	case f.disk.off():
+		return ErrHalted
+	case !f.writable:
+		return &fs.PathError{Op: "write", Path: f.name, Err: fs.ErrPermission}
+	}
+	return nil
+}
+
+// allocate takes room for the file's octets up to end.
+func (f *file) allocate(end int64) error {
+	more := end - f.inode.allocated
+	switch {
+	case more <= 0:
+		return nil
+	case f.disk.free < 0:
+	case f.disk.free < more:
+		return &fs.PathError{Op: "allocate", Path: f.name, Err: syscall.ENOSPC}
+	default:
+		f.disk.free -= more
+	}
+	f.inode.allocated = end
+	return nil
+}
+
+// put writes sector by sector.
+func (f *file) put(b []byte, at int64) {
+	for len(b) > 0 {
+		n := min(int64(len(b)), Sector-at%Sector)
+		w := write{at, slices.Clone(b[:n])}
+		f.inode.seen = w.apply(f.inode.seen)
+		f.inode.pending = append(f.inode.pending, w)
+		b, at = b[n:], at+n
+	}
+}
+
+func (f *file) Allocate(_, size int64) error {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	if err := f.mayWrite(); err != nil {
+		return err
+	}
+	if err := f.allocate(size); err != nil {
+		return err
+	}
+	if size > int64(len(f.inode.seen)) {
+		f.resize(size)
+	}
+	return nil
+}
+
+func (f *file) Truncate(size int64) error {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	if err := f.mayWrite(); err != nil {
+		return err
+	}
+	f.resize(size)
+	return nil
+}
+
+func (f *file) resize(size int64) {
+	w := write{at: size}
+	f.inode.seen = w.apply(f.inode.seen)
+	f.inode.pending = append(f.inode.pending, w)
+}
+
+func (f *file) Sync() error {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	f.disk.count++
+	switch {
+	case f.disk.off():
+		return ErrHalted
+	case f.disk.lie:
+		return nil
+	case f.disk.syncs.strikes():
+		f.inode.land(f.disk.keep)
+		return &fs.PathError{Op: "sync", Path: f.name, Err: ErrFault}
+	}
+	f.inode.land(func() bool { return true })
+	return nil
+}
+
+func (f *file) Size() (int64, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	if f.disk.halted {
+		return 0, ErrHalted
+	}
+	return int64(len(f.inode.seen)), nil
+}
+
+func (f *file) Close() error { return nil }
+
+// String shows what the disk holds, for a failed test.
+func (d *Disk) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := ""
+	for name, f := range d.names {
+		s += fmt.Sprintf("%s: %d octets, %d writes not synced\n", name, len(f.seen), len(f.pending))
+	}
+	return s
+}
