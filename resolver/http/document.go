@@ -139,14 +139,8 @@ func newDocument(a *resolver.Answer) *document {
 			Mirror: a.Origin.Mirror, Age: seconds(a.Origin.Age),
 		},
 	}
-	if r := a.Record; r != nil {
-		d.Record = &recordDoc{
-			Spelling: r.Spelling, Version: r.Version, Time: r.Time.UTC(), RowHash: r.RowHash[:],
-			Values: make([]valueDoc, len(r.Values)),
-		}
-		for i := range r.Values {
-			d.Record.Values[i] = newValueDoc(&r.Values[i])
-		}
+	if a.Record != nil {
+		d.Record = newRecordDoc(a.Record)
 	}
 	if a.Default != nil {
 		v := newValueDoc(a.Default)
@@ -154,6 +148,17 @@ func newDocument(a *resolver.Answer) *document {
 	}
 	if a.Delegation != nil {
 		d.Delegation = newDelegationDoc(a.Delegation)
+	}
+	return d
+}
+
+func newRecordDoc(r *identifier.Record) *recordDoc {
+	d := &recordDoc{
+		Spelling: r.Spelling, Version: r.Version, Time: r.Time.UTC(), RowHash: r.RowHash[:],
+		Values: make([]valueDoc, len(r.Values)),
+	}
+	for i := range r.Values {
+		d.Values[i] = newValueDoc(&r.Values[i])
 	}
 	return d
 }
