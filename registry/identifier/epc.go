@@ -64,7 +64,7 @@ func parseEPC(text string) (ID, error) {
 		return ID{}, fail(text, 0, "the EPC URNs that name a GS1 key begin with urn:epc:id:, urn:epc:class: or urn:epc:idpat:", "translate it to a pure identity URI")
 	}
 	if form == nil || !ok {
-		return ID{}, fail(text, len(kind)+1, "this EPC scheme is not the form of a GS1 key", "use sgtin, sscc, sgln, grai, giai, gsrn, gsrnp, gdti, cpi, sgcn, ginc, gsin, itip, upui or pgln with id, or lgtin with class")
+		return ID{}, fail(text, min(len(kind)+1, len(text)), "this EPC scheme is not the form of a GS1 key", "use sgtin, sscc, sgln, grai, giai, gsrn, gsrnp, gdti, cpi, sgcn, ginc, gsin, itip, upui or pgln with id, or lgtin with class")
 	}
 	at := len(kind) + 1 + len(name) + 1
 	id, err := form.parse(body, kind == "idpat")

@@ -128,6 +128,9 @@ func (p Prefix) Covers(q Prefix) bool {
 	return strings.HasPrefix(string(q), string(p)) && (len(q) == len(p) || q[len(p)] == '.')
 }
 
+// String returns the prefix as text: "" for the root.
+func (p Prefix) String() string { return string(p) }
+
 // asciiLower folds A to Z and leaves every other octet as it is.
 func asciiLower(s string) string {
 	for i := 0; i < len(s); i++ {

@@ -85,7 +85,7 @@ func parseAuthority(authority string, secure bool) (Prefix, error) {
 	}
 	text := webRoot + "." + reverseDotted(ascii)
 	if len(text) > maxPrefixText {
-		return "", fail(authority, 0, "the host of a web identifier has at most 122 octets", "use a shorter name")
+		return "", fail(authority, 0, ruleLongHost, mendLongHost)
 	}
 	if err := checkPrefixText(text); err != nil {
 		// Where in the reversed name it is wrong says little about the URL.
@@ -98,12 +98,21 @@ func parseAuthority(authority string, secure bool) (Prefix, error) {
 const (
 	ruleIPLiteral = "the host of a web identifier is a name, not an IP address"
 	mendIPLiteral = "use the name of the host"
+	ruleLongHost  = "the host of a web identifier has at most 122 octets as it is looked up"
+	mendLongHost  = "use a shorter name"
 )
+
+// maxHost is how many octets of a host are read: more than any needs whose ASCII
+// form has 122.
+const maxHost = 1024
 
 // foldHost returns the host as it is looked up in DNS.
 func foldHost(host string) (string, error) {
 	if isPlainHost(host) {
 		return host, nil
+	}
+	if len(host) > maxHost {
+		return "", fail(host, 0, ruleLongHost, mendLongHost)
 	}
 	ascii, err := idna.Lookup.ToASCII(host)
 	if err != nil {
