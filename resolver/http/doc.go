@@ -1,6 +1,6 @@
-// Package http answers over HTTP/1.1 and HTTP/2, with and without a prior upgrade,
-// and asks over it: [Server] wraps a Resolver, [Client] is one. Callers rename the
-// import, since net/http has the name as well.
+// Package http answers over HTTP/1.1 and HTTP/2 (in clear text with prior
+// knowledge, RFC 9113 section 3.3), and asks over it: [Server] wraps a Resolver,
+// [Client] is one. Callers rename the import, since net/http has the name as well.
 //
 // # What is asked with which path
 //
@@ -47,7 +47,8 @@
 // holder put links of the relation gs1:defaultLinkMulti beside it.
 // Only http and https links are followed: a redirect to another scheme would hand
 // the browser over to whatever claims it, so such a link is 404 with a pointer to
-// /resolve, where it can be read. A link to follow is at most 8,192 octets.
+// /resolve, where it can be read. So is one that names a user in front of the host,
+// or is longer than 8,192 octets.
 //
 // The query string of a request for anything but a handle goes to the target as it
 // was sent, in front of the target's fragment and behind its own query: no octet is
@@ -62,7 +63,8 @@
 //
 // Cache-Control says max-age from the answer's lifetime; a mirror's answer carries
 // Age, and its max-age is the lifetime beyond that age, so that caches keep it for
-// the lifetime. Errors are not stored. Everything may be read from any origin
+// the lifetime. That a record lacks what was asked is kept for 30 s at most. Errors
+// are not stored. Everything may be read from any origin
 // (CORS), for there is nothing here that depends on who asks.
 //
 // # Limits

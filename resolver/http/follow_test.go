@@ -342,6 +342,16 @@ func TestReferralLocation(t *testing.T) {
 			t.Errorf("%s: the body does not tell who answers: %s", c.target, w.Body)
 		}
 	}
+	// A client of ours is told all the same by a node that nobody can be led to.
+	w := do(t, refer(none), http.MethodGet, "/resolve/88.118.8/sn-42", nil)
+	client, err := resolverhttp.NewClient("node.example", resolverhttp.ClientOptions{Transport: canned{w.Code, w.Header().Get("Content-Type"), w.Body.String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := client.Resolve(t.Context(), resolver.Query{ID: identifier.ID{Prefix: "88.118.8", Suffix: "sn-42"}})
+	if err != nil || a.Outcome != resolver.Referral || !reflect.DeepEqual(a.Delegation.Node.Addresses, []identifier.Address{none}) {
+		t.Errorf("got %+v, %v; want a referral to %v", a, err, none)
+	}
 }
 
 func TestHeadersOfALink(t *testing.T) {
