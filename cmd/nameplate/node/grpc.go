@@ -2,12 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"runtime/debug"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -16,19 +16,23 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
+
+	"github.com/nameplate-id/nameplate/proto"
 )
 
 // Limits of the gRPC port. A stranger can neither hold a connection open for ever nor
 // make the node buffer much.
 const (
-	grpcReceive    = 1 << 20 // octets of a message; a change has at most half of it
-	grpcHeaders    = 16 << 10
+	// What a caller may have in flight before anybody has read it, for one call and
+	// for all of a connection, in octets. Left to itself gRPC lets it grow to 16 MiB.
+	grpcStreamWindow     = 256 << 10
+	grpcConnectionWindow = 1 << 20
+
 	grpcHandshake  = 10 * time.Second
 	grpcAge        = 30 * time.Minute // of a connection; the client opens another
 	grpcGrace      = time.Minute
 	grpcPing       = 15 * time.Second // of silence before the client is asked
 	grpcPingWait   = 10 * time.Second
-	grpcPingLeast  = 10 * time.Second // between the pings of a client
 	grpcUnaryLimit = 30 * time.Second
 )
 
@@ -53,14 +57,17 @@ func newGRPCServer(l Limits, log *slog.Logger, services ...service) *grpcServer 
 	s := &grpcServer{
 		services: services, health: health.NewServer(), connections: l.GRPCConnections, shutdown: l.Shutdown,
 		server: grpc.NewServer(
-			grpc.MaxRecvMsgSize(grpcReceive),
-			grpc.MaxHeaderListSize(grpcHeaders),
+			grpc.MaxRecvMsgSize(proto.MaxRequest),
+			grpc.MaxSendMsgSize(proto.MaxResponse),
+			grpc.MaxHeaderListSize(proto.MaxHeaders),
+			grpc.StaticStreamWindowSize(grpcStreamWindow),
+			grpc.StaticConnWindowSize(grpcConnectionWindow),
 			grpc.MaxConcurrentStreams(uint32(l.GRPCStreams)),
 			grpc.ConnectionTimeout(grpcHandshake),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				MaxConnectionAge: grpcAge, MaxConnectionAgeGrace: grpcGrace, Time: grpcPing, Timeout: grpcPingWait,
 			}),
-			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: grpcPingLeast, PermitWithoutStream: true}),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: proto.MinPing, PermitWithoutStream: true}),
 			grpc.ChainUnaryInterceptor(unaryLimit, recoverUnary(log)),
 			grpc.ChainStreamInterceptor(recoverStream(log)),
 		),
@@ -77,8 +84,14 @@ func newGRPCServer(l Limits, log *slog.Logger, services ...service) *grpcServer 
 // for as long as the limits say.
 func (s *grpcServer) serve(ctx context.Context, listeners []net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
+	open := newConnections(s.connections)
 	for _, l := range listeners {
-		g.Go(func() error { return s.server.Serve(netutil.LimitListener(l, s.connections)) })
+		g.Go(func() error {
+			if err := s.server.Serve(open.limit(l)); !errors.Is(err, grpc.ErrServerStopped) {
+				return err
+			}
+			return nil // asked to stop before it began
+		})
 	}
 	g.Go(func() error {
 		<-ctx.Done()
