@@ -50,7 +50,10 @@ func drawValue(t *rapid.T) identifier.Value {
 			Seconds:  rapid.Uint32().Draw(t, "ttl"),
 		},
 		Permissions: identifier.Permissions(rapid.Byte().Draw(t, "permissions")),
-		Timestamp:   time.Unix(rapid.Int64Range(-1<<40, 1<<40).Draw(t, "timestamp"), 0).UTC(),
+		Timestamp:   time.Unix(rapid.Int64Range(1, 1<<40).Draw(t, "timestamp"), 0).UTC(),
+	}
+	if rapid.Bool().Draw(t, "no timestamp") {
+		v.Timestamp = time.Time{}
 	}
 	if rapid.Bool().Draw(t, "link") {
 		v.Link = &identifier.Link{

@@ -53,7 +53,8 @@ type Value struct {
 	// Who may do what, a sum of: 1 public write, 2 public read, 4 admin write,
 	// 8 admin read.
 	Permissions uint32 `protobuf:"varint,6,opt,name=permissions,proto3" json:"permissions,omitempty"`
-	// When whoever signed the value last changed it, in seconds.
+	// When whoever signed the value last changed it, in seconds, 1 or more; 0 when
+	// that is not said.
 	Timestamp int64 `protobuf:"varint,7,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	// Attributes of a URL value; absent for none.
 	Link *Link `protobuf:"bytes,8,opt,name=link,proto3" json:"link,omitempty"`

@@ -35,7 +35,9 @@ func setValue(m *Value, v *identifier.Value) {
 	m.Ttl = v.TTL.Seconds
 	m.TtlAbsolute = v.TTL.Absolute
 	m.Permissions = uint32(v.Permissions)
-	m.Timestamp = v.Timestamp.Unix()
+	if !v.Timestamp.IsZero() {
+		m.Timestamp = v.Timestamp.Unix()
+	}
 	if l := v.Link; l != nil {
 		m.Link = &Link{
 			Relation: l.Relation, Title: l.Title, Languages: l.Languages,
@@ -61,7 +63,9 @@ func ValueFromProto(m *Value) (identifier.Value, error) {
 		Data:        m.GetData(),
 		TTL:         identifier.TTL{Absolute: m.GetTtlAbsolute(), Seconds: m.GetTtl()},
 		Permissions: identifier.Permissions(m.GetPermissions()),
-		Timestamp:   time.Unix(m.GetTimestamp(), 0).UTC(),
+	}
+	if m.GetTimestamp() != 0 {
+		v.Timestamp = time.Unix(m.GetTimestamp(), 0).UTC()
 	}
 	if l := m.GetLink(); l != nil {
 		if err := checkCount("link.languages", len(l.GetLanguages()), identifier.MaxLanguages); err != nil {
