@@ -97,8 +97,10 @@ type group struct {
 // groups are all commands.
 func groups() []group {
 	return []group{
-		{"Running a node", []*cobra.Command{newServe()}},
-		{"Prefixes and keys", []*cobra.Command{newKey()}},
+		{"Ask", []*cobra.Command{newResolve()}},
+		{"Register", []*cobra.Command{newRegister(), newWithdraw()}},
+		{"Prefixes and keys", []*cobra.Command{newKey(), newDelegate()}},
+		{"Run a node", []*cobra.Command{newServe()}},
 		{"Other", []*cobra.Command{newVersion(), newCompletion()}},
 	}
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,58 +14,45 @@ func newServe() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a node",
-		Long: `Run a node: keep a registry in one folder and answer over DNS, gRPC and HTTP, until
-SIGINT or SIGTERM. Without arguments it is a whole node on loopback.
+		Long: `Runs a node until it is asked to stop (SIGINT or SIGTERM): it then lets what is
+under way finish. Without arguments it answers on loopback, DNS on port 5300, gRPC on
+2640 and HTTP on 8080, with its data in ./nameplate-data, which it makes when it is
+not there.
 
-Every setting can also stand in the file that --config names (deploy/nameplate.yaml
-shows them all) and in the environment; flags win over the environment, and the
-environment over the file.`,
+Every flag is also a field of the --config file (deploy/nameplate.yaml shows them all)
+and a variable in the environment (--log-level is NAMEPLATE_LOG_LEVEL). A flag wins
+over the environment, and the environment over the file.
+
+The folder that --data names is all that there is to back up: see "nameplate backup".`,
 		Example: `  nameplate serve
-  nameplate serve --data /var/lib/nameplate --dns 192.0.2.53:53
-  nameplate serve --config /etc/nameplate/nameplate.yaml`,
+  nameplate serve --config /etc/nameplate/nameplate.yaml
+  nameplate serve --data /tmp/a --dns 127.0.0.1:5301 --grpc 127.0.0.1:2651 --http off`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := loadConfig(c, os.LookupEnv)
 			if err != nil {
 				return err
 			}
-			n, err := node.New(config, thisBuild().Version, newLog(config.Log, c.ErrOrStderr()))
+			log := newLogger(c.ErrOrStderr(), config.Log)
+			n, err := node.New(config, thisBuild().Version, log)
 			if err != nil {
 				return err
 			}
-			if err := announce(c.OutOrStdout(), config, n); err != nil {
-				return err
-			}
-			return n.Run(c.Context())
+			at := n.Addresses()
+			log.Info("serving", "name", config.Name, "data", config.Data, "zone", config.Zone, "dns", at.DNS, "grpc", at.GRPC, "http", at.HTTP)
+			err = n.Run(c.Context())
+			log.Info("stopped")
+			return err
 		},
 	}
 	addSettings(c)
 	return c
 }
 
-// announce says where the node can be asked, once it can be.
-func announce(w io.Writer, config node.Config, n *node.Node) error {
-	at := n.Addresses()
-	var b strings.Builder
-	fmt.Fprintf(&b, "node %s, data in %s\n", config.Name, config.Data)
-	for _, p := range []struct {
-		protocol  string
-		addresses []string
-	}{{"dns", at.DNS}, {"grpc", at.GRPC}, {"http", at.HTTP}} {
-		for _, a := range p.addresses {
-			fmt.Fprintf(&b, "%-4s %s\n", p.protocol, a)
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// newLog returns the logger that the configuration asks for, which has been checked.
-func newLog(c node.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
-	}
+// newLogger returns the logger of a node.
+func newLogger(w io.Writer, c node.Log) *slog.Logger {
+	level := slog.LevelInfo
+	_ = level.UnmarshalText([]byte(c.Level)) // the configuration has been checked
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))

@@ -30,6 +30,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/table"
+	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
@@ -97,6 +98,10 @@ type Outcome struct {
 	Registration *table.Registration
 	Result       Result
 	Reason       string // why it failed; one line
+	// Receipt and Version are those of a row that was sent and did not fail; zero for
+	// one that is unchanged by comparison.
+	Receipt registry.Receipt
+	Version uint64
 }
 
 // maxUnderWay is how many octets of rows are in memory at once.
@@ -223,10 +228,15 @@ func (i *Intake) read(ctx context.Context, registrations iter.Seq[table.Registra
 	return nil
 }
 
-// outcome settles a row.
+// outcome settles a row that was not logged.
 func (i *Intake) outcome(r *row, result Result, reason string) {
+	i.settleRow(r, Outcome{Result: result, Reason: reason})
+}
+
+func (i *Intake) settleRow(r *row, o Outcome) {
+	o.Registration = r.registration
 	i.mu.Lock()
-	i.report(Outcome{Registration: r.registration, Result: result, Reason: reason})
+	i.report(o)
 	i.mu.Unlock()
 	if r.held {
 		i.room.Release(r.weight())

@@ -146,14 +146,14 @@ func (i *Intake) answer(b *batch, receipt registry.Receipt, err error) {
 	}
 	i.hear()
 	for _, r := range b.rows {
+		o := Outcome{Result: Registered, Receipt: receipt, Version: r.version}
 		switch {
 		case receipt.Duplicate:
-			i.outcome(r, Unchanged, "")
+			o.Result = Unchanged
 		case r.version > 1:
-			i.outcome(r, Replaced, "")
-		default:
-			i.outcome(r, Registered, "")
+			o.Result = Replaced
 		}
+		i.settleRow(r, o)
 	}
 }
 

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// delegateFlags are the flags of delegate.
+type delegateFlags struct {
+	signFlags
+	to             []string
+	threshold      int
+	revoke, rotate bool
+	noAgents       bool
+	private        bool
+	node, nodeKey  string
+	addresses      []string
+	epoch, version uint64
+}
+
+func newDelegate() *cobra.Command {
+	var f delegateFlags
+	c := &cobra.Command{
+		Use:   "delegate PREFIX",
+		Short: "Give a prefix to a holder, move it, or take it back",
+		Long: `Delegates a prefix to whoever has the keys that --to names: from then on only they
+register below it. It is signed with --key by who holds what lies above the prefix; at
+a node that stands alone that is the node itself, with node.key in its data folder.
+
+--rotate replaces the keys of a prefix and nothing else; its present holder may sign
+that. --revoke takes the prefix back. With --node and --address another node answers
+for it. What is in force already is left as it is.`,
+		Example: `  nameplate delegate 88.118.8 --to maker.key --key nameplate-data/node.key
+  nameplate delegate gs1.9.5.0.6 --to ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --key nameplate-data/node.key
+  nameplate delegate 88.118.8 --rotate --to new.key --key maker.key
+  nameplate delegate 88.118.9 --to maker.key --node east --node-key east.pub --address 192.0.2.7,dns=53,grpc=2640 --key region.key`,
+		Args: arguments(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			prefix, err := identifier.ParsePrefix(args[0])
+			if err != nil {
+				return err
+			}
+			return within(c.Context(), f.timeout, func(ctx context.Context) error { return delegate(ctx, c, &f, prefix) })
+		},
+	}
+	f.add(c, "the `FILE` of a key of who holds what lies above; may be repeated")
+	c.Flags().StringArrayVar(&f.to, "to", nil, "a `KEY` of the holder, or a file with it; may be repeated")
+	c.Flags().IntVar(&f.threshold, "threshold", 1, "how many of the holder's keys must sign")
+	c.Flags().BoolVar(&f.revoke, "revoke", false, "take the prefix back")
+	c.Flags().BoolVar(&f.rotate, "rotate", false, "replace the keys and nothing else")
+	c.Flags().BoolVar(&f.noAgents, "no-agents", false, "refuse changes that a node signs on behalf of the holder")
+	c.Flags().BoolVar(&f.private, "private", false, "refuse questions below the prefix alike, whether what is asked for exists or not")
+	c.Flags().StringVar(&f.node, "node", "", "the `NAME` of the node that answers for the prefix")
+	c.Flags().StringVar(&f.nodeKey, "node-key", "", "the `KEY` of that node, or a file with it")
+	c.Flags().StringArrayVar(&f.addresses, "address", nil, "where that node answers, as `IP,dns=PORT,grpc=PORT,http=PORT`; may be repeated")
+	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "the epoch to sign for (default the one that follows)")
+	c.Flags().Uint64Var(&f.version, "keyset-version", 0, "the keyset version to sign for (default the one that follows)")
+	c.MarkFlagsMutuallyExclusive("to", "revoke")
+	c.MarkFlagsOneRequired("to", "revoke")
+	c.MarkFlagsMutuallyExclusive("rotate", "revoke")
+	c.MarkFlagsMutuallyExclusive("rotate", "node")
+	c.MarkFlagsRequiredTogether("node", "node-key", "address")
+	return c
+}
+
+// wanted makes the delegation that the flags say, without epoch and versions.
+func (f *delegateFlags) wanted(c *cobra.Command, p identifier.Prefix) (*identifier.Delegation, error) {
+	d := &identifier.Delegation{Prefix: p, NoAgents: f.noAgents, Private: f.private}
+	if f.revoke {
+		return d, nil
+	}
+	d.Keyset.Threshold = f.threshold
+	for _, text := range f.to {
+		key, err := publicKeyArgument(c.InOrStdin(), text)
+		if err != nil {
+			return nil, fmt.Errorf("--to: %w", err)
+		}
+		d.Keyset.Keys = append(d.Keyset.Keys, key)
+	}
+	if f.node == "" {
+		return d, nil
+	}
+	key, err := publicKeyArgument(c.InOrStdin(), f.nodeKey)
+	if err != nil {
+		return nil, fmt.Errorf("--node-key: %w", err)
+	}
+	d.Node = &identifier.Node{Name: f.node, Key: key}
+	for _, text := range f.addresses {
+		address, err := parseAddress(text)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("--address %q: %w", text, err)}
+		}
+		d.Node.Addresses = append(d.Node.Addresses, address)
+	}
+	return d, nil
+}
+
+// parseAddress reads "192.0.2.7,dns=53,grpc=2640,http=8080".
+func parseAddress(text string) (identifier.Address, error) {
+	parts := strings.Split(text, ",")
+	ip, err := netip.ParseAddr(parts[0])
+	if err != nil {
+		return identifier.Address{}, errors.New("it begins with an IP address: write it like 192.0.2.7,dns=53,grpc=2640")
+	}
+	a := identifier.Address{IP: ip.String()}
+	ports := map[string]*uint16{"dns": &a.DNS, "grpc": &a.GRPC, "http": &a.HTTP, "handle": &a.Handle}
+	for _, part := range parts[1:] {
+		name, value, _ := strings.Cut(part, "=")
+		port, err := strconv.ParseUint(value, 10, 16)
+		if ports[name] == nil || err != nil || port == 0 {
+			return a, fmt.Errorf("%q is not a port: write dns=, grpc=, http= or handle= and a number from 1 to 65535", part)
+		}
+		*ports[name] = uint16(port)
+	}
+	return a, nil
+}
+
+// delegated is a delegation as --json shows it.
+type delegated struct {
+	Prefix  string `json:"prefix"`
+	Result  string `json:"result"`
+	Epoch   uint64 `json:"epoch"`
+	Version uint64 `json:"keysetVersion"`
+	*receipt
+}
+
+func delegate(ctx context.Context, c *cobra.Command, f *delegateFlags, p identifier.Prefix) error {
+	d, err := f.wanted(c, p)
+	if err != nil {
+		return err
+	}
+	keys, err := readPrivateKeys(c.ErrOrStderr(), f.keys)
+	if err != nil {
+		return err
+	}
+	if len(keys) == 0 {
+		return errNoKey
+	}
+	node, err := dial(f.server)
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	current, err := node.registry.Holder(ctx, p)
+	if err != nil {
+		return err
+	}
+	if current != nil && current.Prefix != p {
+		current = nil
+	}
+	if current != nil && f.inForce(current, d) {
+		return f.print(c, delegated{Prefix: string(p), Result: "unchanged", Epoch: current.Epoch, Version: current.Keyset.Version})
+	}
+	if current == nil && (f.rotate || f.revoke) {
+		return fmt.Errorf("prefix %s is not delegated at this node", p)
+	}
+	envelope, err := f.sign(d, current, keys)
+	if err != nil {
+		return err
+	}
+	logged, err := node.registry.Delegate(ctx, envelope)
+	if err != nil {
+		var conflict *registry.Error
+		if errors.As(err, &conflict) && conflict.Kind == registry.Conflict {
+			return fmt.Errorf("%w (with --epoch and --keyset-version)", err)
+		}
+		return err
+	}
+	result := map[bool]string{false: "delegated", true: "revoked"}[f.revoke]
+	if f.rotate {
+		result = "rotated"
+	}
+	return f.print(c, delegated{Prefix: string(p), Result: result, Epoch: d.Epoch, Version: d.Keyset.Version, receipt: newReceipt(logged)})
+}
+
+// inForce reports whether what is wanted is there.
+func (f *delegateFlags) inForce(current, wanted *identifier.Delegation) bool {
+	same := current.Keyset.Threshold == wanted.Keyset.Threshold && slices.Equal(current.Keyset.Keys, wanted.Keyset.Keys)
+	if f.rotate || !same {
+		return same
+	}
+	if (current.Node == nil) != (wanted.Node == nil) || current.NoAgents != wanted.NoAgents || current.Private != wanted.Private {
+		return false
+	}
+	return wanted.Node == nil || current.Node.Name == wanted.Node.Name && current.Node.Key == wanted.Node.Key &&
+		slices.Equal(current.Node.Addresses, wanted.Node.Addresses)
+}
+
+// sign fills in epoch and versions, which follow on the current ones, and signs.
+func (f *delegateFlags) sign(d, current *identifier.Delegation, keys []identifier.PrivateKey) (identifier.Envelope, error) {
+	if current == nil {
+		current = &identifier.Delegation{}
+	}
+	d.Epoch, d.Keyset.Version = current.Epoch+1, current.Keyset.Version+1
+	if f.rotate {
+		d.Epoch = current.Epoch
+	}
+	if f.epoch != 0 {
+		d.Epoch = f.epoch
+	}
+	if f.version != 0 {
+		d.Keyset.Version = f.version
+	}
+	if f.rotate {
+		change := &identifier.KeysetChange{Prefix: d.Prefix, Epoch: d.Epoch, Keyset: d.Keyset}
+		if err := change.Check(); err != nil {
+			return identifier.Envelope{}, err
+		}
+		payload, err := identifier.AppendKeysetChange(nil, change)
+		return identifier.Sign(identifier.KeysetType, payload, keys...), err
+	}
+	if err := d.Check(); err != nil {
+		return identifier.Envelope{}, err
+	}
+	payload, err := identifier.AppendDelegation(nil, d)
+	return identifier.Sign(identifier.DelegationType, payload, keys...), err
+}
+
+func (f *delegateFlags) print(c *cobra.Command, d delegated) error {
+	if f.asJSON {
+		return writeJSON(c.OutOrStdout(), d)
+	}
+	where := ""
+	if d.receipt != nil {
+		where = fmt.Sprintf(", position %d of log %s, %s", d.Position, d.Log, d.Level)
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s: epoch %d, keyset version %d%s\n", d.Result, d.Prefix, d.Epoch, d.Version, where)
+	return err
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/resolver"
+	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
+	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
+	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
+)
+
+// resolveFlags are the flags of resolve.
+type resolveFlags struct {
+	server, zone  string
+	timeout       time.Duration
+	types         []string
+	indexes       []uint
+	relation      string
+	authoritative bool
+	asJSON, trace bool
+}
+
+func newResolve() *cobra.Command {
+	var f resolveFlags
+	c := &cobra.Command{
+		Use:   "resolve IDENTIFIER...",
+		Short: "Ask what an identifier points to",
+		Long: `Asks a node what identifiers point to, each in any spelling of any scheme, over the
+protocol that --server names: grpc, http, https or dns.
+
+It ends with 0 when every identifier was found, and with 1 otherwise: an identifier
+that is absent, refused or answered by another node is printed all the same.`,
+		Example: `  nameplate resolve '(01)09506000134352(21)42'
+  nameplate resolve --server dns://127.0.0.1:5300 88.118.8/SN-42
+  nameplate resolve --server http://127.0.0.1:8080 --json --relation gs1:pip 09506000134352
+  nameplate resolve --trace https://maker.example/p/4711`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return resolveAll(c, &f, args) },
+	}
+	c.Flags().StringVar(&f.server, "server", environmentOr("server", defaultServer), "whom to ask: grpc://, http://, https:// or dns:// and `HOST:PORT`; also NAMEPLATE_SERVER")
+	c.Flags().StringVar(&f.zone, "zone", environmentOr("zone", node.DefaultConfig().Zone), "the DNS `ZONE` of all identifiers, for dns://")
+	c.Flags().StringArrayVar(&f.types, "type", nil, "only values of this `TYPE`, such as URL; may be repeated")
+	c.Flags().UintSliceVar(&f.indexes, "index", nil, "only the value with this `INDEX`; may be repeated")
+	c.Flags().StringVar(&f.relation, "relation", "", "only links of this `RELATION`, such as gs1:pip")
+	c.Flags().BoolVar(&f.authoritative, "authoritative", false, "take no answer from a mirror or a cache")
+	c.Flags().BoolVar(&f.trace, "trace", false, "show every node that was asked")
+	timeoutFlag(c, &f.timeout)
+	jsonFlag(c, &f.asJSON)
+	return c
+}
+
+// hop is one node that was asked.
+type hop struct {
+	Server  string `json:"server"`
+	Outcome string `json:"outcome"` // or the error
+	Micros  int64  `json:"micros"`  // until the answer
+}
+
+func resolveAll(c *cobra.Command, f *resolveFlags, texts []string) error {
+	ids := make([]identifier.ID, len(texts))
+	for n, text := range texts {
+		var err error
+		if ids[n], err = identifier.Parse(text); err != nil {
+			return err
+		}
+	}
+	r, closer, err := f.resolver()
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	missed := 0
+	for _, id := range ids {
+		q := f.query(id)
+		var a resolver.Answer
+		begin := time.Now()
+		err := within(c.Context(), f.timeout, func(ctx context.Context) (err error) {
+			a, err = r.Resolve(ctx, q)
+			return err
+		})
+		h := hop{Server: f.server, Outcome: a.Outcome.String(), Micros: time.Since(begin).Microseconds()}
+		if err != nil {
+			h.Outcome = err.Error()
+		}
+		if f.trace && !f.asJSON {
+			fmt.Fprintf(c.OutOrStdout(), "%s  %s  %.1f ms\n", h.Server, h.Outcome, float64(h.Micros)/1000)
+		}
+		if err != nil {
+			return err
+		}
+		if a.Outcome != resolver.Found {
+			missed++
+		}
+		if err := f.print(c.OutOrStdout(), &a, []hop{h}); err != nil {
+			return err
+		}
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d of %d identifiers not found there", missed, len(ids))
+	}
+	return nil
+}
+
+// query asks for an identifier.
+func (f *resolveFlags) query(id identifier.ID) resolver.Query {
+	q := resolver.Query{ID: id, Types: f.types, Relation: f.relation, Recursive: true, Authoritative: f.authoritative}
+	for _, n := range f.indexes {
+		q.Indexes = append(q.Indexes, uint32(n))
+	}
+	return q
+}
+
+// resolver returns a client for the protocol of the server.
+func (f *resolveFlags) resolver() (resolver.Resolver, io.Closer, error) {
+	protocol, address, err := splitServer(f.server)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch protocol {
+	case "grpc":
+		c, err := resolverrpc.NewClient(address, resolverrpc.ClientOptions{Timeout: f.timeout})
+		return c, c, err
+	case "http", "https":
+		c, err := resolverhttp.NewClient(protocol+"://"+address, resolverhttp.ClientOptions{Timeout: f.timeout})
+		return c, c, err
+	case "dns":
+		zone, err := resolverdns.ParseZone(f.zone)
+		if err != nil {
+			return nil, nil, usagef("zone %q: %w", f.zone, err)
+		}
+		return resolverdns.NewClient(address, resolverdns.ClientOptions{Zone: zone}), io.NopCloser(nil), nil
+	}
+	return nil, nil, usagef("server %q: protocol %q is not known: use grpc, http, https or dns", f.server, protocol)
+}
+
+func (f *resolveFlags) print(w io.Writer, a *resolver.Answer, hops []hop) error {
+	if !f.asJSON {
+		return printAnswer(w, a)
+	}
+	text, err := resolverhttp.MarshalAnswer(a)
+	if err != nil {
+		return err
+	}
+	if f.trace {
+		var trace bytes.Buffer
+		if err := writeJSON(&trace, hops); err != nil {
+			return err
+		}
+		text = fmt.Appendf(text[:len(text)-1], `,"trace":%s}`, bytes.TrimSpace(trace.Bytes()))
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
+}
+
+// printAnswer writes an answer for people.
+func printAnswer(w io.Writer, a *resolver.Answer) error {
+	var b bytes.Buffer
+	switch a.Outcome {
+	case resolver.Found:
+		fmt.Fprintln(&b, a.ID)
+		printRecord(&b, a.Record)
+	case resolver.Referral:
+		fmt.Fprintf(&b, "%s\n  is answered by another node, %s, which holds %s:\n", a.ID, a.Delegation.Node.Name, a.Delegation.Prefix)
+		for _, at := range a.Delegation.Node.Addresses {
+			fmt.Fprintf(&b, "  %s  dns %d  grpc %d  http %d\n", at.IP, at.DNS, at.GRPC, at.HTTP)
+		}
+	case resolver.Absent:
+		fmt.Fprintf(&b, "%s\n  is not registered", a.ID)
+		if a.Below {
+			fmt.Fprint(&b, "; there are identifiers below it")
+		}
+		fmt.Fprintln(&b)
+	case resolver.Refused:
+		fmt.Fprintf(&b, "%s\n  is not told to everybody, or not by this node\n", a.ID)
+	}
+	if a.Origin.Mirror {
+		fmt.Fprintf(&b, "  from a mirror, %v old\n", a.Origin.Age.Round(time.Second))
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func printRecord(w io.Writer, r *identifier.Record) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i := range r.Values {
+		v := &r.Values[i]
+		fmt.Fprintf(t, "  %d\t%s\t%s", v.Index, v.Type, printable(v.Data))
+		if link := linkText(v.Link); link != "" {
+			fmt.Fprintf(t, "\t%s", link)
+		}
+		fmt.Fprintln(t)
+	}
+	t.Flush()
+	if len(r.Values) == 0 {
+		fmt.Fprintln(w, "  has no values of that kind")
+	}
+	spelled := ""
+	if r.Spelling != "" && r.Spelling != r.ID.String() {
+		spelled = ", registered as " + r.Spelling
+	}
+	fmt.Fprintf(w, "  version %d of %s%s\n", r.Version, r.Time.UTC().Format(time.RFC3339), spelled)
+}
+
+// maxPrinted is how many octets of a value people are shown.
+const maxPrinted = 300
+
+// printable returns a value's data on one line that cannot play tricks on a terminal.
+func printable(data []byte) string {
+	text, more := data, ""
+	if len(text) > maxPrinted {
+		text, more = text[:maxPrinted], fmt.Sprintf("… (%d octets)", len(data))
+	}
+	quoted := fmt.Sprintf("%+q", text)
+	if plain := quoted[1 : len(quoted)-1]; plain == string(text) {
+		return plain + more
+	}
+	return fmt.Sprintf("%q", text) + more
+}
+
+// linkText writes the attributes of a link as --link takes them.
+func linkText(l *identifier.Link) string {
+	if l == nil {
+		return ""
+	}
+	var parts []string
+	for _, p := range []struct{ name, value string }{
+		{"rel", l.Relation}, {"title", l.Title}, {"lang", strings.Join(l.Languages, ",")}, {"type", l.MediaType}, {"context", l.Context},
+	} {
+		if p.value != "" {
+			parts = append(parts, p.name+"="+p.value)
+		}
+	}
+	if l.Default {
+		parts = append(parts, "default")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// errNoKey says that a command signs and was given no key.
+var errNoKey = errors.New("there is no key to sign with: give one with --key FILE, as nameplate key generate makes it")
