@@ -1186,6 +1186,157 @@ func (*WatchResponse_Entry) isWatchResponse_Event() {}
 
 func (*WatchResponse_Progress) isWatchResponse_Event() {}
 
+type ExportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Canonical text of the prefix; empty for everything.
+	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Canonical text of the identifier to go on behind; empty for the beginning.
+	After         string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_proto_registration_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExportRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ExportRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type ExportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Records       []*ExportedRecord      `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_proto_registration_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ExportResponse) GetRecords() []*ExportedRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+type ExportedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Canonical text.
+	Identifier    string  `protobuf:"bytes,1,opt,name=identifier,proto3" json:"identifier,omitempty"`
+	Record        *Record `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedRecord) Reset() {
+	*x = ExportedRecord{}
+	mi := &file_proto_registration_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedRecord) ProtoMessage() {}
+
+func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedRecord.ProtoReflect.Descriptor instead.
+func (*ExportedRecord) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ExportedRecord) GetIdentifier() string {
+	if x != nil {
+		return x.Identifier
+	}
+	return ""
+}
+
+func (x *ExportedRecord) GetRecord() *Record {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
 // Progress tells a watcher how far it has got.
 type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1201,7 +1352,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_proto_registration_proto_msgTypes[15]
+	mi := &file_proto_registration_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1364,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[15]
+	mi := &file_proto_registration_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1377,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{15}
+	return file_proto_registration_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Progress) GetLog() []byte {
@@ -1269,7 +1420,7 @@ type LoggedEntry struct {
 
 func (x *LoggedEntry) Reset() {
 	*x = LoggedEntry{}
-	mi := &file_proto_registration_proto_msgTypes[16]
+	mi := &file_proto_registration_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1281,7 +1432,7 @@ func (x *LoggedEntry) String() string {
 func (*LoggedEntry) ProtoMessage() {}
 
 func (x *LoggedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[16]
+	mi := &file_proto_registration_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1294,7 +1445,7 @@ func (x *LoggedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoggedEntry.ProtoReflect.Descriptor instead.
 func (*LoggedEntry) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{16}
+	return file_proto_registration_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LoggedEntry) GetPosition() uint64 {
@@ -1354,7 +1505,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_proto_registration_proto_msgTypes[17]
+	mi := &file_proto_registration_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1517,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[17]
+	mi := &file_proto_registration_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1530,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{17}
+	return file_proto_registration_proto_rawDescGZIP(), []int{20}
 }
 
 type StatusResponse struct {
@@ -1417,7 +1568,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_proto_registration_proto_msgTypes[18]
+	mi := &file_proto_registration_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1580,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[18]
+	mi := &file_proto_registration_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1593,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{18}
+	return file_proto_registration_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatusResponse) GetName() string {
@@ -1572,7 +1723,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[19]
+	mi := &file_proto_registration_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1735,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[19]
+	mi := &file_proto_registration_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1748,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{19}
+	return file_proto_registration_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -1701,7 +1852,17 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\rWatchResponse\x12>\n" +
 	"\x05entry\x18\x01 \x01(\v2&.nameplate.registration.v1.LoggedEntryH\x00R\x05entry\x12A\n" +
 	"\bprogress\x18\x02 \x01(\v2#.nameplate.registration.v1.ProgressH\x00R\bprogressB\a\n" +
-	"\x05event\"D\n" +
+	"\x05event\"=\n" +
+	"\rExportRequest\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\tR\x05after\"U\n" +
+	"\x0eExportResponse\x12C\n" +
+	"\arecords\x18\x01 \x03(\v2).nameplate.registration.v1.ExportedRecordR\arecords\"i\n" +
+	"\x0eExportedRecord\x12\x1e\n" +
+	"\n" +
+	"identifier\x18\x01 \x01(\tR\n" +
+	"identifier\x127\n" +
+	"\x06record\x18\x02 \x01(\v2\x1f.nameplate.identifier.v1.RecordR\x06record\"D\n" +
 	"\bProgress\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x12\n" +
@@ -1759,13 +1920,14 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x11ENTRY_KIND_CHANGE\x10\x02\x12\x19\n" +
 	"\x15ENTRY_KIND_DELEGATION\x10\x03\x12\x15\n" +
 	"\x11ENTRY_KIND_KEYSET\x10\x04\x12\x14\n" +
-	"\x10ENTRY_KIND_GRANT\x10\x052\x84\x05\n" +
+	"\x10ENTRY_KIND_GRANT\x10\x052\xe5\x05\n" +
 	"\fRegistration\x12c\n" +
 	"\bRegister\x12*.nameplate.registration.v1.RegisterRequest\x1a+.nameplate.registration.v1.RegisterResponse\x12v\n" +
 	"\rRegisterBatch\x12/.nameplate.registration.v1.RegisterBatchRequest\x1a0.nameplate.registration.v1.RegisterBatchResponse(\x010\x01\x12c\n" +
 	"\bDelegate\x12*.nameplate.registration.v1.DelegateRequest\x1a+.nameplate.registration.v1.DelegateResponse\x12u\n" +
 	"\x0eFindDelegation\x120.nameplate.registration.v1.FindDelegationRequest\x1a1.nameplate.registration.v1.FindDelegationResponse\x12\\\n" +
-	"\x05Watch\x12'.nameplate.registration.v1.WatchRequest\x1a(.nameplate.registration.v1.WatchResponse0\x01\x12]\n" +
+	"\x05Watch\x12'.nameplate.registration.v1.WatchRequest\x1a(.nameplate.registration.v1.WatchResponse0\x01\x12_\n" +
+	"\x06Export\x12(.nameplate.registration.v1.ExportRequest\x1a).nameplate.registration.v1.ExportResponse0\x01\x12]\n" +
 	"\x06Status\x12(.nameplate.registration.v1.StatusRequest\x1a).nameplate.registration.v1.StatusResponseB)Z'github.com/nameplate-id/nameplate/protob\x06proto3"
 
 var (
@@ -1781,7 +1943,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -1802,20 +1964,24 @@ var file_proto_registration_proto_goTypes = []any{
 	(*FindDelegationResponse)(nil), // 16: nameplate.registration.v1.FindDelegationResponse
 	(*WatchRequest)(nil),           // 17: nameplate.registration.v1.WatchRequest
 	(*WatchResponse)(nil),          // 18: nameplate.registration.v1.WatchResponse
-	(*Progress)(nil),               // 19: nameplate.registration.v1.Progress
-	(*LoggedEntry)(nil),            // 20: nameplate.registration.v1.LoggedEntry
-	(*StatusRequest)(nil),          // 21: nameplate.registration.v1.StatusRequest
-	(*StatusResponse)(nil),         // 22: nameplate.registration.v1.StatusResponse
-	(*Checkpoint)(nil),             // 23: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 24: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 25: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 26: nameplate.identifier.v1.Delegation
-	(*PublicKey)(nil),              // 27: nameplate.identifier.v1.PublicKey
+	(*ExportRequest)(nil),          // 19: nameplate.registration.v1.ExportRequest
+	(*ExportResponse)(nil),         // 20: nameplate.registration.v1.ExportResponse
+	(*ExportedRecord)(nil),         // 21: nameplate.registration.v1.ExportedRecord
+	(*Progress)(nil),               // 22: nameplate.registration.v1.Progress
+	(*LoggedEntry)(nil),            // 23: nameplate.registration.v1.LoggedEntry
+	(*StatusRequest)(nil),          // 24: nameplate.registration.v1.StatusRequest
+	(*StatusResponse)(nil),         // 25: nameplate.registration.v1.StatusResponse
+	(*Checkpoint)(nil),             // 26: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 27: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 28: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 29: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 30: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 31: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	24, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	25, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	27, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	28, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -1825,34 +1991,38 @@ var file_proto_registration_proto_depIdxs = []int32{
 	5,  // 9: nameplate.registration.v1.RegisterBatchRequest.change:type_name -> nameplate.registration.v1.Change
 	6,  // 10: nameplate.registration.v1.RegisterBatchResponse.receipt:type_name -> nameplate.registration.v1.Receipt
 	7,  // 11: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
-	25, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	28, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 13: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	26, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
-	20, // 15: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
-	19, // 16: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
-	2,  // 17: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	25, // 18: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
-	4,  // 19: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
-	27, // 20: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	23, // 21: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
-	0,  // 22: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
-	9,  // 23: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 24: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 25: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	15, // 26: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	17, // 27: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	21, // 28: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 29: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 30: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 31: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	16, // 32: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	18, // 33: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	22, // 34: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	29, // [29:35] is the sub-list for method output_type
-	23, // [23:29] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	29, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	23, // 15: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
+	22, // 16: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
+	21, // 17: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
+	30, // 18: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	2,  // 19: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
+	28, // 20: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	4,  // 21: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
+	31, // 22: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	26, // 23: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	0,  // 24: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
+	9,  // 25: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 26: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 27: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	15, // 28: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	17, // 29: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	19, // 30: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	24, // 31: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 32: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 33: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 34: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	16, // 35: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	18, // 36: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	20, // 37: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	25, // 38: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	32, // [32:39] is the sub-list for method output_type
+	25, // [25:32] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -1875,7 +2045,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   20,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

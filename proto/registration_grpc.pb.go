@@ -42,6 +42,7 @@ const (
 	Registration_Delegate_FullMethodName       = "/nameplate.registration.v1.Registration/Delegate"
 	Registration_FindDelegation_FullMethodName = "/nameplate.registration.v1.Registration/FindDelegation"
 	Registration_Watch_FullMethodName          = "/nameplate.registration.v1.Registration/Watch"
+	Registration_Export_FullMethodName         = "/nameplate.registration.v1.Registration/Export"
 	Registration_Status_FullMethodName         = "/nameplate.registration.v1.Registration/Status"
 )
 
@@ -70,6 +71,11 @@ type RegistrationClient interface {
 	// an error or when the connection does; the caller comes back with the position
 	// after the last one it has. A node may let only some callers watch.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
+	// Sends the live records at or below a prefix in the order of their keys, with
+	// the values that are not for the public: at least what was acknowledged before the
+	// call. It ends when all are sent; after an error the caller comes back with the
+	// identifier of the last record it has. The same callers may do this that may watch.
+	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
 	// Tells how the node is.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 }
@@ -144,6 +150,25 @@ func (c *registrationClient) Watch(ctx context.Context, in *WatchRequest, opts .
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Registration_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 
+func (c *registrationClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Registration_ServiceDesc.Streams[2], Registration_Export_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRequest, ExportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Registration_ExportClient = grpc.ServerStreamingClient[ExportResponse]
+
 func (c *registrationClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StatusResponse)
@@ -179,6 +204,11 @@ type RegistrationServer interface {
 	// an error or when the connection does; the caller comes back with the position
 	// after the last one it has. A node may let only some callers watch.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
+	// Sends the live records at or below a prefix in the order of their keys, with
+	// the values that are not for the public: at least what was acknowledged before the
+	// call. It ends when all are sent; after an error the caller comes back with the
+	// identifier of the last record it has. The same callers may do this that may watch.
+	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
 	// Tells how the node is.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	mustEmbedUnimplementedRegistrationServer()
@@ -205,6 +235,9 @@ func (UnimplementedRegistrationServer) FindDelegation(context.Context, *FindDele
 }
 func (UnimplementedRegistrationServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedRegistrationServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Export not implemented")
 }
 func (UnimplementedRegistrationServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
@@ -302,6 +335,17 @@ func _Registration_Watch_Handler(srv interface{}, stream grpc.ServerStream) erro
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Registration_WatchServer = grpc.ServerStreamingServer[WatchResponse]
 
+func _Registration_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RegistrationServer).Export(m, &grpc.GenericServerStream[ExportRequest, ExportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Registration_ExportServer = grpc.ServerStreamingServer[ExportResponse]
+
 func _Registration_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StatusRequest)
 	if err := dec(in); err != nil {
@@ -354,6 +398,11 @@ var Registration_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _Registration_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Export",
+			Handler:       _Registration_Export_Handler,
 			ServerStreams: true,
 		},
 	},

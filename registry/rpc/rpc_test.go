@@ -22,6 +22,7 @@ type fake struct {
 	delegate func(context.Context, identifier.Envelope) (registry.Receipt, error)
 	holder   func(identifier.Prefix) *identifier.Delegation
 	watch    func(context.Context, uint64, func(registry.Logged) error) error
+	export   func(context.Context, identifier.Prefix, identifier.ID, func(*identifier.Record) error) error
 	status   registry.Status
 }
 
@@ -34,6 +35,9 @@ func (f *fake) Delegate(ctx context.Context, e identifier.Envelope) (registry.Re
 func (f *fake) Holder(p identifier.Prefix) *identifier.Delegation { return f.holder(p) }
 func (f *fake) Watch(ctx context.Context, from uint64, yield func(registry.Logged) error) error {
 	return f.watch(ctx, from, yield)
+}
+func (f *fake) Export(ctx context.Context, below identifier.Prefix, after identifier.ID, yield func(*identifier.Record) error) error {
+	return f.export(ctx, below, after, yield)
 }
 func (f *fake) Status(context.Context) (registry.Status, error) { return f.status, nil }
 

@@ -21,6 +21,7 @@ type Registry interface {
 	Delegate(context.Context, identifier.Envelope) (registry.Receipt, error)
 	Holder(identifier.Prefix) *identifier.Delegation
 	Watch(ctx context.Context, from uint64, yield func(registry.Logged) error) error
+	Export(ctx context.Context, below identifier.Prefix, after identifier.ID, yield func(*identifier.Record) error) error
 	Status(context.Context) (registry.Status, error)
 }
 
@@ -43,7 +44,7 @@ type Options struct {
 	// Progress is for how long a watcher hears nothing. 0 means 10 seconds.
 	Progress time.Duration
 	// MayWatch returns an error, best a [*registry.Error] of kind Denied, when the
-	// caller of a context must not watch. nil means [LocalOnly].
+	// caller of a context must not watch or export. nil means [LocalOnly].
 	MayWatch func(context.Context) error
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,14 +16,16 @@ import (
 // metrics are what /metrics tells (Prometheus text format). Everything that counts
 // only grows; what stands at a moment is a gauge.
 type metrics struct {
+	log      *slog.Logger
 	registry *prometheus.Registry
 	answers  *prometheus.CounterVec
 	took     *prometheus.HistogramVec
 	changes  *prometheus.CounterVec
 }
 
-func newMetrics(r *registry.Registry, version string) *metrics {
+func newMetrics(r *registry.Registry, version string, log *slog.Logger) *metrics {
 	m := &metrics{
+		log:      log,
 		registry: prometheus.NewRegistry(),
 		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nameplate_answers_total", Help: "Questions answered, by protocol and outcome.",
@@ -90,9 +93,11 @@ func (c *registryCollector) Collect(to chan<- prometheus.Metric) {
 	gauge(readOnlyMetric, readOnly)
 }
 
-// measured counts what a Resolver answers to one protocol.
+// measured counts what a Resolver answers to one protocol. Why there was no answer is
+// told to the operator; whoever asked hears only that there is none.
 type measured struct {
 	resolver.Resolver
+	log                                                 *slog.Logger
 	found, referral, absent, refused, failed, malformed prometheus.Counter
 	took                                                prometheus.Observer
 }
@@ -100,7 +105,7 @@ type measured struct {
 func (m *metrics) measure(r resolver.Resolver, protocol string) resolver.Resolver {
 	counter := func(outcome string) prometheus.Counter { return m.answers.WithLabelValues(protocol, outcome) }
 	return &measured{
-		Resolver: r, found: counter("found"), referral: counter("referral"), absent: counter("absent"),
+		Resolver: r, log: m.log.With("protocol", protocol), found: counter("found"), referral: counter("referral"), absent: counter("absent"),
 		refused: counter("refused"), failed: counter("failed"), malformed: counter("malformed"),
 		took: m.took.WithLabelValues(protocol),
 	}
@@ -117,6 +122,9 @@ func (m *measured) Resolve(ctx context.Context, q resolver.Query) (resolver.Answ
 		m.malformed.Inc()
 	case err != nil:
 		m.failed.Inc()
+		if ctx.Err() == nil {
+			m.log.Error("no answer", "identifier", q.ID.String(), "error", err)
+		}
 	case a.Outcome == resolver.Found:
 		m.found.Inc()
 	case a.Outcome == resolver.Referral:

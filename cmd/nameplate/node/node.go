@@ -1,3 +1,11 @@
+// Package node puts a node together: one registry, the authority that reads it, and a
+// server for each protocol in front. It wires and does nothing else: what a node is
+// follows from its configuration, not from a type.
+//
+// The order of the start: listeners, so that a busy port changes nothing in the
+// folder; the registry; the servers. The order of the end is the other way round:
+// the servers answer what is under way, then the registry signs a last checkpoint and
+// closes its journal.
 package node
 
 import (
@@ -54,7 +62,7 @@ func New(c Config, version string, log *slog.Logger) (*Node, error) {
 
 // wire puts the servers in front of the registry.
 func (n *Node) wire(version string) error {
-	m := newMetrics(n.registry, version)
+	m := newMetrics(n.registry, version, n.log)
 	authority := resolver.NewAuthority(n.registry, resolver.Options{Node: n.registry.Key()})
 	zone, err := resolverdns.ParseZone(n.config.Zone)
 	if err != nil {
@@ -79,7 +87,7 @@ func (n *Node) wire(version string) error {
 	})
 	n.grpc = newGRPCServer(n.config.Limits, n.log,
 		resolverrpc.New(m.measure(authority, "grpc"), resolverrpc.Options{}),
-		registryrpc.New(&counted{Registry: n.registry, changes: m.changes}, registryrpc.Options{
+		registryrpc.New(&counted{Registry: n.registry, changes: m.changes, log: n.log}, registryrpc.Options{
 			Name: n.config.Name, Version: version, Started: time.Now(),
 		}))
 	return nil

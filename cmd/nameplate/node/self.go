@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 
@@ -61,10 +62,12 @@ func (n *Node) about(version string) resolverhttp.About {
 	}
 }
 
-// counted counts what becomes of the changes that a registry is given.
+// counted counts what becomes of the changes that a registry is given, and tells the
+// operator of those that failed here.
 type counted struct {
 	*registry.Registry
 	changes *prometheus.CounterVec
+	log     *slog.Logger
 }
 
 // Register implements the registry of the gRPC server.
@@ -88,5 +91,8 @@ func (c *counted) count(receipt registry.Receipt, err error) (registry.Receipt, 
 		result = "duplicate"
 	}
 	c.changes.WithLabelValues(result).Inc()
+	if result == registry.Unavailable.String() {
+		c.log.Error("a change was not taken", "error", err)
+	}
 	return receipt, err
 }
