@@ -75,6 +75,9 @@ func (empty) Delegate(context.Context, identifier.Envelope) (registry.Receipt, e
 
 func (empty) Holder(identifier.Prefix) *identifier.Delegation { return nil }
 
+func (empty) Export(context.Context, identifier.Prefix, identifier.ID, func(*identifier.Record) error) error {
+	return nil
+}
 func (empty) Watch(ctx context.Context, _ uint64, _ func(registry.Logged) error) error {
 	<-ctx.Done()
 	return nil
