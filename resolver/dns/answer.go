@@ -125,7 +125,7 @@ func (s *Server) judge(ctx context.Context, q *question, a *resolver.Answer) *re
 	switch {
 	case a.Outcome == resolver.Refused:
 		return s.negative(q, a, resolver.CaseRefused)
-	case q.of.Kind == KindAbove && s.exists(q, a):
+	case q.of.Kind == KindAbove && q.exists(a):
 		return s.noData(q, a)
 	case q.of.Kind != KindIdentifier && q.of.Kind != KindHashed:
 		return s.negative(q, a, resolver.CaseAbsent)
@@ -133,7 +133,7 @@ func (s *Server) judge(ctx context.Context, q *question, a *resolver.Answer) *re
 		return s.found(q, a)
 	case a.Outcome != resolver.Absent:
 		return failed(errInconsistent())
-	case q.of.Link == "" && q.of.ID.IsPrefix() && q.of.Kind == KindIdentifier && s.exists(q, a):
+	case q.of.Link == "" && q.of.ID.IsPrefix() && q.of.Kind == KindIdentifier && q.exists(a):
 		return s.noData(q, a)
 	case q.of.Above && s.somethingBelow(ctx, q):
 		return s.noData(q, a)
@@ -143,7 +143,7 @@ func (s *Server) judge(ctx context.Context, q *question, a *resolver.Answer) *re
 
 // exists reports whether the answer for a prefix says that its name, or names below
 // it, are there.
-func (s *Server) exists(q *question, a *resolver.Answer) bool {
+func (q *question) exists(a *resolver.Answer) bool {
 	return a.Outcome == resolver.Found || a.Below || a.Apex == q.of.ID.Prefix
 }
 
@@ -151,7 +151,7 @@ func (s *Server) exists(q *question, a *resolver.Answer) bool {
 // may be an empty non-terminal. Saying yes too often does no harm.
 func (s *Server) somethingBelow(ctx context.Context, q *question) bool {
 	a, err := s.resolver.Resolve(ctx, resolver.Query{ID: identifier.ID{Prefix: q.of.ID.Prefix}})
-	return err != nil || a.Outcome != resolver.Absent || s.exists(q, &a)
+	return err != nil || a.Outcome != resolver.Absent || q.exists(&a)
 }
 
 // infrastructure answers for what a zone has whether its apex is an identifier or
