@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -92,12 +91,4 @@ func within(ctx context.Context, limit time.Duration, do func(context.Context) e
 func keyFlag(c *cobra.Command, to *[]string, usage string) {
 	c.Flags().StringArrayVar(to, "key", nil, usage)
 	_ = c.MarkFlagFilename("key")
-}
-
-// progressTo returns where progress is shown: nowhere unless somebody looks.
-func progressTo(c *cobra.Command) io.Writer {
-	if w := c.ErrOrStderr(); isTerminal(w) {
-		return w
-	}
-	return io.Discard
 }

@@ -98,7 +98,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"Ask", []*cobra.Command{newResolve()}},
-		{"Register", []*cobra.Command{newRegister(), newWithdraw()}},
+		{"Register", []*cobra.Command{newRegister(), newWithdraw(), newImport()}},
 		{"Prefixes and keys", []*cobra.Command{newKey(), newDelegate()}},
 		{"Run a node", []*cobra.Command{newServe()}},
 		{"Other", []*cobra.Command{newVersion(), newCompletion()}},

@@ -109,13 +109,21 @@ func (i *Intake) cannotSign(holder *identifier.Delegation, prefix identifier.Pre
 		return fmt.Sprintf("prefix %s is delegated to nobody at this node: have it, or one above it, delegated first", prefix)
 	}
 	have, need := len(i.signers(holder.Keyset)), holder.Keyset.Threshold
-	switch {
-	case have >= need:
+	if have >= need {
 		return ""
-	case have == 0:
-		return fmt.Sprintf("prefix %s is held by key %s and none of your keys is it: sign with --key of its holder", holder.Prefix, holder.Keyset.Keys[0].ID())
 	}
-	return fmt.Sprintf("prefix %s needs %d signatures and you have %d of its keys: give more with --key", holder.Prefix, need, have)
+	through := ""
+	switch holder.Prefix {
+	case prefix:
+	case "":
+		through = " through the root"
+	default:
+		through = fmt.Sprintf(" through prefix %s", holder.Prefix)
+	}
+	if have == 0 {
+		return fmt.Sprintf("prefix %s is held%s by key %s and none of your keys is it: sign with --key of its holder, or have it delegated to you", prefix, through, holder.Keyset.Keys[0].ID())
+	}
+	return fmt.Sprintf("prefix %s is held%s by keys of which %d must sign and you have %d: give more with --key", prefix, through, need, have)
 }
 
 // sign signs a batch and hands it to the sender. A row that cannot be part of a

@@ -353,7 +353,7 @@ func TestHolders(t *testing.T) {
 		"1.0.6/c": "registered",
 		"2.0/d":   "failed: prefix 2.0 is held by key",
 		"2.0.1/e": "registered",
-		"3.0/f":   "failed: prefix 3.0 needs 2 signatures and you have 1",
+		"3.0/f":   "failed: prefix 3.0 is held by keys of which 2 must sign and you have 1",
 		"4.0/g":   "registered",
 		"5.0/h":   "failed: prefix 5.0 is delegated to nobody",
 	})
