@@ -17,6 +17,10 @@ import (
 // longer than this is garbage.
 const maxQuery = 4096
 
+// receiveBuffer is how many octets of queries the system may keep for a socket while
+// the server reads others.
+const receiveBuffer = 1 << 20
+
 // datagrams is a socket as the server uses it: one goroutine receives, many send.
 type datagrams interface {
 	// receive reads one datagram and returns how to answer it.
@@ -146,6 +150,8 @@ func openSocket(conn net.PacketConn) (datagrams, error) {
 	if !ok {
 		return packetSocket{conn}, nil
 	}
+	// The system gives what it allows; less only means that bursts are lost earlier.
+	_ = udp.SetReadBuffer(receiveBuffer)
 	if local, ok := udp.LocalAddr().(*net.UDPAddr); !ok || !local.IP.IsUnspecified() {
 		return packetSocket{conn}, nil
 	}
