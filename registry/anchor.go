@@ -18,6 +18,7 @@ func (r *Registry) anchorCheckpoint(c *Checkpoint) error {
 	if r.config.Anchor == "" {
 		return nil
 	}
+	r.config.Hook(HookAnchor)
 	return writeFile(r.config.Anchor, c.Note, 0o640)
 }
 

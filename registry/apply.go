@@ -29,7 +29,7 @@ type effect struct {
 func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, error) {
 	switch e.Kind {
 	case identifier.EntryGenesis:
-		return effect{mutations: []state.Mutation{{Table: state.Notes, Key: []byte(genesisNote), Value: e.Envelope.Payload}}}, nil
+		return effect{mutations: []state.Mutation{noteMutation(genesisNote, e.Envelope.Payload)}}, nil
 	case identifier.EntryChange:
 		return effectOfRows(e, position)
 	case identifier.EntryGrant, identifier.EntryDelegation:
@@ -52,6 +52,10 @@ func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, err
 		return effectOfDelegation(held{delegation: &d, position: position, granted: current.granted, apex: current.apex})
 	}
 	return effect{}, fmt.Errorf("entry of kind %d: this release does not know it", e.Kind)
+}
+
+func noteMutation(name string, note []byte) state.Mutation {
+	return state.Mutation{Table: state.Notes, Key: []byte(name), Value: sum([]byte(name), note)}
 }
 
 func effectOfDelegation(h held) (effect, error) {

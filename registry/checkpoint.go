@@ -1,37 +1,48 @@
 package registry
 
 import (
+	"context"
 	"fmt"
-	"time"
 
 	"github.com/nameplate-id/nameplate/registry/journal"
 )
 
-// checkpointEvery is how often a growing log gets a checkpoint.
-const checkpointEvery = time.Second
-
-// signCheckpoint signs what is synced, unless that is signed already. The
-// checkpoint counts once the note in the journal is synced.
-func (r *Registry) signCheckpoint() error {
+// signCheckpoint signs what is synced, unless that is signed already, and waits
+// until the note in the journal is synced: only then the checkpoint counts. Then it
+// replaces the anchor.
+//
+// A node that takes no changes signs nothing. What it holds may be less than what it
+// signed before it was restored, or something else; and the anchor, which says so,
+// must not be made to forget it.
+func (r *Registry) signCheckpoint(ctx context.Context) error {
 	size, root := r.tree.head()
-	if last := r.checkpoint.Load(); size == 0 || last != nil && last.Size == size {
+	if last := r.checkpoint.Load(); size == 0 || last != nil && last.Size == size || r.readOnly.Load() != nil {
 		return nil
 	}
 	note, err := journal.SignCheckpoint(size, root, r.log, r.key)
 	if err != nil {
 		return err
 	}
+	r.config.Hook(HookSigned)
 	c := &Checkpoint{Size: size, Root: root, Time: now(), Note: note}
-	// Two checkpoints of one size are the same statement, so it does no harm when a
-	// second is signed before the first is synced.
 	frame := journal.Frame{Log: ownLog, Position: size, Kind: journal.KindCheckpoint, Payload: note}
-	return r.journal.Append(frame, func(at, end journal.Offset) {
+	synced := make(chan struct{})
+	err = r.journal.Append(frame, func(at, end journal.Offset) {
+		r.config.Hook(HookCheckpoint)
 		if err := r.publishCheckpoint(c, at, end); err != nil {
 			r.fail(fmt.Errorf("state: %w", err))
 			return
 		}
-		if err := r.anchorCheckpoint(c); err != nil {
-			r.config.Log.Warn("anchor not written", "file", r.config.Anchor, "error", err)
-		}
+		close(synced)
 	})
+	if err != nil {
+		return err
+	}
+	if err := r.awaitSync(ctx, synced); err != nil {
+		return err
+	}
+	if err := r.anchorCheckpoint(c); err != nil {
+		return fmt.Errorf("anchor %s: %w", r.config.Anchor, err)
+	}
+	return nil
 }

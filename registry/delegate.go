@@ -90,8 +90,8 @@ func (s *sequencer) admitGrant(g *grant) (admission, error) {
 	if g.keysetOnly {
 		h.granted = s.holders.heldAt(d.Prefix).granted
 	}
-	synced := make(chan struct{})
-	if err := s.queue(g.entry, func(uint64) (effect, error) { return effectOfDelegation(h) }, func() { close(synced) }); err != nil {
+	synced, err := s.queue(g.entry, func(uint64) (effect, error) { return effectOfDelegation(h) }, nil)
+	if err != nil {
 		return admission{}, err
 	}
 	s.holders.put(h)

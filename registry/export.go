@@ -23,7 +23,10 @@ func (r *Registry) Export(ctx context.Context, below identifier.Prefix, after id
 	prefix := identifier.AppendPrefixKey(nil, below)
 	from := prefix
 	if after != (identifier.ID{}) {
-		from = append(identifier.AppendKey(nil, after), 0)
+		// Whatever after is, nothing before the prefix is below it.
+		if behind := append(identifier.AppendKey(nil, after), 0); bytes.Compare(behind, prefix) > 0 {
+			from = behind
+		}
 	}
 	for row, err := range r.state.Ascend(ctx, state.Records, ownLog, from) {
 		if err != nil {
@@ -39,7 +42,7 @@ func (r *Registry) Export(ctx context.Context, below identifier.Prefix, after id
 		if err != nil {
 			return unavailable(err)
 		}
-		if h := r.holders.of(record.ID.Prefix); h.delegation != nil && r.elsewhere(h.delegation) {
+		if h := r.holders.of(record.ID.Prefix); !h.inZone || r.elsewhere(h.delegation) {
 			continue // another node answers for it now
 		}
 		if err := yield(record); err != nil {

@@ -22,6 +22,9 @@ const (
 	stateFile   = "state.db"
 	journalDir  = "journal"
 	restoreFile = "RESTORED" // what the folder was restored from; while it is there the node takes no changes
+
+	scratchDir  = "check.new" // where a check builds the state again
+	asideSuffix = ".damaged"  // of a state that was found wanting
 )
 
 // folder is a node's data folder, locked for this process.
@@ -61,6 +64,24 @@ func openFolder(path string) (*folder, error) {
 
 func (f *folder) join(name string) string { return filepath.Join(f.path, name) }
 
+// mayBegin returns an error when a journal that is missing must not be begun anew,
+// because there was one.
+func (f *folder) mayBegin() error {
+	for _, name := range []string{stateFile, restoreFile} {
+		_, err := os.Stat(f.join(name))
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("data folder: %w", err)
+		case name == stateFile:
+			return fmt.Errorf("data folder %s has a state and no journal, which holds everything: put the folder %q back, or restore a backup into an empty folder", f.path, journalDir)
+		default:
+			return fmt.Errorf("data folder %s was not restored to the end: empty it and restore the backup again", f.path)
+		}
+	}
+	return nil
+}
+
 func (f *folder) close() error { return f.lock.Close() }
 
 // nodeKey reads the node's key, or makes one when there is none and create says so.
@@ -77,7 +98,7 @@ func (f *folder) nodeKey(create bool) (identifier.PrivateKey, error) {
 	case !errors.Is(err, os.ErrNotExist):
 		return identifier.PrivateKey{}, fmt.Errorf("node key: %w", err)
 	case !create:
-		return identifier.PrivateKey{}, fmt.Errorf("node key %s is missing: put it back from where it is kept, the log is signed with it", path)
+		return identifier.PrivateKey{}, fmt.Errorf("node key %s is missing: put it back from where it is kept, the log is signed with it: %w", path, os.ErrNotExist)
 	}
 	key, err := identifier.NewPrivateKey(rand.Reader)
 	if err != nil {

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -37,8 +38,31 @@ func newLedger(node identifier.PublicKey, s *state.Store) *ledger {
 	return &ledger{node: node, state: s, holders: newHolders(), grew: make(chan struct{})}
 }
 
-// loadState sets up what is kept in memory from the state.
-func (l *ledger) loadState() error {
+// doubtError is an error that a state built anew from the journal need not have.
+type doubtError struct{ err error }
+
+func (e *doubtError) Error() string { return e.err.Error() }
+func (e *doubtError) Unwrap() error { return e.err }
+
+func doubt(err error) error {
+	if _, ok := errors.AsType[*keyError](err); ok || err == nil {
+		return err
+	}
+	return &doubtError{err}
+}
+
+// keyError says that the log was begun with another node key.
+type keyError struct{ have, want identifier.PublicKey }
+
+func (e *keyError) Error() string {
+	return fmt.Sprintf("node key %s is not the one that the log was begun with, %s: put the right one back", e.have, e.want)
+}
+
+// loadState sets up what is kept in memory from the state. Whatever is not as it
+// should be puts the state in doubt.
+func (l *ledger) loadState() error { return doubt(l.readState()) }
+
+func (l *ledger) readState() error {
 	position := l.state.Positions()[ownLog]
 	l.published.Store(position)
 	tree, err := journal.OpenTree(position, tiles{l.state})
@@ -49,16 +73,15 @@ func (l *ledger) loadState() error {
 	if position == 0 {
 		return nil
 	}
-	var genesis, checkpoint []byte
-	err = l.state.View(func(v *state.Reader) error {
-		genesis = bytes.Clone(v.Get(state.Notes, ownLog, []byte(genesisNote)))
-		checkpoint = bytes.Clone(v.Get(state.Notes, ownLog, []byte(checkpointNote)))
-		return nil
-	})
+	genesis, err := l.note(genesisNote)
 	if err != nil {
 		return err
 	}
 	if err := l.loadGenesis(genesis); err != nil {
+		return err
+	}
+	checkpoint, err := l.note(checkpointNote)
+	if err != nil {
 		return err
 	}
 	if checkpoint != nil {
@@ -66,13 +89,48 @@ func (l *ledger) loadState() error {
 		if err != nil {
 			return err
 		}
+		// The next one is signed over these hashes.
+		if err := l.checkRoot(c); err != nil {
+			return err
+		}
 		l.checkpoint.Store(c)
 	}
 	return l.loadHolders()
 }
 
+// note returns a note that the state keeps beside the log; nil when there is none.
+func (l *ledger) note(name string) (note []byte, err error) {
+	err = l.state.View(func(v *state.Reader) error {
+		b := v.Get(state.Notes, ownLog, []byte(name))
+		if b == nil {
+			return nil
+		}
+		value, err := summed([]byte(name), b)
+		note = bytes.Clone(value)
+		return err
+	})
+	return note, err
+}
+
+// checkRoot compares a checkpoint with the entries that it covers.
+func (l *ledger) checkRoot(signed *Checkpoint) error {
+	size, _ := l.tree.head()
+	if signed.Size > size {
+		return fmt.Errorf("a checkpoint covers %d entries, and there are %d before it", signed.Size, size)
+	}
+	root, err := journal.Root(signed.Size, tiles{l.state})
+	if err != nil {
+		return err
+	}
+	if root != signed.Root {
+		return fmt.Errorf("the checkpoint of size %d has root %x, the entries add up to %x", signed.Size, signed.Root, root)
+	}
+	return nil
+}
+
 // loadHolders reads the grants and the delegations.
 func (l *ledger) loadHolders() error {
+	var grants, delegations uint64
 	for row, err := range l.state.Ascend(context.Background(), state.Notes, ownLog, []byte(grantNote)) {
 		if err != nil {
 			return err
@@ -84,6 +142,7 @@ func (l *ledger) loadHolders() error {
 		if err := l.loadDelegation(key, row.Value, true); err != nil {
 			return err
 		}
+		grants++
 	}
 	for row, err := range l.state.Ascend(context.Background(), state.Delegations, ownLog, nil) {
 		if err != nil {
@@ -92,6 +151,14 @@ func (l *ledger) loadHolders() error {
 		if err := l.loadDelegation(row.Key, row.Value, false); err != nil {
 			return err
 		}
+		delegations++
+	}
+	// Rows that are not there fail no checksum.
+	if grants == 0 && l.published.Load() > 1 {
+		return errors.New("the state lacks the grant by which this node answers")
+	}
+	if t := l.state.Totals()[ownLog]; delegations != t.Delegations+t.Revoked {
+		return fmt.Errorf("the state has %d delegations and counts %d", delegations, t.Delegations+t.Revoked)
 	}
 	return nil
 }
@@ -119,7 +186,7 @@ func (l *ledger) loadGenesis(payload []byte) error {
 		l.node = g.Key
 	}
 	if g.Key != l.node {
-		return fmt.Errorf("node key %s is not the one that the log was begun with, %s: put the right one back", l.node, g.Key)
+		return &keyError{have: l.node, want: g.Key}
 	}
 	l.log = g.Log
 	return nil
@@ -144,6 +211,9 @@ func (l *ledger) replayFrame(f journal.Located) error {
 		c, err := l.readCheckpoint(f.Payload)
 		if err != nil {
 			return err
+		}
+		if size, root := l.tree.head(); c.Size == size && c.Root != root {
+			return fmt.Errorf("the checkpoint of size %d has root %x, the entries add up to %x: the log or the state has been changed", size, c.Root, root)
 		}
 		return l.publishCheckpoint(c, f.At, f.End)
 	case journal.KindEntry:
@@ -194,7 +264,7 @@ func (l *ledger) publish(x effect, leaf []byte, position uint64, at, end journal
 func (l *ledger) publishCheckpoint(c *Checkpoint, at, end journal.Offset) error {
 	err := l.state.Publish(context.Background(), state.Batch{
 		Log: ownLog, Position: l.published.Load(), At: uint64(at), End: uint64(end),
-		Mutations: []state.Mutation{{Table: state.Notes, Key: []byte(checkpointNote), Value: c.Note}},
+		Mutations: []state.Mutation{noteMutation(checkpointNote, c.Note)},
 	})
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
@@ -18,13 +17,12 @@ import (
 // journal holds beyond the state is loaded before it returns, and resolves.
 //
 // The error names the file and what to do: another process uses the folder, the
-// journal is damaged or of a newer release, the key is missing. A state that is
-// missing, damaged or behind is no error: it is built again from the journal. Run must
-// be called for anything to be taken over into it.
+// journal is damaged, missing or of a newer release, the key is not the one it was
+// begun with. A state that is missing, damaged or behind is no error: it is built again
+// from the journal, and a damaged one is kept beside it. Run must be called for
+// checkpoints to be signed, and for a failure to be noticed.
 func Open(c Config) (*Registry, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c = c.withDefaults()
 	f, err := openFolder(c.Folder)
 	if err != nil {
 		return nil, err
@@ -55,6 +53,11 @@ func (r *Registry) open() error {
 	if err != nil {
 		return err
 	}
+	if !begun {
+		if err := r.folder.mayBegin(); err != nil {
+			return err
+		}
+	}
 	if r.key, err = r.folder.nodeKey(!begun); err != nil {
 		return err
 	}
@@ -74,7 +77,7 @@ func (r *Registry) open() error {
 			return err
 		}
 	}
-	if err := r.load(); err != nil {
+	if err := r.loadOrRebuild(id); err != nil {
 		return err
 	}
 	r.sequencer = newSequencer(r)
@@ -106,14 +109,39 @@ func (r *Registry) openState(journalID [16]byte) error {
 		r.adopt(s, err)
 		return err
 	}
-	aside := path + ".damaged"
-	r.config.Log.Warn("the state is damaged and is built again from the journal", "error", err, "kept", aside)
-	if err := os.Rename(path, aside); err != nil {
+	if err := r.setAside(err); err != nil {
 		return err
 	}
 	s, err = state.Open(path, options)
 	r.adopt(s, err)
 	return err
+}
+
+// setAside takes the state out of the way, so that the next to open one builds it
+// anew. It is kept for whoever wants to know what happened to it.
+func (r *Registry) setAside(why error) error {
+	path := r.folder.join(stateFile)
+	r.config.Log.Warn("the state cannot be trusted and is built again from the journal", "error", why, "kept", path+asideSuffix)
+	return os.Rename(path, path+asideSuffix)
+}
+
+// loadOrRebuild loads the state and what the journal holds beyond it. Where the two
+// do not add up, the state may be the one that is wrong: a new one is tried, once.
+func (r *Registry) loadOrRebuild(journalID [16]byte) error {
+	fresh := r.state.Applied() == 0
+	err := r.load()
+	var why *doubtError
+	if fresh || !errors.As(err, &why) {
+		return err
+	}
+	r.stopApplying()
+	if err := errors.Join(r.setAside(why), r.state.Close()); err != nil {
+		return err
+	}
+	if err := r.openState(journalID); err != nil {
+		return err
+	}
+	return r.load()
 }
 
 // adopt makes an opened state the registry's and lets it take over what is
@@ -128,7 +156,13 @@ func (r *Registry) adopt(s *state.Store, opened error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := r.state.Run(ctx); err != nil {
+		err := s.Run(ctx)
+		var damage *state.DamageError
+		if errors.As(err, &damage) {
+			// Opening it again would not find what committing to it did.
+			err = errors.Join(err, r.setAside(err))
+		}
+		if err != nil {
 			r.fail(fmt.Errorf("state: %w", err))
 		}
 	}()
@@ -149,7 +183,7 @@ func (r *Registry) load() error {
 			return err
 		}
 		if err := r.replayFrame(frame); err != nil {
-			return fmt.Errorf("journal offset %d: %w", frame.At, err)
+			return doubt(fmt.Errorf("journal offset %d: %w", frame.At, err))
 		}
 		frames++
 	}

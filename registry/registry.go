@@ -48,10 +48,33 @@ type Config struct {
 	// Log is told of what an operator should know.
 	Log *slog.Logger
 
-	// Journal and State are for tests that bring their own file system, sizes or
-	// hooks.
-	Journal journal.Options
-	State   state.Options
+	// What follows is for tests, which bring their own file system, sizes, hooks and
+	// pace. CheckpointEvery is how often a growing log gets a checkpoint; 0 for a
+	// second. Hook is called at the points that the Hook constants name; nil for none.
+	Journal         journal.Options
+	State           state.Options
+	CheckpointEvery time.Duration
+	Hook            func(point string)
+}
+
+// Points of Config.Hook.
+const (
+	HookSigned     = "registry.checkpoint.signed" // a checkpoint, before it is appended
+	HookCheckpoint = "registry.checkpoint.synced" // it is synced, before anybody sees it
+	HookAnchor     = "registry.checkpoint.anchor" // before the anchor is replaced
+)
+
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.CheckpointEvery <= 0 {
+		c.CheckpointEvery = time.Second
+	}
+	if c.Hook == nil {
+		c.Hook = func(string) {}
+	}
+	return c
 }
 
 // Registry is a node's registry. Its methods may be called concurrently.
@@ -80,32 +103,35 @@ const roomWait = 5 * time.Second
 // ctx ends, or an error when nothing can be promised any more: then the process must
 // end. Call it once, and Close after it.
 func (r *Registry) Run(ctx context.Context) error {
-	ticker := time.NewTicker(checkpointEvery)
+	ticker := time.NewTicker(r.config.CheckpointEvery)
 	defer ticker.Stop()
 	for {
 		select {
-		case err := <-r.journal.Failed():
-			r.fail(fmt.Errorf("journal: %w", err))
+		case <-r.journal.Failed():
+			r.fail(fmt.Errorf("journal: %w", r.journal.Err()))
 		case <-r.failed:
 			return r.failErr
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if err := r.signCheckpoint(); err != nil {
-				r.config.Log.Warn("checkpoint not signed", "error", err)
+			if err := r.signCheckpoint(ctx); err != nil {
+				r.config.Log.Warn("no checkpoint", "error", err)
 			}
 		}
 	}
 }
 
 // Close signs a last checkpoint, closes journal and state, and lets go of the
-// folder. Nothing may be called after it.
+// folder. Nothing may be called after it; what still waits is synced and answered.
 func (r *Registry) Close() error {
 	var err error
 	if r.failure() == nil {
-		err = r.signCheckpoint()
+		err = r.signCheckpoint(context.Background())
 	}
-	err = errors.Join(err, r.journal.Close())
+	if failure := r.journal.Close(); failure != nil {
+		r.fail(fmt.Errorf("journal: %w", failure)) // whoever waits must not wait for ever
+		err = errors.Join(err, failure)
+	}
 	r.stopApplying()
 	return errors.Join(err, r.state.Close(), r.folder.close())
 }
@@ -116,6 +142,22 @@ func (r *Registry) fail(err error) {
 		r.failErr = err
 		close(r.failed)
 	})
+}
+
+// awaitSync waits until synced is closed, which a callback of the journal does.
+// The error is why it never may be, or that of ctx.
+func (r *Registry) awaitSync(ctx context.Context, synced <-chan struct{}) error {
+	select {
+	case <-synced:
+		return nil
+	case <-r.journal.Failed():
+		r.fail(fmt.Errorf("journal: %w", r.journal.Err()))
+		return r.failErr
+	case <-r.failed:
+		return r.failErr
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (r *Registry) failure() error {

@@ -19,8 +19,6 @@ type node struct {
 	*registry.Registry
 	t      *testing.T
 	folder string
-	root   identifier.PrivateKey
-	holder identifier.PrivateKey
 	stop   func() error
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,10 +24,13 @@ type sequencer struct {
 	// holders as of the last queued entry: ahead of the registry's by what waits.
 	holders *holders
 
-	// waiting has its own lock because the journal's committer takes it while the
-	// sequencer may be waiting for room in the journal.
+	// waiting has its own lock because the journal's callbacks take it.
 	waitingMu sync.Mutex
 	waiting   map[string]*waitingRow // by key: the newest row that waits for its sync
+
+	// newest is closed when the entry that was queued last is synced; nil before the
+	// first.
+	newest <-chan struct{}
 
 	// grantSyncs tells of the delegations in force that were queued by this process
 	// when they were synced.
@@ -46,9 +50,11 @@ func newSequencer(r *Registry) *sequencer {
 }
 
 // queue gives an entry the next position and hands it to the journal. After its
-// sync it is made visible, then synced is called. The caller holds mu.
-func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, error), synced func()) error {
+// sync it is made visible, then done is called, unless it is nil, and then the
+// channel is closed. The caller holds mu.
+func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, error), done func(position uint64)) (<-chan struct{}, error) {
 	r, position := s.registry, s.next
+	synced := make(chan struct{})
 	frame := journal.Frame{Log: ownLog, Position: position, Kind: journal.KindEntry, Payload: e.payload}
 	err := r.journal.Append(frame, func(at, end journal.Offset) {
 		x, err := effectAt(position)
@@ -60,18 +66,30 @@ func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, err
 			r.fail(fmt.Errorf("entry %d: %w", position, err))
 			return
 		}
-		synced()
+		if done != nil {
+			done(position)
+		}
+		close(synced)
 	})
 	switch {
 	case err == nil:
 		s.next++
-		return nil
+		s.newest = synced
+		return synced, nil
 	case errors.Is(err, journal.ErrBusy):
-		return err
+		return nil, err
 	case errors.Is(err, journal.ErrFull):
-		return &Error{Kind: Overloaded, Detail: "the disk is full: free some space, then send it again", Err: err}
+		return nil, &Error{Kind: Overloaded, Detail: "the disk is full: free some space, then send it again", Err: err}
 	}
-	return &Error{Kind: Unavailable, Detail: "the journal takes nothing any more", Err: err}
+	return nil, &Error{Kind: Unavailable, Detail: "the journal takes nothing any more", Err: err}
+}
+
+// newestQueued returns what is closed when everything that was queued is synced;
+// nil when nothing was.
+func (s *sequencer) newestQueued() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newest
 }
 
 // write logs an entry of the node's own and waits for its sync.
@@ -86,21 +104,14 @@ func (s *sequencer) write(kind identifier.EntryKind, e identifier.Envelope) erro
 	if err != nil {
 		return err
 	}
-	synced := make(chan struct{})
-	if err := s.queue(entry, func(uint64) (effect, error) { return x, nil }, func() { close(synced) }); err != nil {
+	synced, err := s.queue(entry, func(uint64) (effect, error) { return x, nil }, nil)
+	if err != nil {
 		return err
 	}
 	if x.holds != nil {
 		s.holders.put(*x.holds)
 	}
-	select {
-	case <-synced:
-		return nil
-	case <-s.registry.failed:
-		return s.registry.failErr
-	case err := <-s.registry.journal.Failed():
-		return err
-	}
+	return s.registry.awaitSync(context.Background(), synced)
 }
 
 // waitingRow is a row that is queued but not synced.
@@ -109,7 +120,7 @@ type waitingRow struct {
 	version  uint64
 	hash     identifier.Hash
 	row      *identifier.Row
-	synced   chan struct{}
+	synced   <-chan struct{}
 }
 
 // proposal is a change on its way in: all that could be worked out without
@@ -173,18 +184,25 @@ func (s *sequencer) admit(p *proposal) (admission, error) {
 	if verdict.fresh == 0 {
 		return admission{position: verdict.position, duplicate: true, synced: verdict.synced}, nil
 	}
-	synced := make(chan struct{})
 	position := s.next
-	s.remember(p, verdict.there, position, synced)
+	synced, err := s.queueRows(p, verdict.there)
+	return admission{position: position, synced: synced}, err
+}
+
+// queueRows queues a change and makes its fresh rows known to those judged after it.
+func (s *sequencer) queueRows(p *proposal, there []bool) (<-chan struct{}, error) {
+	// Held over both: the sync may be faster than we are, and forgets what is
+	// remembered; and a change that is not queued must leave nothing behind, above
+	// all not hide the row that its own would follow on.
+	s.waitingMu.Lock()
+	defer s.waitingMu.Unlock()
+	position := s.next
 	effectAt := func(position uint64) (effect, error) { return effectOfChecked(p.entry.Entry, p.hashes, position) }
-	if err := s.queue(p.entry, effectAt, func() {
-		s.forget(p.entry.Rows, position)
-		close(synced)
-	}); err != nil {
-		s.forget(p.entry.Rows, position)
-		return admission{}, err
+	synced, err := s.queue(p.entry, effectAt, func(position uint64) { s.forget(p.entry.Rows, position) })
+	if err == nil {
+		s.remember(p, there, position, synced)
 	}
-	return admission{position: position, synced: synced}, nil
+	return synced, err
 }
 
 // checkHolder checks that every row belongs to the prefix whose holder signed, and
@@ -300,11 +318,8 @@ func (s *sequencer) standingOf(rows []identifier.Row) []standing {
 	return found
 }
 
-// remember makes the fresh rows of a change known to those judged after it, before
-// it is queued: its sync may be faster than whoever queued it.
-func (s *sequencer) remember(p *proposal, there []bool, position uint64, synced chan struct{}) {
-	s.waitingMu.Lock()
-	defer s.waitingMu.Unlock()
+// remember notes the fresh rows of a queued change. The caller holds waitingMu.
+func (s *sequencer) remember(p *proposal, there []bool, position uint64, synced <-chan struct{}) {
 	for i := range p.entry.Rows {
 		if there[i] {
 			continue // the row that made this version keeps its hash

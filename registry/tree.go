@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"fmt"
 	"sync"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -23,7 +22,8 @@ func (t *logTree) append(leaf []byte) []state.Mutation {
 	t.mu.Unlock()
 	mutations := make([]state.Mutation, len(tiles))
 	for i, tile := range tiles {
-		mutations[i] = state.Mutation{Table: state.Tiles, Key: state.AppendTileKey(nil, uint8(tile.Level), tile.Index), Value: tile.Hashes}
+		key := state.AppendTileKey(nil, uint8(tile.Level), tile.Index)
+		mutations[i] = state.Mutation{Table: state.Tiles, Key: key, Value: sum(key, tile.Hashes)}
 	}
 	return mutations
 }
@@ -42,12 +42,14 @@ type tiles struct{ state *state.Store }
 func (t tiles) Tile(level int, index uint64) ([]byte, error) {
 	var hashes []byte
 	err := t.state.View(func(v *state.Reader) error {
-		b := v.Get(state.Tiles, ownLog, state.AppendTileKey(nil, uint8(level), index))
+		key := state.AppendTileKey(nil, uint8(level), index)
+		b := v.Get(state.Tiles, ownLog, key)
 		if b == nil {
-			return fmt.Errorf("hash tile %d of level %d is missing: rebuild the state", index, level)
+			return &identifier.DamageError{Key: key, Reason: "the hash tile is missing"}
 		}
-		hashes = append(hashes, b...)
-		return nil
+		tile, err := summed(key, b)
+		hashes = append(hashes, tile...)
+		return err
 	})
 	return hashes, err
 }

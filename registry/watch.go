@@ -88,6 +88,9 @@ func (r *Registry) replay(ctx context.Context, at journal.Offset, next, upTo uin
 		if err != nil {
 			return next, at, &Error{Kind: Unavailable, Detail: fmt.Sprintf("entry %d cannot be read: run 'nameplate check'", frame.Position), Err: err}
 		}
+		if frame.Position > next {
+			return next, at, &Error{Kind: Unavailable, Detail: fmt.Sprintf("the run index leads to entry %d behind entry %d: run 'nameplate check'", frame.Position, next)}
+		}
 		if err := yield(Logged{Position: frame.Position, Entry: entry}); err != nil {
 			return next, at, err
 		}
