@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -24,6 +25,10 @@ func (j *Journal) runCommitter() {
 	idle := time.NewTimer(closeAfter)
 	defer idle.Stop()
 	for closing := false; ; {
+		// Those who were just called back, and are about to append again, go first. It
+		// is no delay: with nobody ready to run it returns at once. (64 callers: a third
+		// more frames to a sync.)
+		runtime.Gosched()
 		b := j.take()
 		switch {
 		case b != nil:

@@ -80,10 +80,12 @@ func frameSeed(id journalID, segment uint64) uint32 {
 // frameChecksum returns the checksum of a whole frame that begins at octet at
 // of its segment.
 func frameChecksum(frame []byte, seed uint32, at int64) uint32 {
-	var b [12]byte
-	binary.BigEndian.PutUint64(b[:], uint64(at))
-	copy(b[8:], frame[:4])
-	return crc32.Update(crc32.Update(seed, castagnoli, b[:]), castagnoli, frame[8:])
+	// The octets of at one by one: an array of them would be allocated.
+	sum := ^seed
+	for shift := 56; shift >= 0; shift -= 8 {
+		sum = castagnoli[byte(sum)^byte(at>>shift)] ^ sum>>8
+	}
+	return crc32.Update(crc32.Update(^sum, castagnoli, frame[:4]), castagnoli, frame[8:])
 }
 
 // appendFrame appends a frame without its checksum, which depends on where the

@@ -118,6 +118,9 @@ type recovery struct {
 	last     int   // index of the segment where the journal ends
 	end      int64 // octet where it ends
 	reached  bool  // a frame begins or ends at from
+	// used holds, of segment last and those behind it, the first octet behind its
+	// frames that is not zero.
+	used []int64
 }
 
 // file opens segment i, once.
@@ -138,6 +141,15 @@ func (r *recovery) file(i int) (File, error) {
 	}
 	r.files[i] = f
 	return f, nil
+}
+
+// free returns the octet of segment i from which on it holds no frames; i is that
+// of the last segment with frames, or behind it.
+func (r *recovery) free(i int) int64 {
+	if i == r.last {
+		return r.end
+	}
+	return segmentHeader
 }
 
 // keep takes the file of segment i out of those that are closed at the end.
@@ -204,11 +216,13 @@ func (r *recovery) judge(bad *badFrame) error {
 		if err != nil {
 			return err
 		}
-		from := int64(segmentHeader)
-		if i == r.last {
-			from = r.end
+		used, err := firstUsed(f, &r.segments[i], r.free(i))
+		if err != nil {
+			return err
 		}
-		at, found, err := findGroup(f, &r.segments[i], r.id, from, end)
+		r.used = append(r.used, used)
+		// A frame begins with its length, and that with zeros.
+		at, found, err := findGroup(f, &r.segments[i], r.id, max(r.free(i), used-3), end)
 		if err != nil {
 			return err
 		}
@@ -251,15 +265,11 @@ func (r *recovery) mend() error {
 		if err != nil {
 			return err
 		}
-		from := int64(segmentHeader)
-		if i == r.last {
-			from = r.end
-		}
 		// Old octets behind the end could pass for frames once new ones lead up to them.
-		if err := clearFrom(f, s, from); err != nil {
+		if err := clearFrom(f, s, r.used[i-r.last]); err != nil {
 			return fmt.Errorf("cut the torn tail of %s: %w", s.path, err)
 		}
-		if err := f.Allocate(from, s.size); err != nil {
+		if err := f.Allocate(r.free(i), s.size); err != nil {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
 		if err := f.Sync(); err != nil {

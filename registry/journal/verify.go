@@ -38,7 +38,10 @@ func Verify(dir string, o Options, visit func(Located) error) (Report, error) {
 	}
 	s := &v.segments[v.last]
 	v.report.Segments, v.report.End = len(v.segments), s.offset(v.end)
-	return v.report, v.rest()
+	for i, used := range v.used {
+		v.report.Torn = v.report.Torn || used < v.segments[v.last+i].size
+	}
+	return v.report, nil
 }
 
 // verifier is one run of Verify.
@@ -69,24 +72,4 @@ func (v *verifier) count(w *walker, f Frame, at int64) error {
 		return nil
 	}
 	return v.visit(Located{f, w.seg.offset(at), w.seg.offset(w.at)})
-}
-
-// rest looks for octets behind the end of the journal.
-func (v *verifier) rest() error {
-	for i := v.last; i < len(v.segments); i++ {
-		f, err := v.file(i)
-		if err != nil {
-			return err
-		}
-		from := int64(segmentHeader)
-		if i == v.last {
-			from = v.end
-		}
-		used, err := firstUsed(f, &v.segments[i], from)
-		if err != nil {
-			return err
-		}
-		v.report.Torn = v.report.Torn || used < v.segments[i].size
-	}
-	return nil
 }

@@ -127,10 +127,14 @@ func findGroup(file io.ReaderAt, s *segment, id journalID, at int64, beyond Offs
 // zero; the segment's size if all are.
 func firstUsed(file io.ReaderAt, s *segment, at int64) (int64, error) {
 	block := make([]byte, max(0, min(walkBlock, s.size-at)))
+	zeros := make([]byte, len(block))
 	for ; at < s.size; at += walkBlock {
 		b := block[:min(walkBlock, s.size-at)]
 		if err := readFull(file, b, at); err != nil {
 			return 0, err
+		}
+		if bytes.Equal(b, zeros[:len(b)]) { // many times faster than looking for the octet
+			continue
 		}
 		if used := bytes.TrimLeft(b, "\x00"); len(used) > 0 {
 			return at + int64(len(b)-len(used)), nil
@@ -139,16 +143,18 @@ func firstUsed(file io.ReaderAt, s *segment, at int64) (int64, error) {
 	return s.size, nil
 }
 
-// clearFrom writes zeros over what is not zero from octet at of a segment on.
+// clearFrom writes zeros over what is not zero in a segment, of which octet at is
+// the first; none if it is the segment's size.
 func clearFrom(file File, s *segment, at int64) error {
-	for {
-		used, err := firstUsed(file, s, at)
-		if err != nil || used == s.size {
+	for at < s.size {
+		next := min(at+walkBlock, s.size)
+		if _, err := file.WriteAt(make([]byte, next-at), at); err != nil {
 			return err
 		}
-		at = min(used+walkBlock, s.size)
-		if _, err := file.WriteAt(make([]byte, at-used), used); err != nil {
+		var err error
+		if at, err = firstUsed(file, s, next); err != nil {
 			return err
 		}
 	}
+	return nil
 }
