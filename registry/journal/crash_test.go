@@ -29,7 +29,7 @@ func history() *rapid.Generator[[]step] {
 	one := rapid.Custom(func(t *rapid.T) step {
 		return step{rapid.SampledFrom(kinds).Draw(t, "do"), rapid.IntRange(0, 2000).Draw(t, "n"), rapid.Uint64().Draw(t, "seed")}
 	})
-	return rapid.SliceOfN(one, 1, 60)
+	return rapid.SliceOfN(one, 20, 150)
 }
 
 // twin is a journal and what it must hold.

@@ -185,6 +185,7 @@ func TestFullToTheLast(t *testing.T) {
 				}
 				taken++
 				time.Sleep(time.Second) // the last group is closed
+				synctest.Wait()
 				if n != taken {
 					t.Fatalf("%d frames were taken and %d synced: %v", taken, n, j.Err())
 				}
