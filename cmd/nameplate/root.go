@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,8 +58,12 @@ func isCobraUsage(err error) bool {
 
 // oneLine returns an error's text without line breaks.
 func oneLine(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	text := notThere.ReplaceAllString(err.Error(), "no node answers at $1 ($2): start one with nameplate serve, or name another with --server")
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
+
+// notThere is how gRPC says that nobody listens at an address; it has no type for it.
+var notThere = regexp.MustCompile(`connection error: desc = "transport: Error while dialing: dial tcp ([^ ]+): (?:connect: )?([^"]+)"`)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -97,10 +102,11 @@ type group struct {
 // groups are all commands.
 func groups() []group {
 	return []group{
-		{"Ask", []*cobra.Command{newResolve()}},
-		{"Register", []*cobra.Command{newRegister(), newWithdraw(), newImport()}},
+		{"Ask", []*cobra.Command{newResolve(), newStatus()}},
+		{"Register", []*cobra.Command{newRegister(), newWithdraw(), newImport(), newExport()}},
 		{"Prefixes and keys", []*cobra.Command{newKey(), newDelegate()}},
-		{"Run a node", []*cobra.Command{newServe()}},
+		{"Run a node", []*cobra.Command{newServe(), newBackup(), newRestore(), newCheck(), newLog()}},
+		{"See and measure", []*cobra.Command{newDemo()}},
 		{"Other", []*cobra.Command{newVersion(), newCompletion()}},
 	}
 }

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 //
 //	serve [flag...]   starts a node on free ports and waits until it answers; its
 //	                  addresses are $DNS, $GRPC and $HTTP, and $NAMEPLATE_SERVER
-//	stop              asks the node to stop and waits until it has
-//	kill              ends it as a power cut would
+//	halt              asks the node to stop and waits until it has
+//	crash             ends it as a power cut would
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -33,8 +33,8 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serveCommand,
-			"stop":  func(ts *testscript.TestScript, _ bool, _ []string) { end(ts, syscall.SIGTERM) },
-			"kill":  func(ts *testscript.TestScript, _ bool, _ []string) { end(ts, syscall.SIGKILL) },
+			"halt":  func(ts *testscript.TestScript, _ bool, _ []string) { end(ts, syscall.SIGTERM) },
+			"crash": func(ts *testscript.TestScript, _ bool, _ []string) { end(ts, syscall.SIGKILL) },
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[running{}] = new(*process)

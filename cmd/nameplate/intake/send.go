@@ -39,6 +39,8 @@ func (i *Intake) send(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case i.lastHeard().IsZero():
+			return err // it has never been there
 		case i.silence() > i.options.Patience:
 			return fmt.Errorf("the node takes nothing any more, run the same again when it does: %w", err)
 		}

@@ -1,0 +1,276 @@
+// Package audit verifies a log from its first entry on, trusting nobody but the
+// node's key.
+//
+// It checks that
+//
+//   - entry 0 is the genesis, signed by the node,
+//   - every delegation and keyset follows on the one before it and is signed by who
+//     held the prefix, or what lies above it, at that place in the log,
+//   - every change is signed by enough keys of who held its prefix at that place, or
+//     by the node as an agent where the holder allows agents,
+//   - the rows of every change are those that were signed, and lie below the prefix,
+//   - every checkpoint is signed by the node, and its root is that of the entries.
+//
+// It does not follow the versions of single identifiers; "nameplate check" does,
+// which builds the state. It keeps about 33 octets in memory for each entry.
+package audit
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+)
+
+// Auditor follows one log. It is for one goroutine.
+type Auditor struct {
+	node    identifier.PublicKey
+	log     identifier.LogID
+	tree    *journal.Tree
+	tiles   tiles
+	held    map[identifier.Prefix]*identifier.Delegation
+	summary Summary
+}
+
+// Summary is what has been verified.
+type Summary struct {
+	Log         identifier.LogID
+	Node        identifier.PublicKey
+	Entries     uint64
+	Rows        uint64
+	Delegations uint64 // and keysets
+	Checkpoints uint64
+	// Size and Root are those of the newest checkpoint: what the node cannot take back.
+	Size uint64
+	Root identifier.Hash
+}
+
+// New returns an auditor of a log that a node signs. With the zero key it goes by the
+// key that the genesis names: then the log is proved to be consistent, and not whose
+// it is.
+func New(node identifier.PublicKey) *Auditor {
+	return &Auditor{node: node, tree: new(journal.Tree), tiles: tiles{}, held: map[identifier.Prefix]*identifier.Delegation{}}
+}
+
+// Summary returns what has been verified so far.
+func (a *Auditor) Summary() Summary {
+	s := a.summary
+	s.Log, s.Node, s.Entries = a.log, a.node, a.tree.Size()
+	return s
+}
+
+// Entry takes in the entry at a position, which must be the next. The error says
+// what does not hold.
+func (a *Auditor) Entry(position uint64, e *identifier.Entry) error {
+	if position != a.tree.Size() {
+		return fmt.Errorf("entry %d follows on %d entries: entries are missing", position, a.tree.Size())
+	}
+	if err := a.judge(position, e); err != nil {
+		return fmt.Errorf("entry %d: %w", position, err)
+	}
+	for _, tile := range a.tree.Append(identifier.AppendLeaf(nil, e)) {
+		a.tiles[place{tile.Level, tile.Index}] = tile.Hashes
+	}
+	return nil
+}
+
+func (a *Auditor) judge(position uint64, e *identifier.Entry) error {
+	if (position == 0) != (e.Kind == identifier.EntryGenesis) {
+		return errors.New("a log begins with a genesis, and has no other")
+	}
+	if want := e.Kind.PayloadType(); want == "" || e.Envelope.PayloadType != want {
+		return fmt.Errorf("kind %d carries %q: it is unknown here, or wrong", e.Kind, e.Envelope.PayloadType)
+	}
+	switch e.Kind {
+	case identifier.EntryGenesis:
+		return a.genesis(e)
+	case identifier.EntryChange:
+		return a.change(e.Change())
+	case identifier.EntryKeyset:
+		return a.keyset(e)
+	}
+	return a.delegation(e)
+}
+
+func (a *Auditor) genesis(e *identifier.Entry) error {
+	g, err := identifier.ParseGenesis(e.Envelope.Payload)
+	if err != nil {
+		return err
+	}
+	if err := g.Check(); err != nil {
+		return err
+	}
+	if a.node == (identifier.PublicKey{}) {
+		a.node = g.Key
+	}
+	if g.Key != a.node {
+		return fmt.Errorf("the log was begun by key %s and not by %s", g.Key, a.node)
+	}
+	a.log = g.Log
+	return a.signedByNode(e.Envelope)
+}
+
+func (a *Auditor) signedByNode(e identifier.Envelope) error {
+	if e.SignedBy([]identifier.PublicKey{a.node}) == 0 {
+		return fmt.Errorf("it is not signed by the node, %s", a.node.ID())
+	}
+	return nil
+}
+
+// change verifies a change against the delegation in force at its place.
+func (a *Auditor) change(c *identifier.Change) error {
+	h, _, err := c.Check()
+	if err != nil {
+		return err
+	}
+	a.summary.Rows += uint64(len(c.Rows))
+	d := a.held[h.Prefix]
+	switch {
+	case d == nil || d.Revoked():
+		return fmt.Errorf("prefix %q is not delegated at this place", h.Prefix)
+	case d.Epoch != h.Epoch || d.Keyset.Version != h.KeysetVersion:
+		return fmt.Errorf("it is signed for epoch %d and keyset version %d of prefix %q, in force are %d and %d", h.Epoch, h.KeysetVersion, h.Prefix, d.Epoch, d.Keyset.Version)
+	}
+	for i := range c.Rows {
+		if holder := a.holder(c.Rows[i].ID.Prefix); holder != d {
+			return fmt.Errorf("row %d, %s, belongs to who holds prefix %q", i, c.Rows[i].ID, holder.Prefix)
+		}
+	}
+	if h.Agent != "" {
+		if d.NoAgents {
+			return fmt.Errorf("it is made by an agent, which the holder of prefix %q forbids", h.Prefix)
+		}
+		return a.signedByNode(c.Envelope)
+	}
+	return signedBy(c.Envelope, d)
+}
+
+// signedBy verifies that enough keys of a holder have signed.
+func signedBy(e identifier.Envelope, d *identifier.Delegation) error {
+	if n := e.SignedBy(d.Keyset.Keys); n < d.Keyset.Threshold {
+		return fmt.Errorf("it has %d good signatures by keys of prefix %q, %d are needed", n, d.Prefix, d.Keyset.Threshold)
+	}
+	return nil
+}
+
+// holder returns the longest delegation in force that covers a prefix; nil when there
+// is none.
+func (a *Auditor) holder(p identifier.Prefix) *identifier.Delegation {
+	for q, ok := p, true; ok; q, ok = q.Parent() {
+		if d := a.held[q]; d != nil && !d.Revoked() {
+			return d
+		}
+	}
+	return nil
+}
+
+func (a *Auditor) keyset(e *identifier.Entry) error {
+	k, err := identifier.ParseKeysetChange(e.Envelope.Payload)
+	if err != nil {
+		return err
+	}
+	if err := k.Check(); err != nil {
+		return err
+	}
+	current := a.held[k.Prefix]
+	switch {
+	case current == nil || current.Revoked():
+		return fmt.Errorf("prefix %q is not delegated at this place", k.Prefix)
+	case k.Epoch != current.Epoch || k.Keyset.Version != current.Keyset.Version+1:
+		return fmt.Errorf("epoch %d and keyset version %d of prefix %q do not follow on %d and %d", k.Epoch, k.Keyset.Version, k.Prefix, current.Epoch, current.Keyset.Version)
+	}
+	if signedBy(e.Envelope, current) != nil {
+		if err := a.signedAbove(e.Envelope, k.Prefix); err != nil {
+			return err
+		}
+	}
+	next := *current
+	next.Keyset = k.Keyset
+	a.held[k.Prefix] = &next
+	a.summary.Delegations++
+	return nil
+}
+
+func (a *Auditor) delegation(e *identifier.Entry) error {
+	d, err := identifier.ParseDelegation(e.Envelope.Payload)
+	if err != nil {
+		return err
+	}
+	if err := d.Check(); err != nil {
+		return err
+	}
+	var epoch, version uint64
+	if current := a.held[d.Prefix]; current != nil {
+		epoch, version = current.Epoch, current.Keyset.Version
+	}
+	if e.Kind == identifier.EntryGrant {
+		// What this node itself was given. Alone it gives itself the root; a grant from
+		// above is verified in the log of the node above, whose keys are not in this one.
+		if d.Prefix == "" {
+			if err := a.signedByNode(e.Envelope); err != nil {
+				return err
+			}
+		}
+	} else {
+		if d.Epoch != epoch+1 || d.Keyset.Version != version+1 {
+			return fmt.Errorf("epoch %d and keyset version %d of prefix %q do not follow on %d and %d", d.Epoch, d.Keyset.Version, d.Prefix, epoch, version)
+		}
+		if err := a.signedAbove(e.Envelope, d.Prefix); err != nil {
+			return err
+		}
+	}
+	a.held[d.Prefix] = d
+	a.summary.Delegations++
+	return nil
+}
+
+// signedAbove verifies that who holds what lies above a prefix has signed.
+func (a *Auditor) signedAbove(e identifier.Envelope, p identifier.Prefix) error {
+	parent, ok := p.Parent()
+	above := a.holder(parent)
+	if !ok || above == nil {
+		return fmt.Errorf("nobody holds what lies above prefix %q at this place", p)
+	}
+	return signedBy(e, above)
+}
+
+// Checkpoint verifies a signed checkpoint of entries that have been taken in.
+func (a *Auditor) Checkpoint(note []byte) error {
+	size, root, err := journal.VerifyCheckpoint(note, a.log, a.node)
+	if err != nil {
+		return err
+	}
+	if size > a.tree.Size() {
+		return fmt.Errorf("a checkpoint covers %d entries and there are %d: entries are missing", size, a.tree.Size())
+	}
+	have, err := journal.Root(size, a.tiles)
+	if err != nil {
+		return err
+	}
+	if have != root {
+		return fmt.Errorf("the checkpoint of %d entries has root %x, the entries add up to %x: the log was changed after it was signed", size, root, have)
+	}
+	a.summary.Checkpoints++
+	if size >= a.summary.Size {
+		a.summary.Size, a.summary.Root = size, root
+	}
+	return nil
+}
+
+// tiles keeps the hashes of the tree.
+type tiles map[place][]byte
+
+type place struct {
+	level int
+	index uint64
+}
+
+// Tile implements [journal.TileStore].
+func (t tiles) Tile(level int, index uint64) ([]byte, error) {
+	hashes, ok := t[place{level, index}]
+	if !ok {
+		return nil, fmt.Errorf("tile %d of level %d is missing", index, level)
+	}
+	return hashes, nil
+}

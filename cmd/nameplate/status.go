@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
+)
+
+func newStatus() *cobra.Command {
+	var server string
+	var timeout time.Duration
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "status",
+		Short:   "Tell how a node is",
+		Example: "  nameplate status\n  nameplate status --server grpc://192.0.2.1:2640 --json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			node, err := dial(server)
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			return within(c.Context(), timeout, func(ctx context.Context) error {
+				s, err := node.registry.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(c.OutOrStdout(), newNodeStatus(&s))
+				}
+				return printStatus(c, node.server, &s)
+			})
+		},
+	}
+	serverFlag(c, &server)
+	timeoutFlag(c, &timeout)
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// nodeStatus is a status as --json shows it.
+type nodeStatus struct {
+	Name        string               `json:"name"`
+	Version     string               `json:"version"`
+	Uptime      int64                `json:"uptime"` // seconds
+	Key         identifier.PublicKey `json:"key"`
+	Log         string               `json:"log"`
+	Position    uint64               `json:"position"` // entries, all synced
+	Level       string               `json:"level"`
+	ReadOnly    string               `json:"readOnly,omitempty"`
+	Apexes      []identifier.Prefix  `json:"apexes"`
+	Identifiers uint64               `json:"identifiers"`
+	Withdrawn   uint64               `json:"withdrawn"`
+	Delegations uint64               `json:"delegations"`
+	Synced      uint64               `json:"synced"`  // journal offset
+	Applied     uint64               `json:"applied"` // journal offset
+	StateBytes  int64                `json:"stateBytes"`
+	Checkpoint  shownCheckpoint      `json:"checkpoint"`
+}
+
+type shownCheckpoint struct {
+	Size uint64    `json:"size"`
+	Root string    `json:"root"`
+	Time time.Time `json:"time,omitzero"`
+	Note string    `json:"note,omitempty"`
+}
+
+func newNodeStatus(s *registryrpc.Status) nodeStatus {
+	return nodeStatus{
+		Name: s.Name, Version: s.Version, Uptime: int64(s.Uptime.Seconds()), Key: s.Key,
+		Log: s.Log.String(), Position: s.Position, Level: s.Level.String(), ReadOnly: s.ReadOnly, Apexes: s.Apexes,
+		Identifiers: s.Identifiers, Withdrawn: s.Withdrawn, Delegations: s.Delegations,
+		Synced: s.Synced, Applied: s.Applied, StateBytes: s.StateBytes,
+		Checkpoint: shownCheckpoint{
+			Size: s.Checkpoint.Size, Root: hex.EncodeToString(s.Checkpoint.Root[:]),
+			Time: s.Checkpoint.Time.UTC(), Note: string(s.Checkpoint.Note),
+		},
+	}
+}
+
+func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
+	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line("node", "%s at %s, version %s, up %v", s.Name, server, s.Version, s.Uptime)
+	line("key", "%s", s.Key)
+	var apexes []string
+	for _, p := range s.Apexes {
+		if p == "" {
+			p = "the root"
+		}
+		apexes = append(apexes, string(p))
+	}
+	line("answers for", "%s", strings.Join(apexes, ", "))
+	line("identifiers", "%s, and %s withdrawn", thousands(int(s.Identifiers)), thousands(int(s.Withdrawn)))
+	line("delegations", "%s", thousands(int(s.Delegations)))
+	line("log", "%s, %s entries", s.Log, thousands(int(s.Position)))
+	line("checkpoint", "%s entries, root %x, signed %s", thousands(int(s.Checkpoint.Size)), s.Checkpoint.Root, s.Checkpoint.Time.UTC().Format(time.RFC3339))
+	line("level", "%s", s.Level)
+	line("journal", "%s on disk, %s of it not in the state yet", octets(s.Synced), octets(s.Synced-min(s.Applied, s.Synced)))
+	line("state", "%s", octets(uint64(max(0, s.StateBytes))))
+	if s.ReadOnly != "" {
+		line("read-only", "%s", s.ReadOnly)
+	}
+	return t.Flush()
+}
+
+// octets writes a size for people.
+func octets(n uint64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB"}
+	size, unit := float64(n), 0
+	for size >= 1000 && unit < len(units)-1 {
+		size, unit = size/1000, unit+1
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", size, units[unit])
+}
