@@ -103,6 +103,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	d.node = newNode("demo", d.program, d.path("node"), d.path("node.log"))
+	d.tell.line("One node, %d holders, %d schemes: every step is checked against the CSV files (seed %d).\n", len(holders), len(schemes), o.Seed)
 	defer func() {
 		d.tell.abandon()
 		if err == nil {

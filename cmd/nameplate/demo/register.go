@@ -57,7 +57,7 @@ func (d *demo) importAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.done("%s identifiers registered by %d holders at once, %s a second, every change signed and synced",
+	s.done("%s identifiers by %d holders at once, %s a second, every change signed and synced",
 		count(d.figures.registered), len(holders), count(rate(d.figures.registered, d.figures.imported)))
 	d.tell.note("warned of %s products: a GTIN-8 that begins with 0 or 2 is for use inside one company only", count(d.imports[0].outcome.Warnings))
 	return nil
@@ -174,7 +174,7 @@ func (d *demo) killDuring(ctx context.Context, im *imported) error {
 	if err == nil {
 		err = d.node.kill()
 	}
-	if err = errors.Join(err, endImport(ctx, c, ended)); err != nil {
+	if err = errors.Join(err, endImport(c, ended)); err != nil {
 		return err
 	}
 	if info, err := os.Stat(im.results); err != nil || info.Size() == 0 {
@@ -205,8 +205,9 @@ func (im *imported) awaitResults(ctx context.Context, ended <-chan struct{}) err
 }
 
 // endImport asks an import to end as ^C does, so that it notes all that it knows. It
-// would otherwise wait for the node.
-func endImport(ctx context.Context, c *exec.Cmd, ended <-chan struct{}) error {
+// would otherwise wait for the node. When the demo itself is interrupted, that has ended
+// the import already.
+func endImport(c *exec.Cmd, ended <-chan struct{}) error {
 	if err := c.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -215,8 +216,6 @@ func endImport(ctx context.Context, c *exec.Cmd, ended <-chan struct{}) error {
 		return nil
 	case <-time.After(patience):
 		return errors.Join(fmt.Errorf("import does not end %v after it was asked to", patience), killGroup(c))
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

@@ -12,32 +12,32 @@ import (
 // table tells the figures of the run.
 func (d *demo) table() {
 	columns := []string{"DNS", "gRPC", "HTTP", redirects}
-	head, rule := fmt.Sprintf("  %-8s %11s %13s", "scheme", "identifiers", "registered/s"), ""
+	head := fmt.Sprintf("  %-7s %11s %13s", "scheme", "identifiers", "registered/s")
 	for _, c := range columns {
-		head += fmt.Sprintf("   %16s", c)
+		head += fmt.Sprintf("  %17s", c)
 	}
-	rule = "  " + strings.Repeat("─", len(head)-2)
+	rule := "  " + strings.Repeat("─", len(head)-2)
 	d.tell.line("")
-	d.tell.line("%s", d.tell.color("2", fmt.Sprintf("  %-34s   right answers, and how long half and 99 of 100 of them took at most, in ms", "")))
+	d.tell.line("%s", d.tell.color("2", fmt.Sprintf("  %-33s   right answers; how long half and 99 of 100 of them took at most, in ms", "")))
 	d.tell.line("%s", d.tell.color("1", head))
 	d.tell.line("%s", rule)
 	for _, im := range d.imports[:len(schemes)] {
-		line := fmt.Sprintf("  %-8s %11s %13s", im.name, count(len(im.rows)), count(rate(len(im.rows), seconds64(im.outcome.Seconds))))
+		line := fmt.Sprintf("  %-7s %11s %13s", im.name, count(len(im.rows)), count(rate(len(im.rows), seconds64(im.outcome.Seconds))))
 		for _, c := range columns {
-			line += "   " + im.cell(c)
+			line += "  " + im.cell(c)
 		}
 		d.tell.line("%s", line)
 	}
 	d.tell.line("%s", rule)
 	f := &d.figures
-	d.tell.line("  %-8s %11s %13s   in %s, with %d imports at a time; %d questions at a time", "all",
+	d.tell.line("  %-7s %11s %13s   in %s, %d imports at a time; %d questions at a time", "all",
 		count(f.registered), count(rate(f.registered, f.imported)), seconds(f.imported), len(holders), askers)
 	d.tell.line("")
 	for _, row := range [][2]string{
 		{"durability", fmt.Sprintf("killed with SIGKILL, answering again %s after its start; %s of %s acknowledged rows lost",
 			milliseconds(f.restart), count(0), count(f.asked))},
-		{"disk", fmt.Sprintf("%s for %s identifiers: journal %s, state %s, the rest set aside; %s octets in use an identifier",
-			megabytes(f.disk.allocated), count(f.identifiers), megabytes(f.disk.journal), megabytes(f.disk.state),
+		{"disk", fmt.Sprintf("%s: journal %s, state %s, the rest set aside; %s octets in use an identifier",
+			megabytes(f.disk.allocated), megabytes(f.disk.journal), megabytes(f.disk.state),
 			count(int(f.disk.journal+f.disk.state)/f.identifiers))},
 		{"time", fmt.Sprintf("%s in all; seed %d (--seed %d draws the same sample)", seconds(time.Since(d.started)), d.Seed, d.Seed)},
 	} {
@@ -49,7 +49,7 @@ func (d *demo) table() {
 func (im *imported) cell(protocol string) string {
 	for _, a := range im.asked {
 		if a.protocol == protocol {
-			return fmt.Sprintf("%5s %5s %5s", count(len(a.took)), fraction(a.quantile(0.5)), fraction(a.quantile(0.99)))
+			return fmt.Sprintf("%5s  %4s %5s", count(len(a.took)), fraction(a.quantile(0.5)), fraction(a.quantile(0.99)))
 		}
 	}
 	return fmt.Sprintf("%17s", "")
@@ -84,7 +84,7 @@ func (d *demo) commands() error {
 		d.tell.line("  %s %s", d.Program, strings.Join(d.node.arguments(), " "))
 	}
 	d.tell.line("")
-	gtin := product.rows[len(product.rows)-1][0]
+	gtin := product.rows[len(product.rows)*5/6][0]
 	for _, command := range []string{
 		fmt.Sprintf("dig @%s -p %d %s URI", at.host, at.dns, name),
 		fmt.Sprintf("curl -i %s/01/%s", web, gtin),
