@@ -27,7 +27,7 @@ race: ## all tests under the race detector (slow)
 check: format vet staticcheck house generated ## format, vet, staticcheck, rules of the house, generated code up to date
 
 format:
-	@wrong="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; \
+	@wrong="$$(gofmt -l .)"; \
 	if [ -n "$$wrong" ]; then echo "not formatted; run gofmt -w on:"; echo "$$wrong"; exit 1; fi
 
 vet:
