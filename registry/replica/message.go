@@ -1,0 +1,134 @@
+package replica
+
+import (
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// Protocol is the version of the protocol that this package speaks.
+const Protocol = 1
+
+// Limits of messages.
+const (
+	// MaxEntries is how many entries one Entries message may have.
+	MaxEntries = 256
+	// MaxOctets is how many octets the payloads of one Entries message may have
+	// together. Every entry fits in a message of its own ([identifier.MaxEntry]).
+	MaxOctets = 1 << 20
+	// MaxCheckpoint is how many octets a checkpoint may have.
+	MaxCheckpoint = 64 << 10
+	// MaxDetail is how many octets the detail of a refusal may have.
+	MaxDetail = 1 << 10
+)
+
+// Nonce is 32 random octets, used once.
+type Nonce [32]byte
+
+// Session names what one Welcome began: 16 random octets, never used again.
+type Session [16]byte
+
+// Message is one message of the protocol: a pointer to one of the types of this
+// file. A message and what it points to are not changed once they were handed over,
+// in either direction.
+type Message interface{ message() }
+
+// Challenge is the first message of a stream, from the parent.
+type Challenge struct {
+	// Nonce is fresh for every stream.
+	Nonce Nonce
+	// Parent is the parent's node key.
+	Parent identifier.PublicKey
+}
+
+// Hello is the child's answer: who it is, and what it has.
+type Hello struct {
+	Protocol uint32
+	Node     identifier.PublicKey // the child's
+	Log      identifier.LogID     // the child's
+	// Tip is a checkpoint of the child over everything that it has synced.
+	Tip []byte
+	// Nonce is fresh for every stream.
+	Nonce Nonce
+	// Signature is the child's, over [Hello.Signed].
+	Signature []byte
+}
+
+// Welcome begins a session: what the parent has.
+type Welcome struct {
+	Parent    identifier.PublicKey // the parent's node key
+	ParentLog identifier.LogID     // the parent's own log
+	Session   Session
+	Nonce     Nonce // that of the Hello
+	// Checkpoint is the child's own, up to which the parent holds its mirror on
+	// disk; empty while it holds nothing.
+	Checkpoint []byte
+	// Credit is how many octets of payloads may be under way; see [Ack].
+	Credit uint64
+	// Signature is the parent's, over [Welcome.Signed].
+	Signature []byte
+}
+
+// Entries carries entries of the child's log, and a checkpoint that ends with them.
+type Entries struct {
+	Session Session
+	Start   uint64 // the position of the first
+	// Payloads are the octets that the child's journal has for each entry.
+	Payloads [][]byte
+	// Checkpoint is signed by the child over Start + len(Payloads) entries.
+	Checkpoint []byte
+}
+
+// Ack says what the parent has on disk. It is cumulative, and also the parent's
+// heartbeat.
+type Ack struct {
+	Session Session
+	Size    uint64
+	Root    identifier.Hash // of the first Size entries
+	// Credit is how many octets of payloads the child may have under way from now
+	// on: sent, and not acknowledged. 0 asks it to wait; else it is [MaxOctets] or more.
+	Credit uint64
+}
+
+// Nack asks the child to go on with another position, because what came last does
+// not follow on what the parent has.
+type Nack struct {
+	Session Session
+	Next    uint64
+}
+
+// Grant tells the child of a delegation or keyset of a prefix that is its own.
+type Grant struct {
+	Session Session
+	// Number counts the grants of a session, from 0.
+	Number   uint64
+	Envelope identifier.Envelope
+}
+
+// Heartbeat tells the parent how far the child is, and that it is there.
+type Heartbeat struct {
+	Session Session
+	Sent    uint64 // where the next Entries will begin
+	Size    uint64 // how many entries the child has synced
+	Grants  uint64 // how many grants it has taken in, of this session
+}
+
+// Refuse ends a stream, from either side.
+type Refuse struct {
+	// Nonce is that of the stream's Hello, zero when none came.
+	Nonce  Nonce
+	Reason Reason
+	// Detail says the same for people, with what to do.
+	Detail string
+	// Evidence is a checkpoint of the child that contradicts another one of it,
+	// where the reason is Fork or Mismatch.
+	Evidence []byte
+}
+
+func (*Challenge) message() {}
+func (*Hello) message()     {}
+func (*Welcome) message()   {}
+func (*Entries) message()   {}
+func (*Ack) message()       {}
+func (*Nack) message()      {}
+func (*Grant) message()     {}
+func (*Heartbeat) message() {}
+func (*Refuse) message()    {}

@@ -1,0 +1,74 @@
+package replica
+
+import "fmt"
+
+// Reason says why a stream ended. The numbers are those of the wire.
+type Reason uint8
+
+const (
+	// BadProtocol: the other side speaks another version.
+	BadProtocol Reason = iota + 1
+	// Malformed: a message breaks the protocol.
+	Malformed
+	// Unauthenticated: a signature does not verify.
+	Unauthenticated
+	// UnknownNode: no delegation of the parent names the child's node key.
+	UnknownNode
+	// OtherLog: the parent mirrors another log of this node.
+	OtherLog
+	// Behind: the child has fewer entries than the parent's mirror. It was restored
+	// from a backup, or lost what it had synced.
+	Behind
+	// Fork: the child signed two roots for one size.
+	Fork
+	// Mismatch: the entries do not add up to the checkpoint that came with them.
+	Mismatch
+	// Replaced: the child opened another stream.
+	Replaced
+	// Unavailable: the other side cannot go on now.
+	Unavailable
+	// Silent: nothing was heard for too long. It is never sent.
+	Silent
+)
+
+func (r Reason) String() string {
+	names := [...]string{
+		BadProtocol: "protocol", Malformed: "malformed", Unauthenticated: "unauthenticated",
+		UnknownNode: "unknown node", OtherLog: "other log", Behind: "behind", Fork: "fork",
+		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Silent: "silent",
+	}
+	if r == 0 || int(r) >= len(names) {
+		return fmt.Sprintf("reason %d", uint8(r))
+	}
+	return names[r]
+}
+
+// Passing reports whether the same stream may do better in a moment, without anybody
+// doing anything about it.
+func (r Reason) Passing() bool { return r == Replaced || r == Unavailable || r == Silent }
+
+// Refusal is the error that a stream ends with.
+type Refusal struct {
+	Reason Reason
+	Detail string
+	// Remote says that the other side refused.
+	Remote bool
+	// Held and Signed are two checkpoints of the child that contradict each other,
+	// where the reason is Fork or Mismatch: the one that the mirror ends with, and
+	// the other one. A Mismatch proves a fork only once the child cannot give a
+	// consistency proof between the two. Signed may be empty where the other side
+	// noticed and sent none.
+	Held, Signed []byte
+}
+
+func (r *Refusal) Error() string {
+	by := "here"
+	if r.Remote {
+		by = "by the other node"
+	}
+	return fmt.Sprintf("replication refused %s (%s): %s", by, r.Reason, r.Detail)
+}
+
+func refuse(reason Reason, format string, args ...any) *Refusal {
+	return &Refusal{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}

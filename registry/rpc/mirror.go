@@ -1,0 +1,71 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// Mirrors is a parent's registry as children's logs are kept in it. Its methods may be
+// called concurrently.
+type Mirrors interface {
+	// Mirror returns where the log of a child is kept, and makes room for it when
+	// it is new. It is called for every Hello whose signature is good, before the
+	// child is told anything. size is how many entries the child says that it has.
+	//
+	// An error that is a [*replica.Refusal] is told to the child: UnknownNode when no
+	// delegation that is in force names the node key, OtherLog when there is a mirror
+	// of another log of this node. Any other error is logged here, and the child told
+	// to try again.
+	//
+	// For one log it returns the same Mirror, or one that stands for the same, as
+	// long as the process lives. What is stored comes through it alone.
+	Mirror(ctx context.Context, log identifier.LogID, node identifier.PublicKey, size uint64) (Mirror, error)
+}
+
+// Mirror is one child's log as its parent keeps it. Append and Open are not called
+// concurrently; the others may be.
+type Mirror interface {
+	// Open returns what is on disk. It is called once, before the first Append.
+	Open() (replica.Mirror, error)
+	// Append queues a unit to be stored and returns; while there is no room (the
+	// journal or the state is busy, the disk is full) it waits, until ctx ends. Units
+	// come in order, each beginning where the last one ended. When all of a unit is
+	// synced, synced is called: once, in the order of the units, from any goroutine.
+	// It returns quickly, and takes a lock that nobody holds while calling Append.
+	// When Append returns an error, synced is never called, nothing of the unit is
+	// stored, and the next unit begins where this one did.
+	//
+	// What a unit says is for the registry to judge, entry by entry, and never a
+	// reason to refuse it: see package replica.
+	Append(ctx context.Context, u *replica.Unit, synced func()) error
+	// Grants returns the signed delegations and keysets that make the child answer
+	// for its prefixes, from number from on, in the order in which they are to be
+	// taken in; and a channel that is closed when there are more. The numbers stay
+	// as they are as long as the process lives: a changed delegation is appended.
+	Grants(from uint64) ([]identifier.Envelope, <-chan struct{})
+	// Heard says that the child has told just now how many entries it has synced.
+	// A mirror with as many is as old as the last such call.
+	Heard(size uint64)
+	// Refused tells of a refusal that has to do with what the child signed (Behind,
+	// Fork, Mismatch), with its evidence, so that it can be kept.
+	Refused(*replica.Refusal)
+}
+
+// Source is a child's registry as its parent gets to know it. Its methods may be
+// called concurrently.
+type Source interface {
+	replica.Log
+	// LogID returns the id of the node's own log.
+	LogID() identifier.LogID
+	// Growth returns how many entries of the log are synced, and a channel that is
+	// closed when there are more.
+	Growth() (size uint64, grew <-chan struct{})
+	// AcceptGrant takes in a delegation or keyset that was signed above: it judges
+	// it, logs it in the node's own log and returns after the sync. One that is there
+	// already is no error. After a [*registry.Error] of kind Overloaded, ReadOnly or
+	// Unavailable the grant comes again later; after any other error it is logged and
+	// passed over.
+	AcceptGrant(context.Context, identifier.Envelope) error
+}
