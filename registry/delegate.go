@@ -37,6 +37,9 @@ func parseGrant(e identifier.Envelope) (*grant, error) {
 	}
 	if e.PayloadType == identifier.KeysetType {
 		k, err := identifier.ParseKeysetChange(e.Payload)
+		if err == nil {
+			err = k.Check()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -53,6 +56,9 @@ func parseGrant(e identifier.Envelope) (*grant, error) {
 			Mend: "sign a delegation, or register this as a change"}
 	}
 	d, err := identifier.ParseDelegation(e.Payload)
+	if err == nil {
+		err = d.Check()
+	}
 	if err != nil {
 		return nil, err
 	}

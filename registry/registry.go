@@ -172,7 +172,7 @@ func (r *Registry) failure() error {
 // writable returns an error when no changes are taken.
 func (r *Registry) writable() error {
 	if err := r.failure(); err != nil {
-		return &Error{Kind: Unavailable, Detail: "the node is ending because its journal or state failed", Err: err}
+		return ending(err)
 	}
 	if why := r.readOnly.Load(); why != nil {
 		return refuse(ReadOnly, "%s", *why)
@@ -188,13 +188,22 @@ func (r *Registry) room(ctx context.Context, octets int) error {
 	if err == nil {
 		err = r.journal.Wait(ctx, octets)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, journal.ErrFull):
+		return &Error{Kind: Overloaded, Detail: diskFull, Err: err}
+	case errors.Is(err, state.ErrFull), ctx.Err() != nil:
+		return &Error{Kind: Overloaded, Detail: "there is no room for the change now: send it again later", Err: err}
 	}
-	if failure := r.failure(); failure != nil {
-		return &Error{Kind: Unavailable, Detail: "the node is ending because its journal or state failed", Err: failure}
-	}
-	return &Error{Kind: Overloaded, Detail: "there is no room for the change now: send it again later", Err: err}
+	return ending(err)
+}
+
+const diskFull = "the disk is full: free some space, then send it again"
+
+// ending is the answer of a node whose journal or state has failed, or is closed.
+func ending(err error) *Error {
+	return &Error{Kind: Unavailable, Detail: "the node is ending: send it again when it is back", Err: err}
 }
 
 // Key returns the node's public key.

@@ -79,9 +79,9 @@ func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, err
 	case errors.Is(err, journal.ErrBusy):
 		return nil, err
 	case errors.Is(err, journal.ErrFull):
-		return nil, &Error{Kind: Overloaded, Detail: "the disk is full: free some space, then send it again", Err: err}
+		return nil, &Error{Kind: Overloaded, Detail: diskFull, Err: err}
 	}
-	return nil, &Error{Kind: Unavailable, Detail: "the journal takes nothing any more", Err: err}
+	return nil, ending(err)
 }
 
 // newestQueued returns what is closed when everything that was queued is synced;

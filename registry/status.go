@@ -62,7 +62,7 @@ func (r *Registry) Status(context.Context) (Status, error) {
 // takes no changes still answers, and is healthy.
 func (r *Registry) Healthy(context.Context) error {
 	if err := r.failure(); err != nil {
-		return &Error{Kind: Unavailable, Detail: "the node is ending because its journal or state failed", Err: err}
+		return ending(err)
 	}
 	return nil
 }

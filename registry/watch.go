@@ -47,7 +47,7 @@ func (r *Registry) Watch(ctx context.Context, from uint64, yield func(Logged) er
 		case <-ctx.Done():
 			return nil
 		case <-r.failed:
-			return &Error{Kind: Unavailable, Detail: "the node is ending", Err: r.failErr}
+			return ending(r.failErr)
 		case <-growth:
 		}
 	}

@@ -1,0 +1,50 @@
+package registry
+
+import (
+	"context"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// Head returns the size and the root of the log's tree.
+func Head(r *Registry) (uint64, identifier.Hash) { return r.tree.head() }
+
+// Published returns the journal offset up to which readers see everything.
+func Published(r *Registry) uint64 { return r.state.Published() }
+
+// SignCheckpoint signs a checkpoint now.
+func SignCheckpoint(ctx context.Context, r *Registry) error { return r.signCheckpoint(ctx) }
+
+// Waiting returns how many rows wait for their sync.
+func Waiting(r *Registry) int {
+	r.sequencer.waitingMu.Lock()
+	defer r.sequencer.waitingMu.Unlock()
+	return len(r.sequencer.waiting)
+}
+
+// WaitingVersion returns the version of an identifier that waits for its sync; 0 for none.
+func WaitingVersion(r *Registry, id identifier.ID) uint64 {
+	r.sequencer.waitingMu.Lock()
+	defer r.sequencer.waitingMu.Unlock()
+	if w := r.sequencer.waiting[string(identifier.AppendKey(nil, id))]; w != nil {
+		return w.version
+	}
+	return 0
+}
+
+// Admit judges a change and queues it, without asking whether there is room.
+func Admit(r *Registry, c *identifier.Change) error {
+	header, hashes, err := c.Check()
+	if err != nil {
+		return err
+	}
+	entry, err := encode(&identifier.Entry{
+		Kind: identifier.EntryChange, Time: now(), Envelope: c.Envelope,
+		IDSeed: c.IDSeed, ValueSeed: c.ValueSeed, Rows: c.Rows,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = r.sequencer.admit(&proposal{header: header, hashes: hashes, entry: entry, holder: r.sequencer.holders.at(header.Prefix)})
+	return err
+}
