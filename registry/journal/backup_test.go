@@ -185,3 +185,34 @@ func TestBackupIsSparse(t *testing.T) {
 	}
 	compareCopy(t, j, target, j.Synced(), journal.Options{})
 }
+
+// TestCopy copies a journal that another has open, and that goes on.
+func TestCopy(t *testing.T) {
+	disk := journaltest.NewDisk()
+	if _, ok, err := journal.Identify(folder, small(disk)); ok || err != nil {
+		t.Errorf("no journal: got %v, error %v", ok, err)
+	}
+	j := open(t, small(disk))
+	want := numbered(24)
+	places := appendAll(t, j, want[:20]...)
+	appendAll(t, j, want[20:]...) // its group says that the one before is synced
+	upTo, err := journal.Copy(t.Context(), folder, "copy", small(disk))
+	if err != nil || upTo < places[19].end {
+		t.Fatalf("copied up to %d, error %v, want %d at least", upTo, err, places[19].end)
+	}
+	id, _, err := journal.Identify(folder, small(disk))
+	if other, ok, copyErr := journal.Identify("copy", small(disk)); !ok || err != nil || copyErr != nil || other != id {
+		t.Errorf("the copy has id %x, the journal %x; errors %v, %v", other, id, copyErr, err)
+	}
+	c, err := journal.Open("copy", upTo, small(disk))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := read(t, c); len(got) < 20 || !slices.EqualFunc(got, want[:len(got)], same) {
+		t.Errorf("the copy has %d frames, or others", len(got))
+	}
+	if _, err := journal.Copy(t.Context(), "nowhere", "copy 2", small(disk)); err == nil {
+		t.Error("nothing was copied without an error")
+	}
+}

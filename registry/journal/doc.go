@@ -31,8 +31,13 @@
 //
 // After a write or a sync has failed nobody knows what the disk holds: the kernel
 // may have dropped what it could not write, and a second sync would succeed
-// without it. So nothing is retried. [Journal.Failed] fires, no further callback
-// runs, and the process must end; the next Open finds out what is there.
+// without it. So nothing is retried. [Journal.Failed] fires, nobody is told of
+// anything that was not synced before, and the process must end; the next Open
+// finds out what is there.
+//
+// A backup is the journal up to a synced place: [Journal.Backup] copies it while
+// appends go on, [Copy] does from another process. The copy is a journal, with the
+// id and the places of its original; to restore is to open it, or a copy of it.
 //
 // # Files
 //
@@ -137,8 +142,9 @@
 //
 // It does not lock the folder: the caller sees to it that one process has it open.
 // It does not repair damage. It cannot tell damage to the last group from a torn
-// tail if the node stopped within those 50 ms; who knows a place or a checkpoint
-// behind it can, and gives the place to Open. On file systems that copy on write
+// tail if the node stopped within those 50 ms, or if the same damage took the group
+// that closes it; who knows a place or a checkpoint behind it can, and gives the
+// place to Open. On file systems that copy on write
 // (btrfs, ZFS), where even a write to a preallocated segment can find the disk
 // full, a full disk ends the journal like any other write that failed.
 package journal

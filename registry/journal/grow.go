@@ -12,13 +12,6 @@ const growAgain = time.Second
 // runGrower keeps one segment ready behind the active one, so that turning over
 // costs nothing and a full disk is known before a frame is taken.
 func (j *Journal) runGrower() {
-	defer func() {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		if j.next != nil {
-			j.next.file.Close()
-		}
-	}()
 	again := time.NewTimer(0)
 	again.Stop()
 	defer again.Stop()

@@ -221,6 +221,10 @@ func (j *Journal) Close() error {
 	j.files.close()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.next != nil {
+		j.next.file.Close()
+		j.next = nil
+	}
 	if j.err != ErrClosed {
 		return j.err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -300,6 +301,48 @@ func TestCallbackLocks(t *testing.T) {
 	if !slices.Equal(order, called) || len(called) != 1600 {
 		t.Errorf("%d were appended and %d called back, in the same order: %v", len(order), len(called), slices.Equal(order, called))
 	}
+}
+
+// TestCloseSyncsWhatWaits closes while frames wait that need the next segment.
+func TestCloseSyncsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var shut atomic.Bool
+		hook := func(point string) {
+			if point == journal.HookSync && shut.Load() {
+				<-gate
+			}
+		}
+		disk := journaltest.NewDisk()
+		j, err := journal.Open(folder, 0, journal.Options{SegmentSize: journal.MinSegmentSize, FS: disk, Hook: hook})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		appendAll(t, j, entry(string(make([]byte, 2000)))) // so that the others need two segments
+		shut.Store(true)
+		taken, called := 1, 1
+		for ; j.Append(entry(string(make([]byte, 1000))), func(_, _ journal.Offset) { called++ }) == nil; taken++ {
+			synctest.Wait()
+		}
+		closed := make(chan error)
+		go func() { closed <- j.Close() }()
+		synctest.Wait()
+		close(gate)
+		if err := <-closed; err != nil || taken < 3 || called != taken {
+			t.Errorf("Close gave %v; %d frames were taken and %d called back", err, taken, called)
+		}
+		if err := j.Close(); err != nil {
+			t.Errorf("closed again: %v", err)
+		}
+		if j, err = journal.Open(folder, 0, small(disk)); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, j); len(got) != taken {
+			t.Errorf("got %d frames, want %d", len(got), taken)
+		}
+		j.Close()
+	})
 }
 
 // TestReadWhileAppending reads beside the committer.
