@@ -45,7 +45,8 @@ generated:
 	@before="$$(cat proto/*.pb.go | sha256sum)"; $(GO) generate ./proto; after="$$(cat proto/*.pb.go | sha256sum)"; \
 	if [ "$$before" != "$$after" ]; then echo "proto/*.pb.go were not up to date; they are now: commit them"; exit 1; fi
 
-fuzz: ## every fuzz target, each for FUZZTIME
+fuzz: ## two million random GS1 keys, then every fuzz target, each for FUZZTIME
+	$(GO) test ./registry/identifier -run RandomGS1 -gs1keys 2000000 -timeout 30m
 	@set -e; for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; \
