@@ -34,6 +34,9 @@ type Query struct {
 	Recursive bool
 	// Authoritative refuses answers from mirrors and caches.
 	Authoritative bool
+	// Mirror asks a node that would refer to answer from its copy of the other node's
+	// log instead, when it has one: the other node is away. Authoritative outweighs it.
+	Mirror bool
 }
 
 // Outcome is what kind of answer an answer is.
@@ -61,8 +64,12 @@ type Answer struct {
 	// Default is the record's default link even when it was not selected; nil when
 	// it has none.
 	Default *identifier.Value
-	// Delegation is where to ask instead; nil unless a referral.
+	// Delegation is where to ask instead; nil unless a referral. Only inside of a node
+	// has another answer one, from a mirror: then it names whose zone that is.
 	Delegation *identifier.Delegation
+	// Mirrors are nodes that answer from a copy when the one that Delegation names is
+	// away, where they can be reached; nil unless a referral.
+	Mirrors []identifier.Node
 	// Below says that the asked prefix has something below it (absent only).
 	Below bool
 	// Apex is the prefix at the top of the zone that the answer comes from; InZone
@@ -81,7 +88,12 @@ type Origin struct {
 	Position uint64
 	// Mirror says that a parent answers from its copy, which is Age old.
 	Mirror bool
-	Age    time.Duration
+	// Age is how long ago the answer was known to be true: time in a mirror, and in
+	// caches.
+	Age time.Duration
+	// Stale says that a cache answers although the lifetime is over, because no node
+	// that could say better can be reached (RFC 8767).
+	Stale bool
 }
 
 // NegativeTTL is the lifetime of absent answers from the authority.
