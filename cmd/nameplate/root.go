@@ -107,7 +107,7 @@ func groups() []group {
 		{"Prefixes and keys", []*cobra.Command{newKey(), newDelegate()}},
 		{"Run a node", []*cobra.Command{newServe(), newBackup(), newRestore(), newCheck(), newLog()}},
 		{"See and measure", []*cobra.Command{newDemo()}},
-		{"Other", []*cobra.Command{newVersion(), newCompletion()}},
+		{"Other", []*cobra.Command{newBench(), newVersion(), newCompletion()}},
 	}
 }
 

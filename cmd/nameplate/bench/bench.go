@@ -1,0 +1,148 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// bench is one run.
+type bench struct {
+	options Options
+	root    string // a folder of its own
+	data    data
+	queries queries
+}
+
+func run(ctx context.Context, o Options) (err error) {
+	root, err := os.MkdirTemp(o.Folder, "nameplate-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(root)
+	b := &bench{options: o, root: root, data: data(o.Identifiers)}
+	if err := b.print(b.about()); err != nil {
+		return err
+	}
+	serves := func(part string) bool { return part == "bulk" || part == "dns" || part == "grpc" || part == "http" }
+	if slices.ContainsFunc(o.Only, serves) {
+		b.queries = b.data.queries()
+		if err := b.build(ctx); err != nil {
+			return fmt.Errorf("bulk: %w", err)
+		}
+	}
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"bulk", b.starts}, {"dns", b.names}, {"grpc", b.calls}, {"http", b.links},
+		{"register", b.registrations}, {"register-grpc", b.remoteRegistrations},
+	} {
+		if !slices.Contains(o.Only, part.name) {
+			continue
+		}
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) folder(name string) string { return filepath.Join(b.root, name) }
+
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(b.options.Progress, "bench: "+format+"\n", args...)
+}
+
+// print writes some lines.
+func (b *bench) print(lines ...any) error {
+	p := printer{b.options.Out}
+	for _, l := range lines {
+		if err := p.print(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) about() About {
+	versions := map[string]string{}
+	for _, p := range peers() {
+		versions[p.name] = p.versionText()
+	}
+	return About{
+		Bench: "about", Version: b.options.Version, Go: runtime.Version(), Kernel: kernel(), Processor: processor(),
+		Processors: runtime.NumCPU(), FileSystem: fileSystem(b.root), Peers: versions,
+		Identifiers: int(b.data), Rounds: b.options.Rounds, Round: b.options.Round.String(),
+	}
+}
+
+// node is a serving node.
+type node struct {
+	*nameServer
+	grpc, http int // ports
+}
+
+// serve starts the node over a folder, on one processor or on any.
+func (b *bench) serve(ctx context.Context, folder string, core int) (*node, error) {
+	n := &node{}
+	var ports [3]int
+	for i := range ports {
+		var err error
+		if ports[i], err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	n.grpc, n.http = ports[1], ports[2]
+	command := []string{b.options.Program, "serve"}
+	if b.options.Profile != "" {
+		command = []string{b.options.Program, "bench", "node", "--profile", b.options.Profile}
+	}
+	command = append(command, "--data", folder, "--log-level", "warn",
+		"--dns", loopback(ports[0]), "--grpc", loopback(ports[1]), "--http", loopback(ports[2]))
+	var err error
+	n.nameServer, err = startNameServer(ctx, "nameplate", b.folder("logs"), core, ports[0], b.data, &b.queries, command)
+	if err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// run is what a server did while something was asked of it.
+type usage struct {
+	took   time.Duration
+	cpu    cpuTime
+	others float64 // processors that the rest of the machine used
+}
+
+// during measures a server while something is done to it.
+func (p *process) during(do func() error) (usage, error) {
+	self := []int{os.Getpid()}
+	began, server, own, machine := time.Now(), p.cpu(), cpuOf(self), machineCPU()
+	err := do()
+	u := usage{took: time.Since(began), cpu: p.cpu().sub(server)}
+	rest := machineCPU() - machine - u.cpu.all() - cpuOf(self).sub(own).all()
+	u.others = max(0, rest.Seconds()/u.took.Seconds())
+	return u, err
+}
+
+// micros is a span in microseconds.
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
+
+// megabytes are 10^6 octets.
+func megabytes(octets float64) float64 { return octets / 1e6 }
+
+// plural words a count for people.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, strings.TrimSuffix(what, "s"))
+}

@@ -1,0 +1,248 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
+	"github.com/nameplate-id/nameplate/resolver"
+	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
+)
+
+// perConnection is how many calls one gRPC connection carries at once here.
+const perConnection = 64
+
+// asking is one way to ask over gRPC or HTTP.
+type asking struct {
+	name    string
+	callers int
+	// answers is how many identifiers one request asks for.
+	answers          int
+	cpu, rate        series
+	p50, p99, others series
+	request          func(ctx context.Context, caller int, i uint32) error
+}
+
+// calls measures resolution over gRPC.
+func (b *bench) calls(ctx context.Context) error {
+	n, err := b.serve(ctx, b.folder("served"), 1)
+	if err != nil {
+		return err
+	}
+	defer n.stop()
+	var clients []*resolverrpc.Client
+	for range 256 / perConnection {
+		c, err := resolverrpc.NewClient(loopback(n.grpc), resolverrpc.ClientOptions{})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		clients = append(clients, c)
+	}
+	b.progress("grpc: comparing every answer with the data")
+	if err := b.verifyCalls(ctx, clients[0]); err != nil {
+		return err
+	}
+	unary := func(ctx context.Context, caller int, i uint32) error {
+		a, err := clients[caller/perConnection].Resolve(ctx, resolver.Query{ID: b.data.id(int(i))})
+		if err == nil && a.Outcome != resolver.Found {
+			err = fmt.Errorf("%s is not found", b.data.id(int(i)))
+		}
+		return err
+	}
+	batch := func(ctx context.Context, caller int, i uint32) error {
+		return b.askBatch(ctx, clients[caller], int(i), 10*batchRows)
+	}
+	return b.askings(ctx, n.nameServer, "grpc", []*asking{
+		{name: "unary, 1 in flight", callers: 1, answers: 1, request: unary},
+		{name: "unary, 16 in flight", callers: 16, answers: 1, request: unary},
+		{name: "unary, 256 in flight", callers: 256, answers: 1, request: unary},
+		{name: "batches of 1,000, 1 stream", callers: 1, answers: 10 * batchRows, request: batch},
+	})
+}
+
+// askBatch asks for identifiers from one on, in messages of 1,000.
+func (b *bench) askBatch(ctx context.Context, c *resolverrpc.Client, first, count int) error {
+	got := 0
+	for r, err := range c.ResolveBatch(ctx, resolver.Query{}, b.ids(first, count)) {
+		switch {
+		case err != nil:
+			return err
+		case r.Err != nil:
+			return r.Err
+		case r.Answer.Outcome != resolver.Found:
+			return fmt.Errorf("%s is not found", r.ID)
+		}
+		got++
+	}
+	if got != count {
+		return fmt.Errorf("%d answers to %d questions", got, count)
+	}
+	return nil
+}
+
+// ids yields identifiers from one on, and goes on from the beginning after the last.
+func (b *bench) ids(first, count int) func(func(identifier.ID) bool) {
+	return func(yield func(identifier.ID) bool) {
+		for i := range count {
+			if !yield(b.data.id((first + i) % int(b.data))) {
+				return
+			}
+		}
+	}
+}
+
+// verifyCalls compares the answer for every identifier with the data.
+func (b *bench) verifyCalls(ctx context.Context, c *resolverrpc.Client) error {
+	i := 0
+	for r, err := range c.ResolveBatch(ctx, resolver.Query{}, b.ids(0, int(b.data))) {
+		if err != nil {
+			return err
+		}
+		record := r.Answer.Record
+		if r.Err != nil || record == nil || record.ID != b.data.id(i) || len(record.Values) != 1 ||
+			!bytes.Equal(record.Values[0].Data, []byte(b.data.link(i))) {
+			return fmt.Errorf("the answer for %s differs from the data: %+v, %v", b.data.id(i), r.Answer, r.Err)
+		}
+		i++
+	}
+	if i != int(b.data) {
+		return fmt.Errorf("%d answers to %d questions", i, int(b.data))
+	}
+	return nil
+}
+
+// askings lets some ways to ask take turns.
+func (b *bench) askings(ctx context.Context, s *nameServer, protocol string, ways []*asking) error {
+	drawn := b.data.uniform()
+	release, err := allOn(s.askerCore)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for round := range b.options.Rounds + 1 {
+		for _, w := range ways {
+			limit := b.options.Round
+			if round == 0 { // warms up and does not count
+				limit /= 3
+			} else {
+				b.progress("%s: %s, round %d", protocol, w.name, round)
+			}
+			if err := w.turn(ctx, s, drawn, limit, round > 0); err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+		}
+	}
+	for _, w := range ways {
+		cpu := w.cpu.line(protocol+" "+w.name+": cpu", "µs/answer")
+		cpu.Others = round(w.others.median())
+		lines := []any{cpu, w.rate.line(protocol+" "+w.name+": answers", "1/s")}
+		if w.answers == 1 {
+			lines = append(lines, w.p50.line(protocol+" "+w.name+": p50", "µs"), w.p99.line(protocol+" "+w.name+": p99", "µs"))
+		}
+		if err := b.print(lines...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turn asks for so long.
+func (w *asking) turn(ctx context.Context, s *nameServer, drawn []uint32, limit time.Duration, counts bool) error {
+	var next, done atomic.Int64
+	var mu sync.Mutex
+	var latency histogram
+	var took time.Duration
+	u, err := s.during(func() error {
+		began := time.Now()
+		g, ctx := errgroup.WithContext(ctx)
+		for caller := range w.callers {
+			g.Go(func() error {
+				var own histogram
+				for time.Since(began) < limit {
+					asked := time.Now()
+					if err := w.request(ctx, caller, drawn[int(next.Add(1))%len(drawn)]); err != nil {
+						return err
+					}
+					own.add(time.Since(asked))
+					done.Add(int64(w.answers))
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for class, n := range own {
+					latency[class] += n
+				}
+				return nil
+			})
+		}
+		err := g.Wait()
+		took = time.Since(began)
+		return err
+	})
+	if err != nil || !counts {
+		return err
+	}
+	answers := float64(done.Load())
+	w.cpu = append(w.cpu, micros(u.cpu.all())/answers)
+	w.rate = append(w.rate, answers/took.Seconds())
+	w.p50 = append(w.p50, micros(latency.quantile(.50)))
+	w.p99 = append(w.p99, micros(latency.quantile(.99)))
+	w.others = append(w.others, u.others)
+	return nil
+}
+
+// remoteRegistrations measures registration over gRPC, at a node on all processors.
+func (b *bench) remoteRegistrations(ctx context.Context) error {
+	folder := b.folder("remote")
+	l, err := newLocal(ctx, folder)
+	if err != nil {
+		return err
+	}
+	// One identifier to ask for, so that the start of the node is noticed.
+	first, err := l.sign([]identifier.Row{row(b.data.id(0), b.data.link(0))})
+	if err == nil {
+		_, err = l.Register(ctx, first)
+	}
+	if stopped := l.stop(); err == nil {
+		err = stopped
+	}
+	if err != nil {
+		return err
+	}
+	if b.queries.size == 0 {
+		b.queries = data(1).queries()
+	}
+	n, err := b.serve(ctx, folder, anyCore)
+	if err != nil {
+		return err
+	}
+	defer n.stop()
+	var clients []*registryrpc.Client
+	for range 512 / perConnection {
+		c, err := registryrpc.NewClient(loopback(n.grpc), registryrpc.ClientOptions{})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		clients = append(clients, c)
+	}
+	return b.registrationRounds(ctx, "register over grpc", &l.holder, func(caller int) func(context.Context, *identifier.Change) error {
+		return func(ctx context.Context, c *identifier.Change) error {
+			_, err := clients[caller/perConnection].Register(ctx, c)
+			return err
+		}
+	}, 1, func(ctx context.Context) (registry.Status, error) {
+		s, err := clients[0].Status(ctx)
+		return s.Status, err
+	})
+}

@@ -1,0 +1,93 @@
+// Package bench measures a node and its peers side by side.
+//
+// What makes its figures worth something:
+//
+//   - Same data, same work. Node and peers hold the same names with the same records
+//     and are asked the same datagrams. The node that is asked is the real program,
+//     in a process of its own.
+//   - What is answered is right. In a separate pass every name is asked for once, and
+//     every octet that matters of every answer is compared with the data that the
+//     node was filled with, never with another answer. While rates are measured only
+//     the header of an answer is looked at.
+//   - A run in which a datagram was lost, or an answer was none, does not count. It
+//     is repeated, and the line says how often.
+//   - Systems take turns: in each round each of them is measured once, so that what
+//     else the machine does meets all of them. A value is the median of the rounds;
+//     min and max stand beside it. A ratio is the median of the ratios of each round.
+//   - CPU time is user and system time of all processes of the server, as the kernel
+//     counts it. It depends less on what else runs than any rate does. On loopback
+//     the sender pays for the way to the receiver's socket, so part of what a network
+//     card would cost is missing for all alike.
+//   - Where there are two processors, the server has one and what asks it the other.
+//   - Durable registrations stand beside the syncs that the same disk does in the
+//     same rounds.
+//
+// A figure is one line of JSON: see [Line].
+package bench
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// Options say what is measured. The zero value of everything but Program is usable.
+type Options struct {
+	// Quick takes 100,000 identifiers and short rounds.
+	Quick bool
+	// Identifiers is how many are served; 0 means a million.
+	Identifiers int
+	// Rounds is how often each system has its turn, Round how long that is. 0 means
+	// five and three seconds.
+	Rounds int
+	Round  time.Duration
+	// Only are the parts to run; none means all of [Parts].
+	Only []string
+	// Folder is where data and servers get a folder of their own, which is removed at
+	// the end; empty for that of temporary files. Its disk is what syncs are measured on.
+	Folder string
+	// Program is the nameplate program that serves, Version what it calls itself.
+	Program, Version string
+	// Profile is a file for a CPU profile (pprof) of the node while it answers; empty
+	// for none.
+	Profile string
+	// Out gets the figures, Progress what is being done, a line each.
+	Out, Progress io.Writer
+}
+
+// Parts are the parts that can be run alone.
+func Parts() []string { return []string{"bulk", "dns", "grpc", "http", "register", "register-grpc"} }
+
+// ErrSystem is what Run returns where the bench does not run.
+var ErrSystem = errors.New("the bench reads /proc and uses recvmmsg: run it on Linux")
+
+// Run measures and prints. The error says what could not be measured, or that an
+// answer was wrong.
+func Run(ctx context.Context, o Options) error {
+	if o.Identifiers == 0 {
+		o.Identifiers = 1_000_000
+		if o.Quick {
+			o.Identifiers = 100_000
+		}
+	}
+	if o.Rounds == 0 {
+		o.Rounds = 5
+		if o.Quick {
+			o.Rounds = 3
+		}
+	}
+	if o.Round == 0 {
+		o.Round = 3 * time.Second
+		if o.Quick {
+			o.Round = time.Second
+		}
+	}
+	if len(o.Only) == 0 {
+		o.Only = Parts()
+	}
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	return run(ctx, o)
+}
