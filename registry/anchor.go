@@ -43,7 +43,7 @@ func (r *Registry) anchorAllows() (why string, asked bool, err error) {
 	if size > have {
 		return fmt.Sprintf("the anchor says that the log had %d entries, this folder holds %d: restore a newer backup", size, have), true, nil
 	}
-	now, err := journal.Root(size, tiles{r.state})
+	now, err := journal.Root(size, tiles{r.state, ownLog})
 	if err != nil {
 		return "", false, fmt.Errorf("anchor: %w", err)
 	}

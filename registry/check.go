@@ -65,7 +65,7 @@ func Check(ctx context.Context, path string, o journal.Options, progress func(at
 		return Report{}, err
 	}
 	defer rebuilt.Close()
-	c := &checker{ledger: newLedger(identifier.PublicKey{}, rebuilt), progress: progress}
+	c := &checker{ledger: newLedger(ownLog, identifier.PublicKey{}, rebuilt), progress: progress}
 	if key, err := f.nodeKey(false); err == nil {
 		c.node = key.Public()
 	} else if !errors.Is(err, os.ErrNotExist) {

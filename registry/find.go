@@ -15,7 +15,7 @@ func (r *Registry) Find(ctx context.Context, id identifier.ID) (identifier.Findi
 	if !f.InZone || f.Delegation != nil && r.elsewhere(f.Delegation) {
 		return f, nil
 	}
-	err := r.state.View(func(v *state.Reader) error { return fill(&f, v, id) })
+	err := r.state.View(func(v *state.Reader) error { return r.fill(&f, v, id) })
 	return f, err
 }
 
@@ -38,7 +38,7 @@ func (r *Registry) FindHashed(ctx context.Context, p identifier.Prefix, hash ide
 			return &identifier.DamageError{Key: hashedKey(p, hash), Reason: "the suffix does not have the hash it is stored under"}
 		}
 		id.Suffix = string(suffix)
-		return fill(&f, v, id)
+		return r.fill(&f, v, id)
 	})
 	return id, f, err
 }
@@ -56,10 +56,10 @@ func (r *Registry) finding(p identifier.Prefix) identifier.Finding {
 }
 
 // fill reads the record, and whether something is below when there may be.
-func fill(f *identifier.Finding, v *state.Reader, id identifier.ID) error {
+func (l *ledger) fill(f *identifier.Finding, v *state.Reader, id identifier.ID) error {
 	var buffer [256]byte
 	key := identifier.AppendKey(buffer[:0], id)
-	if b := v.Get(state.Records, ownLog, key); b != nil {
+	if b := v.Get(state.Records, l.number, key); b != nil {
 		stored, err := identifier.CheckStored(key, b)
 		if err != nil {
 			return err
@@ -70,23 +70,23 @@ func fill(f *identifier.Finding, v *state.Reader, id identifier.ID) error {
 		}
 	}
 	if id.IsPrefix() {
-		f.Below = v.AnyWithPrefix(state.Records, ownLog, key) || v.AnyWithPrefix(state.Delegations, ownLog, key)
+		f.Below = v.AnyWithPrefix(state.Records, l.number, key) || v.AnyWithPrefix(state.Delegations, l.number, key)
 	}
 	return nil
 }
 
 // readCurrent looks up in the store the current version of each row that standing
 // does not know yet.
-func (r *Registry) readCurrent(rows []identifier.Row, found []standing) error {
+func (l *ledger) readCurrent(rows []identifier.Row, found []standing) error {
 	var key []byte
-	err := r.state.View(func(v *state.Reader) error {
+	err := l.state.View(func(v *state.Reader) error {
 		for i := range rows {
 			if found[i].known {
 				continue
 			}
 			found[i].known = true
 			key = identifier.AppendKey(key[:0], rows[i].ID)
-			b := v.Get(state.Records, ownLog, key)
+			b := v.Get(state.Records, l.number, key)
 			if b == nil {
 				continue
 			}

@@ -93,3 +93,10 @@ func (h *holders) list() []held {
 	defer h.mu.RUnlock()
 	return slices.Collect(maps.Values(h.byPrefix))
 }
+
+// clone returns holders that go their own way from here on.
+func (h *holders) clone() *holders {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return &holders{byPrefix: maps.Clone(h.byPrefix)}
+}

@@ -19,6 +19,7 @@ import (
 //
 // Entries come in one at a time, in order; reading is free for all.
 type ledger struct {
+	number  uint32               // of the log, in journal and state
 	node    identifier.PublicKey // the node's key; zero until the genesis tells it
 	log     identifier.LogID
 	state   *state.Store
@@ -34,8 +35,8 @@ type ledger struct {
 	checkpoint atomic.Pointer[Checkpoint] // the newest
 }
 
-func newLedger(node identifier.PublicKey, s *state.Store) *ledger {
-	return &ledger{node: node, state: s, holders: newHolders(), grew: make(chan struct{})}
+func newLedger(number uint32, node identifier.PublicKey, s *state.Store) *ledger {
+	return &ledger{number: number, node: node, state: s, holders: newHolders(), grew: make(chan struct{})}
 }
 
 // doubtError is an error that a state built anew from the journal need not have.
@@ -63,9 +64,9 @@ func (e *keyError) Error() string {
 func (l *ledger) loadState() error { return doubt(l.readState()) }
 
 func (l *ledger) readState() error {
-	position := l.state.Positions()[ownLog]
+	position := l.state.Positions()[l.number]
 	l.published.Store(position)
-	tree, err := journal.OpenTree(position, tiles{l.state})
+	tree, err := journal.OpenTree(position, tiles{l.state, l.number})
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (l *ledger) readState() error {
 // note returns a note that the state keeps beside the log; nil when there is none.
 func (l *ledger) note(name string) (note []byte, err error) {
 	err = l.state.View(func(v *state.Reader) error {
-		b := v.Get(state.Notes, ownLog, []byte(name))
+		b := v.Get(state.Notes, l.number, []byte(name))
 		if b == nil {
 			return nil
 		}
@@ -118,7 +119,7 @@ func (l *ledger) checkRoot(signed *Checkpoint) error {
 	if signed.Size > size {
 		return fmt.Errorf("a checkpoint covers %d entries, and there are %d before it", signed.Size, size)
 	}
-	root, err := journal.Root(signed.Size, tiles{l.state})
+	root, err := journal.Root(signed.Size, tiles{l.state, l.number})
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func (l *ledger) checkRoot(signed *Checkpoint) error {
 // loadHolders reads the grants and the delegations.
 func (l *ledger) loadHolders() error {
 	var grants, delegations uint64
-	for row, err := range l.state.Ascend(context.Background(), state.Notes, ownLog, []byte(grantNote)) {
+	for row, err := range l.state.Ascend(context.Background(), state.Notes, l.number, []byte(grantNote)) {
 		if err != nil {
 			return err
 		}
@@ -144,7 +145,7 @@ func (l *ledger) loadHolders() error {
 		}
 		grants++
 	}
-	for row, err := range l.state.Ascend(context.Background(), state.Delegations, ownLog, nil) {
+	for row, err := range l.state.Ascend(context.Background(), state.Delegations, l.number, nil) {
 		if err != nil {
 			return err
 		}
@@ -157,7 +158,7 @@ func (l *ledger) loadHolders() error {
 	if grants == 0 && l.published.Load() > 1 {
 		return errors.New("the state lacks the grant by which this node answers")
 	}
-	if t := l.state.Totals()[ownLog]; delegations != t.Delegations+t.Revoked {
+	if t := l.state.Totals()[l.number]; delegations != t.Delegations+t.Revoked {
 		return fmt.Errorf("the state has %d delegations and counts %d", delegations, t.Delegations+t.Revoked)
 	}
 	return nil
@@ -203,7 +204,7 @@ func (l *ledger) readCheckpoint(note []byte) (*Checkpoint, error) {
 // replayFrame publishes a frame that was synced before the start, as the committer
 // would have.
 func (l *ledger) replayFrame(f journal.Located) error {
-	if f.Log != ownLog {
+	if f.Log != l.number {
 		return fmt.Errorf("frame of log %d: this release keeps no mirrors", f.Log)
 	}
 	switch f.Kind {
@@ -243,7 +244,7 @@ func (l *ledger) replayFrame(f journal.Located) error {
 func (l *ledger) publish(x effect, leaf []byte, position uint64, at, end journal.Offset) error {
 	hashes := l.tree.append(leaf)
 	err := l.state.Publish(context.Background(), state.Batch{
-		Log: ownLog, Position: position + 1, At: uint64(at), End: uint64(end),
+		Log: l.number, Position: position + 1, At: uint64(at), End: uint64(end),
 		Mutations: append(x.mutations, hashes...),
 	})
 	if err != nil {
@@ -263,7 +264,7 @@ func (l *ledger) publish(x effect, leaf []byte, position uint64, at, end journal
 // publishCheckpoint makes a synced checkpoint the newest one.
 func (l *ledger) publishCheckpoint(c *Checkpoint, at, end journal.Offset) error {
 	err := l.state.Publish(context.Background(), state.Batch{
-		Log: ownLog, Position: l.published.Load(), At: uint64(at), End: uint64(end),
+		Log: l.number, Position: l.published.Load(), At: uint64(at), End: uint64(end),
 		Mutations: []state.Mutation{noteMutation(checkpointNote, c.Note)},
 	})
 	if err != nil {

@@ -151,7 +151,7 @@ func (r *Registry) adopt(s *state.Store, opened error) {
 	if opened != nil {
 		return
 	}
-	r.ledger = newLedger(r.key.Public(), s)
+	r.ledger = newLedger(ownLog, r.key.Public(), s)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

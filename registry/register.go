@@ -34,7 +34,7 @@ func (r *Registry) Register(ctx context.Context, c *identifier.Change) (Receipt,
 	}
 	// The signatures are checked outside the sequencer, against what it holds now;
 	// it looks again whether that is still so.
-	if p.holder, err = r.authenticate(r.sequencer.holders, header, c.Envelope); err != nil {
+	if p.holder, err = r.sequencer.authenticate(header, c.Envelope); err != nil {
 		return Receipt{}, r.refusal(ctx, err)
 	}
 	return r.submit(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admit(p) })
@@ -82,35 +82,6 @@ func unknown(err error) *Error {
 
 // now is the node's clock as entries carry it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
-
-// authenticate checks that the header names a delegation that is current here and
-// that enough of its keys have signed. It returns that delegation.
-func (r *Registry) authenticate(known *holders, h identifier.Header, e identifier.Envelope) (*identifier.Delegation, error) {
-	d := known.at(h.Prefix)
-	switch {
-	case d == nil || d.Revoked() || !known.of(h.Prefix).inZone:
-		return nil, refuse(Denied, "prefix %q is not delegated here: name the delegated prefix that covers the rows, or have it delegated first", h.Prefix)
-	case r.elsewhere(d):
-		return nil, refuse(Denied, "prefix %q is answered by node %q: register there", h.Prefix, d.Node.Name)
-	case d.Epoch != h.Epoch:
-		return nil, refuse(Denied, "prefix %q is in epoch %d, the change names %d: sign it again with the current one", h.Prefix, d.Epoch, h.Epoch)
-	case d.Keyset.Version != h.KeysetVersion:
-		return nil, refuse(Denied, "the keyset of prefix %q is version %d, the change names %d: sign it again with a current key", h.Prefix, d.Keyset.Version, h.KeysetVersion)
-	}
-	if h.Agent != "" {
-		if d.NoAgents {
-			return nil, refuse(Denied, "the holder of prefix %q forbids agents: sign with the holder's key", h.Prefix)
-		}
-		if e.SignedBy([]identifier.PublicKey{r.key.Public()}) == 0 {
-			return nil, refuse(Unauthenticated, "a change made by an agent is signed by this node: it is not")
-		}
-		return d, nil
-	}
-	if n := e.SignedBy(d.Keyset.Keys); n < d.Keyset.Threshold {
-		return nil, refuse(Unauthenticated, "%d good signatures by keys of prefix %q, %d are needed: sign with the holder's key", n, h.Prefix, d.Keyset.Threshold)
-	}
-	return d, nil
-}
 
 // await waits until what an admission depends on is synced.
 func (r *Registry) await(ctx context.Context, a admission) (Receipt, error) {

@@ -213,6 +213,6 @@ func (r *Registry) Key() identifier.PublicKey { return r.key.Public() }
 func (r *Registry) LogID() identifier.LogID { return r.log }
 
 // elsewhere reports whether another node answers for the delegation.
-func (r *Registry) elsewhere(d *identifier.Delegation) bool {
-	return d.Node != nil && d.Node.Key != r.key.Public()
+func (l *ledger) elsewhere(d *identifier.Delegation) bool {
+	return d.Node != nil && d.Node.Key != l.node
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/state"
 )
 
-// logTree is the Merkle tree over the synced entries of the node's own log. Its
+// logTree is the Merkle tree over the synced entries of a log. Its
 // hashes go into the state together with what the entries mean.
 type logTree struct {
 	mu   sync.Mutex
@@ -36,14 +36,17 @@ func (t *logTree) head() (uint64, identifier.Hash) {
 }
 
 // tiles reads the hashes that the state keeps.
-type tiles struct{ state *state.Store }
+type tiles struct {
+	state *state.Store
+	log   uint32
+}
 
 // Tile implements [journal.TileStore].
 func (t tiles) Tile(level int, index uint64) ([]byte, error) {
 	var hashes []byte
 	err := t.state.View(func(v *state.Reader) error {
 		key := state.AppendTileKey(nil, uint8(level), index)
-		b := v.Get(state.Tiles, ownLog, key)
+		b := v.Get(state.Tiles, t.log, key)
 		if b == nil {
 			return &identifier.DamageError{Key: key, Reason: "the hash tile is missing"}
 		}

@@ -1,0 +1,273 @@
+package registry
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// judge decides whether something follows on what a log holds: who may sign it, and
+// whether its versions are the next ones. What it says depends on the log alone, never
+// on a clock. The sequencer judges so before it logs, and a parent judges so what a child
+// has logged.
+type judge struct {
+	*ledger // what is published
+	// holders as of the last entry that was judged to be good: ahead of the ledger's by
+	// what waits.
+	holders *holders
+
+	// waiting are rows that were judged and are not published yet.
+	waitingMu sync.Mutex
+	waiting   map[string]*waitingRow // by key: the newest
+}
+
+func newJudge(l *ledger, known *holders) judge {
+	return judge{ledger: l, holders: known, waiting: make(map[string]*waitingRow)}
+}
+
+// waitingRow is a row that is queued but not synced.
+type waitingRow struct {
+	position uint64
+	version  uint64
+	hash     identifier.Hash
+	row      *identifier.Row
+	synced   <-chan struct{}
+}
+
+// proposal is a change on its way in: all that could be worked out without
+// knowing what stands before it.
+type proposal struct {
+	entry  encoded
+	header identifier.Header
+	hashes []identifier.Hash // of the rows
+	// holder is the delegation that the signatures were checked against.
+	holder *identifier.Delegation
+}
+
+// authenticate checks that the header names a delegation that is current here and
+// that enough of its keys have signed. It returns that delegation.
+func (j *judge) authenticate(h identifier.Header, e identifier.Envelope) (*identifier.Delegation, error) {
+	d := j.holders.at(h.Prefix)
+	switch {
+	case d == nil || d.Revoked() || !j.holders.of(h.Prefix).inZone:
+		return nil, refuse(Denied, "prefix %q is not delegated here: name the delegated prefix that covers the rows, or have it delegated first", h.Prefix)
+	case j.elsewhere(d):
+		return nil, refuse(Denied, "prefix %q is answered by node %q: register there", h.Prefix, d.Node.Name)
+	case d.Epoch != h.Epoch:
+		return nil, refuse(Denied, "prefix %q is in epoch %d, the change names %d: sign it again with the current one", h.Prefix, d.Epoch, h.Epoch)
+	case d.Keyset.Version != h.KeysetVersion:
+		return nil, refuse(Denied, "the keyset of prefix %q is version %d, the change names %d: sign it again with a current key", h.Prefix, d.Keyset.Version, h.KeysetVersion)
+	}
+	if h.Agent != "" {
+		if d.NoAgents {
+			return nil, refuse(Denied, "the holder of prefix %q forbids agents: sign with the holder's key", h.Prefix)
+		}
+		if e.SignedBy([]identifier.PublicKey{j.node}) == 0 {
+			return nil, refuse(Unauthenticated, "a change made by an agent is signed by this node: it is not")
+		}
+		return d, nil
+	}
+	if n := e.SignedBy(d.Keyset.Keys); n < d.Keyset.Threshold {
+		return nil, refuse(Unauthenticated, "%d good signatures by keys of prefix %q, %d are needed: sign with the holder's key", n, h.Prefix, d.Keyset.Threshold)
+	}
+	return d, nil
+}
+
+// checkHolder checks that every row belongs to the prefix whose holder signed, and
+// not to a longer delegation below it.
+func (j *judge) checkHolder(p *proposal) error {
+	var bad []RowError
+	var last identifier.Prefix
+	lastHeld := false
+	for i := range p.entry.Rows {
+		prefix := p.entry.Rows[i].ID.Prefix
+		if i == 0 || prefix != last {
+			last, lastHeld = prefix, j.holders.of(prefix).delegation == p.holder
+		}
+		if !lastHeld {
+			bad = append(bad, RowError{Row: i, ID: p.entry.Rows[i].ID,
+				Reason: fmt.Sprintf("prefix %s is delegated on to another holder, who must sign", j.holders.of(prefix).delegation.Prefix)})
+		}
+	}
+	if bad != nil {
+		return &Error{Kind: Denied, Detail: fmt.Sprintf("prefix %q does not hold every row", p.header.Prefix), Rows: bad}
+	}
+	return nil
+}
+
+// checkFollows checks that epoch and keyset version count on from the current ones.
+func (j *judge) checkFollows(g *grant, current *identifier.Delegation) error {
+	d := &g.delegation
+	var epoch, version uint64
+	if current != nil {
+		epoch, version = current.Epoch, current.Keyset.Version
+	}
+	wantEpoch := epoch + 1
+	if g.keysetOnly {
+		wantEpoch = epoch
+	}
+	if d.Epoch == wantEpoch && d.Keyset.Version == version+1 {
+		return nil
+	}
+	return refuse(Conflict, "prefix %q is in epoch %d with keyset version %d: sign for epoch %d and keyset version %d, not %d and %d",
+		d.Prefix, epoch, version, wantEpoch, version+1, d.Epoch, d.Keyset.Version)
+}
+
+// checkGrantor checks that those have signed who may.
+func (j *judge) checkGrantor(g *grant, current *identifier.Delegation) error {
+	d, e := &g.delegation, g.entry.Envelope
+	if g.keysetOnly && e.SignedBy(current.Keyset.Keys) >= current.Keyset.Threshold {
+		return nil
+	}
+	above := j.holders.above(d.Prefix)
+	switch {
+	case !above.inZone:
+		return refuse(Denied, "this node has no authority above prefix %q: ask the node that delegated what you hold", d.Prefix)
+	case j.elsewhere(above.delegation):
+		return refuse(Denied, "prefix %q is answered by node %q: delegate %q there", above.delegation.Prefix, above.delegation.Node.Name, d.Prefix)
+	}
+	keys := above.delegation.Keyset
+	if n := e.SignedBy(keys.Keys); n < keys.Threshold {
+		return refuse(Unauthenticated, "%d good signatures by keys of prefix %q, which lies above %q, %d are needed: sign with its holder's key",
+			n, above.delegation.Prefix, d.Prefix, keys.Threshold)
+	}
+	return nil
+}
+
+// verdict is what judging the rows of a change found.
+type verdict struct {
+	fresh    int             // rows that are not there yet
+	there    []bool          // by row
+	position uint64          // of the newest entry that a row that is there came with
+	synced   <-chan struct{} // of that entry, while it waits for its sync
+}
+
+// judgeRows compares every row with the current version of its identifier.
+func (j *judge) judgeRows(p *proposal) (verdict, error) {
+	// Waiting rows first, the store after: a row that is published in between is
+	// then found in the store, in the other order in neither.
+	standing := j.standingOf(p.entry.Rows)
+	if err := j.readCurrent(p.entry.Rows, standing); err != nil {
+		return verdict{}, err
+	}
+	v := verdict{there: make([]bool, len(standing))}
+	var bad []RowError
+	for i := range p.entry.Rows {
+		var reason string
+		v.there[i], reason = standing[i].judge(&p.entry.Rows[i])
+		switch {
+		case reason != "":
+			bad = append(bad, RowError{Row: i, ID: p.entry.Rows[i].ID, Reason: reason,
+				Version: standing[i].version, RowHash: standing[i].hash})
+		case !v.there[i]:
+			v.fresh++
+		case standing[i].position >= v.position:
+			v.position, v.synced = standing[i].position, standing[i].synced
+		}
+	}
+	if bad != nil {
+		return verdict{}, &Error{Kind: Conflict, Rows: bad,
+			Detail: fmt.Sprintf("%d of %d rows do not follow on what is there; nothing was logged: leave them out, or sign them for the next version", len(bad), len(p.entry.Rows))}
+	}
+	return v, nil
+}
+
+// standing is what an identifier has now.
+type standing struct {
+	version   uint64 // 0: it never was
+	withdrawn bool
+	hash      identifier.Hash
+	position  uint64
+	synced    <-chan struct{} // while it waits for its sync
+	// same says that the content is that of the row it was looked up for.
+	same bool
+	// known is false until the version has been found among the waiting or in the store.
+	known bool
+}
+
+// judge reports whether the row is there already, or why it does not follow.
+func (c *standing) judge(row *identifier.Row) (there bool, reason string) {
+	switch {
+	case row.Version == c.version && c.same:
+		return true, ""
+	case row.Version == c.version:
+		return false, fmt.Sprintf("version %d is there with other content", c.version)
+	case row.Version != c.version+1:
+		return false, fmt.Sprintf("the current version is %d, the row makes %d", c.version, row.Version)
+	case row.Replaces != c.hash:
+		return false, fmt.Sprintf("the row replaces %x, version %d is %x", row.Replaces[:4], c.version, c.hash[:4])
+	case row.Op == identifier.Withdraw && (c.version == 0 || c.withdrawn):
+		return false, "there is nothing to withdraw"
+	}
+	return false, ""
+}
+
+// standingOf looks the rows up among those that wait for their sync.
+func (j *judge) standingOf(rows []identifier.Row) []standing {
+	found := make([]standing, len(rows))
+	j.waitingMu.Lock()
+	defer j.waitingMu.Unlock()
+	if len(j.waiting) == 0 {
+		return found
+	}
+	var key []byte
+	for i := range rows {
+		key = identifier.AppendKey(key[:0], rows[i].ID)
+		w := j.waiting[string(key)]
+		if w == nil {
+			continue
+		}
+		found[i] = standing{
+			known: true, version: w.version, hash: w.hash, position: w.position, synced: w.synced,
+			withdrawn: w.row.Op == identifier.Withdraw, same: sameContent(w.row, &rows[i]),
+		}
+	}
+	return found
+}
+
+// remember notes the fresh rows of a queued change. The caller holds waitingMu.
+func (j *judge) remember(p *proposal, there []bool, position uint64, synced <-chan struct{}) {
+	for i := range p.entry.Rows {
+		if there[i] {
+			continue // the row that made this version keeps its hash
+		}
+		row := &p.entry.Rows[i]
+		j.waiting[string(identifier.AppendKey(nil, row.ID))] = &waitingRow{
+			position: position, version: row.Version, hash: p.hashes[i], row: row, synced: synced,
+		}
+	}
+}
+
+// forget drops the rows of a change that readers can see now, unless a later
+// change of theirs waits.
+func (j *judge) forget(rows []identifier.Row, position uint64) {
+	j.waitingMu.Lock()
+	defer j.waitingMu.Unlock()
+	var key []byte
+	for i := range rows {
+		key = identifier.AppendKey(key[:0], rows[i].ID)
+		if w := j.waiting[string(key)]; w != nil && w.position == position {
+			delete(j.waiting, string(key))
+		}
+	}
+}
+
+// sameContent reports whether two rows make the same record of an identifier.
+func sameContent(a, b *identifier.Row) bool {
+	if a.Op != b.Op || a.Op == identifier.Withdraw {
+		return a.Op == b.Op
+	}
+	x, errA := identifier.AppendContent(nil, spelled(a), a.Values)
+	y, errB := identifier.AppendContent(nil, spelled(b), b.Values)
+	return errA == nil && errB == nil && bytes.Equal(x, y)
+}
+
+// spelled returns the spelling of a row, empty when it is the canonical text.
+func spelled(r *identifier.Row) string {
+	if r.Spelling == r.ID.String() {
+		return ""
+	}
+	return r.Spelling
+}
