@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 
 	"go.etcd.io/bbolt"
 )
@@ -20,16 +21,21 @@ func (s *Store) Check(ctx context.Context, visit func(Table, uint32, Row) error)
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	s.mu.Lock()
-	closed := s.closed
-	kept := make(map[uint32]Totals, len(s.totals))
-	for log, t := range s.totals {
-		kept[log] = t
-	}
+	closed, kept := s.closed, maps.Clone(s.totals)
 	s.mu.Unlock()
 	if closed {
 		return ErrClosed
 	}
-	if err := s.checkPages(); err != nil {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-s.stop:
+			cancel(ErrClosed)
+		case <-ctx.Done():
+		}
+	}()
+	if err := s.checkPages(ctx); err != nil {
 		return err
 	}
 	logs, err := s.allLogs()
@@ -55,22 +61,26 @@ func (s *Store) Check(ctx context.Context, visit func(Table, uint32, Row) error)
 }
 
 // checkPages checks the structure of the file.
-func (s *Store) checkPages() error {
+func (s *Store) checkPages(ctx context.Context) error {
 	info, err := s.file.Stat()
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	im, err := openImage(s.file, info.Size(), true)
+	im, err := openImage(s.file, info.Size())
 	if err == nil {
+		im.stop = func() error { return context.Cause(ctx) }
 		err = im.checkAll()
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return &DamageError{s.path, err.Error()}
 	}
-	return nil
+	return err
 }
 
 func (im *image) checkAll() error {
+	if err := im.checkFreelist(); err != nil {
+		return err
+	}
 	roots, err := im.buckets()
 	if err != nil {
 		return err
@@ -126,15 +136,13 @@ func (s *Store) allLogs() ([]uint32, error) {
 // checkLog visits the rows of a log and counts them.
 func (s *Store) checkLog(ctx context.Context, log uint32, visit func(Table, uint32, Row) error) (Totals, error) {
 	var counted Totals
-	for t := Records; t < runs; t++ {
+	for t := Records; t < tables; t++ {
 		for r, err := range s.Ascend(ctx, t, log, nil) {
 			if err != nil {
 				return counted, err
 			}
-			if t.versioned() {
-				counted.put(t, r.Withdrawn, appendKey(nil, log, r.Key), r.Value)
-			}
-			if visit == nil {
+			counted.put(t, r.Withdrawn, appendKey(nil, log, r.Key), r.Value)
+			if visit == nil || t == runs {
 				continue
 			}
 			if err := visit(t, log, r); err != nil {

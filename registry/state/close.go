@@ -33,6 +33,8 @@ func (s *Store) Close() error {
 	if rows, _ := s.snap.Load().sum(); rows <= maxFarewell && !s.hasFailed() {
 		err = s.apply()
 	}
+	s.committing.Lock() // a check is done
+	defer s.committing.Unlock()
 	return errors.Join(err, s.closeFile())
 }
 
@@ -42,8 +44,9 @@ func (s *Store) hasFailed() bool {
 	return s.failed != nil
 }
 
-// closeFile closes bbolt. After damage it may be left holding a lock of its own;
-// then only the file is closed, which unlocks it for others.
+// closeFile closes bbolt. After damage it may hold a lock of its own for ever; then
+// what it has mapped stays, and the file stays locked until the process ends. It
+// can be removed and built again meanwhile.
 func (s *Store) closeFile() error {
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // broken is what is wrong with a file, before anybody says which file.
@@ -24,7 +25,7 @@ func guard(path string, f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = &DamageError{path, fmt.Sprint(p)}
+			err = &DamageError{path, reason(p)}
 		}
 	}()
 	err = f()
@@ -34,10 +35,49 @@ func guard(path string, f func() error) (err error) {
 	return err
 }
 
+// begin opens a bbolt transaction. guard or View is around it.
+//
+// When bbolt panics here, for want of a readable meta page, it leaves its locks
+// behind, and whoever called it again would wait for ever. So then nobody does.
+func (s *Store) begin(writable bool) (tx *bbolt.Tx, err error) {
+	if d := s.stuck.Load(); d != nil {
+		return nil, d
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			d := &DamageError{s.path, reason(p)}
+			s.stuck.Store(d)
+			s.fail(d)
+			err = d
+		}
+	}()
+	tx, err = s.db.Begin(writable)
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return nil, ErrClosed
+	}
+	return tx, err
+}
+
+// fail notes why nothing can be committed any more.
+func (s *Store) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = err
+	s.broadcast()
+}
+
 // fault is what the runtime panics with when memory cannot be read.
 type fault interface {
 	runtime.Error
 	Addr() uintptr
+}
+
+// reason says what a panic of bbolt means.
+func reason(p any) string {
+	if _, ok := p.(fault); ok {
+		return "a page cannot be read"
+	}
+	return fmt.Sprint(p)
 }
 
 // mapping is where bbolt has mapped its file during a transaction.
@@ -76,3 +116,11 @@ func (m mapping) check(k, v []byte) error {
 // at reports whether an address that could not be read lies in the mapped file:
 // the file was cut while it was open, or its disk cannot be read.
 func (m mapping) at(address uintptr) bool { return address-m.base < m.size }
+
+// bucket returns a bucket that every state has.
+func bucket(tx *bbolt.Tx, name string) (*bbolt.Bucket, error) {
+	if b := tx.Bucket([]byte(name)); b != nil {
+		return b, nil
+	}
+	return nil, brokenf("its bucket %q is missing", name)
+}

@@ -10,13 +10,10 @@ import (
 // that it reads.
 const Format = 1
 
-// Names of the buckets beside those of the tables. A withdrawn row lies in the
-// bucket of its table's name with withdrawnSuffix, so that a scan over the live
-// ones meets nothing else.
+// Names of the buckets beside those of the tables.
 const (
-	headerBucket    = "nameplate state"
-	logsBucket      = "logs"
-	withdrawnSuffix = ".withdrawn"
+	headerBucket = "nameplate state"
+	logsBucket   = "logs"
 )
 
 // headerKey is the one key of headerBucket beside the pad.
@@ -80,7 +77,7 @@ func parseHeader(b []byte) (header, error) {
 //
 //	position    u64
 //	live, withdrawn, delegations, revoked  u64 each
-//	records digest, other digest           32 octets each
+//	records, others, local digest          32 octets each
 //	checksum    u32, CRC-32C of key and value before it
 func (t *Totals) appendLog(dst []byte, log uint32, position uint64) []byte {
 	start := len(dst)
@@ -89,10 +86,11 @@ func (t *Totals) appendLog(dst []byte, log uint32, position uint64) []byte {
 	}
 	dst = append(dst, t.Records[:]...)
 	dst = append(dst, t.Others[:]...)
+	dst = append(dst, t.Local[:]...)
 	return binary.BigEndian.AppendUint32(dst, logChecksum(log, dst[start:]))
 }
 
-const logRowSize = 5*8 + 2*32 + 4
+const logRowSize = 5*8 + 3*32 + 4
 
 // parseLog reads the row of a log.
 func parseLog(key, b []byte) (log uint32, position uint64, t Totals, err error) {
@@ -110,6 +108,7 @@ func parseLog(key, b []byte) (log uint32, position uint64, t Totals, err error) 
 	}
 	copy(t.Records[:], b[40:72])
 	copy(t.Others[:], b[72:104])
+	copy(t.Local[:], b[104:136])
 	return log, position, t, nil
 }
 

@@ -15,7 +15,10 @@ import (
 // mapSize is how much address space is set aside for the file, so that it need
 // not be mapped anew while it grows to this size: that would wait for all
 // readers, and new ones for it.
-const mapSize = 16 << 30
+const mapSize int64 = 16 << 30
+
+// growth is how much the file grows at a time.
+const growth = 4 << 20
 
 // Open opens the state at path and makes it when there is none. A file that is
 // not sound, or not this journal's, is refused and left as it is; the error is a
@@ -51,6 +54,7 @@ func Open(path string, o Options) (*Store, error) {
 	if s.db, s.file, err = openBolt(path, o); err != nil {
 		return nil, err
 	}
+	s.db.AllocSize = growth
 	if err := s.load(); err != nil {
 		s.db.Close()
 		return nil, err
@@ -71,8 +75,8 @@ func boltOptions(o Options) *bbolt.Options {
 // openBolt opens the file for writing.
 func openBolt(path string, o Options) (*bbolt.DB, *os.File, error) {
 	options := boltOptions(o)
-	if runtime.GOOS != "windows" && ^uint(0)>>63 == 1 {
-		options.InitialMmapSize = mapSize
+	if wide := ^uint(0)>>63 == 1; wide && runtime.GOOS != "windows" { // there it would grow the file
+		options.InitialMmapSize = int(mapSize)
 	}
 	db, file, err := tryBolt(path, options)
 	if err != nil && options.InitialMmapSize > 0 && !errors.Is(err, ErrLocked) {
@@ -94,7 +98,7 @@ func tryBolt(path string, options *bbolt.Options) (db *bbolt.DB, file *os.File, 
 		return err
 	})
 	if _, ok := errors.AsType[*DamageError](err); ok && file != nil {
-		file.Close() // bbolt panicked and still has it open, and locked
+		file.Close() // bbolt panicked and lets nobody close it
 	}
 	switch {
 	case err == nil:
@@ -155,7 +159,7 @@ func bucketNames() []string {
 	for t := Records; t < tables; t++ {
 		names = append(names, t.String())
 		if t.versioned() {
-			names = append(names, t.String()+withdrawnSuffix)
+			names = append(names, t.withdrawnBucket())
 		}
 	}
 	return names
@@ -190,7 +194,7 @@ func examine(path string, o Options) error {
 }
 
 func examineFile(path string, f *os.File, size int64, o Options) error {
-	im, err := openImage(f, size, false)
+	im, err := openImage(f, size)
 	if n, ok := errors.AsType[*notBolt](err); ok {
 		if size == 0 {
 			return &DamageError{path, "it is empty"}
@@ -205,6 +209,9 @@ func examineFile(path string, f *os.File, size int64, o Options) error {
 		return err
 	}
 	if err := examineHeader(path, im, roots, o); err != nil {
+		return err
+	}
+	if err := im.checkFreelist(); err != nil {
 		return err
 	}
 	for _, name := range bucketNames() {
@@ -255,7 +262,7 @@ func examineHeader(path string, im *image, roots map[string]uint64, o Options) e
 // load reads how far the state has got.
 func (s *Store) load() error {
 	return guard(s.path, func() error {
-		tx, err := s.db.Begin(false)
+		tx, err := s.begin(false)
 		if err != nil {
 			return err
 		}

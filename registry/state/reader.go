@@ -3,12 +3,10 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // Reader reads one snapshot of the state: everything that was published before
@@ -20,6 +18,7 @@ type Reader struct {
 	tx   *bbolt.Tx
 	file mapping
 	key  []byte // of the row that is being looked for: log number, key
+	room [128]byte
 
 	live      [tables]*bbolt.Cursor
 	withdrawn [tables]*bbolt.Cursor
@@ -40,6 +39,7 @@ type Reader struct {
 func (s *Store) View(f func(*Reader) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	r := &Reader{s: s}
+	r.key = r.room[:0]
 	defer r.done(&err)
 	if err := r.begin(); err != nil {
 		return err
@@ -64,14 +64,9 @@ func (r *Reader) begin() error {
 	for {
 		r.snap = r.s.snap.Load()
 		r.s.o.Hook(PointView)
-		r.reading = true
-		tx, err := r.s.db.Begin(false)
-		r.reading = false
-		if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-			return ErrClosed
-		}
+		tx, err := r.s.begin(false)
 		if err != nil {
-			return fmt.Errorf("state: %w", err)
+			return err
 		}
 		r.tx = tx
 		ahead := tx.ID() - r.snap.base
@@ -80,9 +75,7 @@ func (r *Reader) begin() error {
 			return nil
 		}
 		r.tx = nil
-		if err := tx.Rollback(); err != nil {
-			return fmt.Errorf("state: %w", err)
-		}
+		_ = tx.Rollback() // of a reader: it cannot fail
 	}
 }
 
@@ -100,7 +93,7 @@ func (r *Reader) done(err *error) {
 	switch {
 	case p == nil:
 	case r.reading:
-		*err = &DamageError{r.s.path, fmt.Sprint(p)}
+		*err = &DamageError{r.s.path, reason(p)}
 	default:
 		panic(p)
 	}
@@ -215,7 +208,7 @@ func (r *Reader) cursor(t Table) *bbolt.Cursor {
 
 func (r *Reader) withdrawnCursor(t Table) *bbolt.Cursor {
 	if r.withdrawn[t] == nil {
-		r.withdrawn[t] = r.open(t.String() + withdrawnSuffix)
+		r.withdrawn[t] = r.open(t.withdrawnBucket())
 	}
 	return r.withdrawn[t]
 }

@@ -3,11 +3,9 @@ package state
 import (
 	"bytes"
 	"context"
-	"errors"
 	"iter"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // A scan reads this much in one transaction.
@@ -62,10 +60,7 @@ func (s *Store) Ascend(ctx context.Context, t Table, log uint32, from []byte) it
 // read calls f with a transaction of its own.
 func (s *Store) read(f func(*bbolt.Tx) error) error {
 	return guard(s.path, func() error {
-		tx, err := s.db.Begin(false)
-		if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-			return ErrClosed
-		}
+		tx, err := s.begin(false)
 		if err != nil {
 			return err
 		}
@@ -130,7 +125,7 @@ func (c *chunk) read(tx *bbolt.Tx) (more bool, err error) {
 func (c *chunk) sources(tx *bbolt.Tx) ([]*source, error) {
 	names := []string{c.table.String()}
 	if c.table.versioned() {
-		names = append(names, c.table.String()+withdrawnSuffix)
+		names = append(names, c.table.withdrawnBucket())
 	}
 	var sources []*source
 	for i, name := range names {

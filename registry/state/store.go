@@ -78,6 +78,9 @@ type Store struct {
 	// snap is replaced under mu and read without it.
 	snap atomic.Pointer[snapshot]
 
+	// stuck is set once bbolt has left its locks behind.
+	stuck atomic.Pointer[DamageError]
+
 	// publishing is held by one Publish from the admission of its batches to
 	// their visibility, so that calls take effect in their order.
 	publishing sync.Mutex
@@ -203,7 +206,7 @@ func (s *Store) wait(ctx context.Context, done func() bool) error {
 // applier does not gather while somebody waits.
 func (s *Store) WaitApplied(ctx context.Context, end uint64) error {
 	return s.wait(ctx, func() bool {
-		if s.applied < end {
+		if c := s.snap.Load().committing; s.applied < end && (c == nil || c.end < end) {
 			signal(s.hurry)
 		}
 		return s.applied >= end

@@ -48,6 +48,15 @@ func (t Table) String() string {
 	return fmt.Sprintf("table %d", uint8(t))
 }
 
+// withdrawnBucket returns the name of the bucket in which the withdrawn rows of a
+// versioned table lie, so that a scan over the live ones meets nothing else.
+func (t Table) withdrawnBucket() string {
+	if t == Records {
+		return "records.withdrawn"
+	}
+	return "delegations.withdrawn"
+}
+
 // versioned reports whether rows of the table carry a version and may be
 // withdrawn.
 func (t Table) versioned() bool { return t == Records || t == Delegations }

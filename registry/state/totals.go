@@ -22,9 +22,12 @@ type Totals struct {
 	Delegations uint64
 	Revoked     uint64 // delegations taken back
 	// Records is the digest of the live records, Others that of tombstones and of
-	// delegations, revoked ones too.
+	// delegations, revoked ones too. A child and its parent's mirror have the same.
 	Records Digest
 	Others  Digest
+	// Local is the digest of the rows of all other tables, which depend on the
+	// node's own journal too.
+	Local Digest
 }
 
 // hashRow returns what a row adds to a digest: the hash of its kind, the length
@@ -60,19 +63,25 @@ func (d *Digest) combine(o Digest, op func(x, y, carry uint64) (uint64, uint64))
 // put counts a row in, take counts it out.
 func (t *Totals) put(table Table, gone bool, key, value []byte) {
 	n, d := t.of(table, gone)
-	*n++
+	if n != nil {
+		*n++
+	}
 	d.add(hashRow(table, gone, key, value))
 }
 
 func (t *Totals) take(table Table, gone bool, key, value []byte) {
 	n, d := t.of(table, gone)
-	*n--
+	if n != nil {
+		*n--
+	}
 	d.sub(hashRow(table, gone, key, value))
 }
 
-// of returns the count and the digest that a row belongs to.
+// of returns the count that a row belongs to, if there is one, and its digest.
 func (t *Totals) of(table Table, gone bool) (*uint64, *Digest) {
 	switch {
+	case !table.versioned():
+		return nil, &t.Local
 	case table == Records && !gone:
 		return &t.Live, &t.Records
 	case table == Records:

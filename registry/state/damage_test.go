@@ -1,0 +1,207 @@
+package state_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+var flips = flag.Int("flips", 300, "how many bits TestBitFlips flips")
+
+// damageRows is how many records the file that is damaged holds, damageEnd the
+// journal offset behind them.
+const (
+	damageRows = 4000
+	damageEnd  = 100 * (damageRows + damageRows/4)
+)
+
+// damageFile makes a state with rows in every table, as it is after some time in
+// use, and returns its octets and its records by key.
+func damageFile(t *testing.T) ([]byte, map[string][]byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := state.Open(path, state.Options{Journal: journalID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := make(map[string][]byte)
+	put := func(i int, version uint64, withdrawn bool) state.Mutation {
+		id := identifier.ID{Prefix: "88.118", Suffix: fmt.Sprintf("sn-%d", i*7919%damageRows)}
+		r := &identifier.Record{ID: id, Version: version, Time: time.UnixMilli(1), Withdrawn: withdrawn}
+		if !withdrawn {
+			r.Values = []identifier.Value{{Index: 1, Type: "DESC", Data: fmt.Appendf(nil, "number %d, version %d", i, version), Timestamp: time.Unix(1, 0)}}
+		}
+		key := identifier.AppendKey(nil, id)
+		value, err := identifier.AppendStored(nil, key, r, version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored[string(key)] = value
+		return state.Mutation{Table: state.Records, Key: key, Value: value, Withdrawn: withdrawn}
+	}
+	for i := range damageRows {
+		publish(t, s, put(i, 1, false), state.Mutation{Table: state.Tiles, Key: state.AppendTileKey(nil, 0, uint64(i/256)), Value: make([]byte, 32*(i%256+1))})
+		if i%500 == 0 {
+			apply(t, s)
+		}
+	}
+	for i := range damageRows / 4 {
+		publish(t, s, put(i, 2, i%2 == 0))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text, stored
+}
+
+// outcome is how a damaged file was found out.
+type outcome string
+
+const (
+	atOpen    outcome = "refused by Open"
+	byCheck   outcome = "found by Check"
+	harmless  outcome = "of no effect"
+	byReading outcome = "found by reading as well as by Check"
+	// goneBack is what the loss of the newer meta page does: the state is the one
+	// of the commit before, and the journal brings it forward again.
+	goneBack outcome = "one commit older"
+)
+
+// try opens a damaged file, reads everything, writes to it and checks it.
+func try(t *testing.T, path string, stored map[string][]byte) (outcome, error) {
+	var damage *state.DamageError
+	typed := func(err error) bool {
+		var foreign *state.ForeignError
+		return errors.As(err, &damage) || errors.As(err, &foreign)
+	}
+	s, err := state.Open(path, state.Options{Journal: journalID})
+	if err != nil {
+		if !typed(err) {
+			return "", fmt.Errorf("Open: %w", err)
+		}
+		return atOpen, nil
+	}
+	defer s.Close()
+	if s.Applied() < damageEnd {
+		if err := s.Check(t.Context(), nil); s.Applied() == 0 || err != nil {
+			return "", fmt.Errorf("the state is one of offset %d: %v", s.Applied(), err)
+		}
+		return goneBack, nil
+	}
+	seen := false
+	for key, want := range stored {
+		err := s.View(func(r *state.Reader) error {
+			r.AnyWithPrefix(state.Records, 1, []byte(key))
+			got := r.Get(state.Records, 1, []byte(key))
+			_, err := identifier.CheckStored([]byte(key), got)
+			if same := bytes.Equal(got, want); err == nil && !same {
+				return fmt.Errorf("%q: a wrong value passes its own checksum", key)
+			} else if !same {
+				seen = true
+			}
+			return nil
+		})
+		if err != nil {
+			if !errors.As(err, &damage) {
+				return "", fmt.Errorf("View: %w", err)
+			}
+			seen = true
+		}
+	}
+	checked := s.Check(t.Context(), func(table state.Table, _ uint32, r state.Row) error {
+		if table != state.Records {
+			return nil
+		}
+		_, err := identifier.CheckStored(r.Key, r.Value)
+		return err
+	})
+	switch {
+	case checked == nil && seen:
+		return "", errors.New("Check finds nothing wrong with a file that lost something")
+	case checked == nil:
+		return harmless, nil
+	}
+	// Writing must end in an error or not, but end.
+	at := s.Published()
+	b := state.Batch{Log: 1, Position: s.Positions()[1] + 1, At: at, End: at + 1}
+	for key := range stored {
+		value := bytes.Clone(stored[key])
+		value[8] += 5 // its version
+		b.Mutations = append(b.Mutations, state.Mutation{Table: state.Records, Key: []byte(key), Value: value})
+	}
+	if err := s.Publish(t.Context(), b); err != nil {
+		return "", fmt.Errorf("Publish: %w", err)
+	}
+	if err := s.Apply(); err != nil && !errors.As(err, &damage) {
+		return "", fmt.Errorf("applying: %w", err)
+	}
+	if seen {
+		return byReading, nil
+	}
+	return byCheck, nil
+}
+
+// Whichever bit of the file is wrong, the process lives, no value passes for
+// right that is wrong, and what reading shows to be missing Check finds too.
+func TestBitFlips(t *testing.T) {
+	text, stored := damageFile(t)
+	seed := rand.Uint64()
+	t.Logf("seed %d, %d octets", seed, len(text))
+	random := rand.New(rand.NewPCG(seed, 0))
+	path := filepath.Join(t.TempDir(), "state.db")
+	count := make(map[outcome]int)
+	for range *flips {
+		damaged := bytes.Clone(text)
+		at, bit := random.IntN(len(text)), random.IntN(8)
+		for bytes.Count(text[at&^63:at&^63+64], []byte{0}) == 64 { // nothing was written there
+			at = random.IntN(len(text))
+		}
+		if random.IntN(4) == 0 { // the octets that carry the structure are few
+			at = at &^ 4095 // the page's header and first elements
+			at += random.IntN(256)
+		}
+		damaged[at] ^= 1 << bit
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		how, err := try(t, path, stored)
+		if err != nil {
+			t.Errorf("bit %d of octet %d (page %d, octet %d): %v", bit, at, at/4096, at%4096, err)
+		}
+		count[how]++
+	}
+	t.Logf("%v", count)
+}
+
+// The same with files that end too early.
+func TestTruncations(t *testing.T) {
+	text, stored := damageFile(t)
+	random := rand.New(rand.NewPCG(1, 1))
+	path := filepath.Join(t.TempDir(), "state.db")
+	count := make(map[outcome]int)
+	for range 40 {
+		size := random.IntN(len(text))
+		if err := os.WriteFile(path, text[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		how, err := try(t, path, stored)
+		if err != nil {
+			t.Errorf("cut at octet %d: %v", size, err)
+		}
+		count[how]++
+	}
+	t.Logf("%v", count)
+}
