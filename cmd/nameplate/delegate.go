@@ -50,6 +50,9 @@ for it. What is in force already is left as it is.`,
 			if err != nil {
 				return err
 			}
+			if len(f.to) == 0 && !f.revoke {
+				return usagef("nobody is named to hold %s: say --to KEY, or --revoke to take it back", prefix)
+			}
 			return within(c.Context(), f.timeout, func(ctx context.Context) error { return delegate(ctx, c, &f, prefix) })
 		},
 	}
@@ -66,7 +69,6 @@ for it. What is in force already is left as it is.`,
 	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "the epoch to sign for (default the one that follows)")
 	c.Flags().Uint64Var(&f.version, "keyset-version", 0, "the keyset version to sign for (default the one that follows)")
 	c.MarkFlagsMutuallyExclusive("to", "revoke")
-	c.MarkFlagsOneRequired("to", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "node")
 	c.MarkFlagsRequiredTogether("node", "node-key", "address")

@@ -81,7 +81,6 @@ and keeps the identifiers that it is responsible for in a log that can be proved
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	for _, g := range groups() {
 		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
 		for _, c := range g.commands {
@@ -90,6 +89,7 @@ and keeps the identifiers that it is responsible for in a log that can be proved
 			root.AddCommand(c)
 		}
 	}
+	root.SetHelpCommandGroupID("Other")
 	return root
 }
 

@@ -35,6 +35,10 @@ func TestEveryCommandHasHelp(t *testing.T) {
 			visit(c)
 		}
 	}
+	var out bytes.Buffer
+	if code := run(t.Context(), []string{"help", "import"}, strings.NewReader(""), &out, &out); code != done || !strings.Contains(out.String(), "nameplate import FILE") {
+		t.Errorf("nameplate help import: got exit code %d and %.80q", code, out.String())
+	}
 }
 
 func TestExitCodes(t *testing.T) {
