@@ -1,0 +1,675 @@
+package resolver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/resolver"
+)
+
+// source is a Resolver whose answer can be changed, and that counts.
+type source struct {
+	mu     sync.Mutex
+	answer resolver.Answer
+	err    error
+	delay  time.Duration
+	asked  []resolver.Query
+}
+
+func (s *source) Resolve(ctx context.Context, q resolver.Query) (resolver.Answer, error) {
+	s.mu.Lock()
+	s.asked = append(s.asked, q)
+	a, err, delay := s.answer, s.err, s.delay
+	s.mu.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return resolver.Answer{}, gone(ctx)
+	}
+	if err != nil {
+		return resolver.Answer{}, err
+	}
+	a.ID = q.ID
+	if a.Record != nil {
+		r := *a.Record
+		r.ID = q.ID
+		a.Record = &r
+	}
+	return a, nil
+}
+
+func (s *source) say(a resolver.Answer, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer, s.err = a, err
+}
+
+func (s *source) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.asked)
+}
+
+func known(lifetime time.Duration) resolver.Answer {
+	return resolver.Answer{Outcome: resolver.Found, InZone: true, Apex: "88", Lifetime: lifetime, Record: record(
+		value(1, "DESC", 3600, identifier.DefaultPermissions), value(2, "EMAIL", 3600, identifier.DefaultPermissions))}
+}
+
+func unknown() resolver.Answer {
+	return resolver.Answer{Outcome: resolver.Absent, InZone: true, Apex: "88", Lifetime: resolver.NegativeTTL}
+}
+
+var errAway = &resolver.Error{Kind: resolver.Unavailable, Detail: "nobody is there"}
+
+func cached(t *testing.T, next resolver.Resolver, o resolver.CacheOptions) *resolver.Cache {
+	t.Helper()
+	c, err := resolver.NewCache(next, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// want asks and compares outcome, lifetime, age and whether the answer is stale.
+func want(t *testing.T, c *resolver.Cache, o resolver.Outcome, lifetime, age time.Duration, stale bool) {
+	t.Helper()
+	a, err := c.Resolve(t.Context(), resolver.Query{ID: item})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Outcome != o || a.Lifetime != lifetime || a.Origin.Age != age || a.Origin.Stale != stale {
+		t.Errorf("got %v for %v, %v old, stale %t; want %v for %v, %v old, stale %t",
+			a.Outcome, a.Lifetime, a.Origin.Age, a.Origin.Stale, o, lifetime, age, stale)
+	}
+}
+
+func asked(t *testing.T, s *source, n int) {
+	t.Helper()
+	if got := s.count(); got != n {
+		t.Errorf("the source was asked %d times; want %d", got, n)
+	}
+}
+
+func TestCacheLifetimes(t *testing.T) {
+	refers := resolver.Answer{Outcome: resolver.Referral, Lifetime: resolver.ReferralTTL, Delegation: delegation("88", &other, false)}
+	refused := resolver.Answer{Outcome: resolver.Refused, InZone: true, Lifetime: resolver.NegativeTTL}
+	mirrored, mirroredAbsent := known(time.Hour), unknown()
+	mirrored.Origin.Mirror, mirroredAbsent.Origin.Mirror = true, true
+	for _, c := range []struct {
+		name  string
+		a     resolver.Answer
+		fresh time.Duration
+	}{
+		{"found", known(time.Hour), time.Hour},
+		{"found, for ever", known(resolver.MaxLifetime), 24 * time.Hour},
+		{"absent", unknown(), resolver.NegativeTTL},
+		{"refused", refused, resolver.NegativeTTL},
+		{"referral", refers, resolver.ReferralTTL},
+		{"from a mirror", mirrored, 30 * time.Second},
+		{"absent in a mirror", mirroredAbsent, 5 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := &source{answer: c.a}
+				cache := cached(t, s, resolver.CacheOptions{})
+				defer cache.Close()
+				want(t, cache, c.a.Outcome, c.a.Lifetime, 0, false)
+				time.Sleep(c.fresh/2 + 500*time.Millisecond)
+				want(t, cache, c.a.Outcome, c.a.Lifetime-(c.fresh/2).Truncate(time.Second)-extra(c.fresh), (c.fresh/2).Truncate(time.Second)+extra(c.fresh), false)
+				time.Sleep(c.fresh/2 - 500*time.Millisecond - time.Nanosecond)
+				asked(t, s, 1)
+				cache.Resolve(t.Context(), resolver.Query{ID: item})
+				asked(t, s, 1)
+				time.Sleep(time.Nanosecond)
+				want(t, cache, c.a.Outcome, c.a.Lifetime, 0, false)
+				asked(t, s, 2)
+			})
+		})
+	}
+}
+
+// extra is the second that half of an odd number and half a second make.
+func extra(d time.Duration) time.Duration {
+	if d/2%time.Second == time.Second/2 {
+		return time.Second
+	}
+	return 0
+}
+
+func TestCacheDoesNotKeep(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{answer: known(0)}
+		cache := cached(t, s, resolver.CacheOptions{})
+		defer cache.Close()
+		want(t, cache, resolver.Found, 0, 0, false)
+		want(t, cache, resolver.Found, 0, 0, false)
+		asked(t, s, 2)
+		s.say(resolver.Answer{}, &resolver.Error{Kind: resolver.Unauthenticated, Detail: "who are you?"})
+		for range 2 {
+			if _, err := cache.Resolve(t.Context(), resolver.Query{ID: item}); err == nil {
+				t.Error("got an answer")
+			}
+		}
+		asked(t, s, 4)
+	})
+}
+
+// All selections are answered from one entry, each with its own values.
+func TestCacheSelections(t *testing.T) {
+	s := &source{answer: known(time.Hour)}
+	s.answer.Default = &identifier.Value{Index: 9, Type: "URL"}
+	cache := cached(t, s, resolver.CacheOptions{})
+	defer cache.Close()
+	for range 2 {
+		for _, c := range []struct {
+			q    resolver.Query
+			want int
+		}{
+			{resolver.Query{ID: item}, 2}, {resolver.Query{ID: item, Types: []string{"EMAIL"}}, 1},
+			{resolver.Query{ID: item, Indexes: []uint32{1}}, 1}, {resolver.Query{ID: item, Relation: "gs1:pip"}, 0},
+			{resolver.Query{ID: item, Recursive: true}, 2},
+		} {
+			a, err := cache.Resolve(t.Context(), c.q)
+			if err != nil || len(a.Record.Values) != c.want || a.Default == nil {
+				t.Errorf("%+v: got %d values, %v; want %d and the default link", c.q, len(a.Record.Values), err, c.want)
+			}
+		}
+	}
+	asked(t, s, 1)
+	if q := s.asked[0]; q.Types != nil || q.Relation != "" || !q.Recursive {
+		t.Errorf("the source was asked %+v; want everything", q)
+	}
+}
+
+func TestCacheHashed(t *testing.T) {
+	s := &source{answer: known(time.Hour)}
+	cache := cached(t, s, resolver.CacheOptions{})
+	defer cache.Close()
+	one, two := identifier.SuffixHash("one"), identifier.SuffixHash("two")
+	for range 2 {
+		for _, q := range []resolver.Query{{ID: identifier.ID{Prefix: "88"}}, {ID: identifier.ID{Prefix: "88"}, SuffixHash: &one}, {ID: identifier.ID{Prefix: "88"}, SuffixHash: &two}} {
+			if _, err := cache.Resolve(t.Context(), q); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	asked(t, s, 3)
+	if n := cache.Flush(identifier.ID{Prefix: "88", Suffix: "one"}); n != 1 {
+		t.Errorf("flushed %d; want the entry of the hash", n)
+	}
+}
+
+// One question is asked for all, and goes on when those who waited give up.
+func TestCacheAsksOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{answer: known(time.Hour), delay: time.Second}
+		cache := cached(t, s, resolver.CacheOptions{})
+		defer cache.Close()
+		impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		_, err := cache.Resolve(impatient, resolver.Query{ID: item})
+		if e, ok := errors.AsType[*resolver.Error](err); !ok || e.Kind != resolver.Unavailable || time.Since(begin) != 100*time.Millisecond {
+			t.Errorf("got %v after %v; want unavailable after 100ms", err, time.Since(begin))
+		}
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() { want(t, cache, resolver.Found, time.Hour, 0, false) })
+		}
+		wg.Wait()
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("answered after %v; want 1s", took)
+		}
+		asked(t, s, 1)
+		if got := cache.Stats(); got.Missed != 1 || got.Shared != 100 {
+			t.Errorf("counted %+v", got)
+		}
+	})
+}
+
+func TestCachePrefetch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{answer: known(100 * time.Second)}
+		cache := cached(t, s, resolver.CacheOptions{})
+		defer cache.Close()
+		for range 2 * 100 {
+			time.Sleep(time.Second)
+			if a, err := cache.Resolve(t.Context(), resolver.Query{ID: item}); err != nil || a.Lifetime < 9*time.Second {
+				t.Fatalf("got %v for %v; want one that was fetched in time", err, a.Lifetime)
+			}
+		}
+		got := cache.Stats()
+		if got.Missed != 1 || got.Prefetched != 2 || got.Found != 199 {
+			t.Errorf("counted %+v; want 1 missed, 2 prefetched", got)
+		}
+		// Asked for seldom, it is fetched when it is missing.
+		for range 10 {
+			time.Sleep(99 * time.Second)
+			cache.Resolve(t.Context(), resolver.Query{ID: item})
+		}
+		if after := cache.Stats(); after.Prefetched != 2 {
+			t.Errorf("counted %+v; want no more prefetched", after)
+		}
+	})
+}
+
+func TestCacheStale(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{answer: known(time.Minute)}
+		cache := cached(t, s, resolver.CacheOptions{})
+		defer cache.Close()
+		want(t, cache, resolver.Found, time.Minute, 0, false)
+		s.say(resolver.Answer{}, errAway)
+		time.Sleep(time.Hour)
+		want(t, cache, resolver.Found, resolver.StaleTTL, time.Hour, true)
+		asked(t, s, 2)
+		want(t, cache, resolver.Found, resolver.StaleTTL, time.Hour, true)
+		asked(t, s, 2) // that it failed is remembered
+		time.Sleep(5 * time.Second)
+		want(t, cache, resolver.Found, resolver.StaleTTL, time.Hour+5*time.Second, true)
+		asked(t, s, 3)
+		// One that does not answer in time counts as well; the answer is not lost.
+		s.say(known(time.Minute), nil)
+		s.delay = 3 * time.Second
+		time.Sleep(5 * time.Second)
+		begin := time.Now()
+		want(t, cache, resolver.Found, resolver.StaleTTL, time.Hour+11*time.Second, true)
+		if took := time.Since(begin); took != 1500*time.Millisecond {
+			t.Errorf("waited %v; want 1.5s", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		defer cancel()
+		if a, err := cache.Resolve(ctx, resolver.Query{ID: item}); err != nil || !a.Origin.Stale {
+			t.Errorf("got %v, %v; want a stale answer before the asker gives up", a.Origin, err)
+		}
+		time.Sleep(3 * time.Second)
+		asked(t, s, 4)
+		want(t, cache, resolver.Found, time.Minute-time.Second, time.Second, false)
+		// After a day nothing is answered any more.
+		s.say(resolver.Answer{}, errAway)
+		time.Sleep(24*time.Hour + time.Minute)
+		if a, err := cache.Resolve(t.Context(), resolver.Query{ID: item}); err == nil {
+			t.Errorf("got %v after a day", a.Origin)
+		}
+		if got := cache.Stats(); got.Stale != 5 {
+			t.Errorf("counted %d stale answers; want 5", got.Stale)
+		}
+	})
+}
+
+// That something was absent is not told when its time is over, and what is absent now
+// is not answered from what was.
+func TestCacheStaleIsFound(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{answer: unknown()}
+		cache := cached(t, s, resolver.CacheOptions{})
+		defer cache.Close()
+		want(t, cache, resolver.Absent, resolver.NegativeTTL, 0, false)
+		s.say(resolver.Answer{}, errAway)
+		time.Sleep(time.Minute)
+		if a, err := cache.Resolve(t.Context(), resolver.Query{ID: item}); err == nil {
+			t.Errorf("got %v; want no answer", a.Outcome)
+		}
+		s.say(known(time.Minute), nil)
+		time.Sleep(time.Minute)
+		want(t, cache, resolver.Found, time.Minute, 0, false)
+		s.say(unknown(), nil)
+		time.Sleep(time.Minute)
+		want(t, cache, resolver.Absent, resolver.NegativeTTL, 0, false)
+		s.say(resolver.Answer{}, errAway)
+		time.Sleep(time.Minute)
+		if a, err := cache.Resolve(t.Context(), resolver.Query{ID: item}); err == nil {
+			t.Errorf("got %v; want no answer", a.Outcome)
+		}
+	})
+}
+
+func TestCacheNeverStale(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{answer: known(time.Minute)}
+		cache := cached(t, s, resolver.CacheOptions{Stale: -1})
+		defer cache.Close()
+		want(t, cache, resolver.Found, time.Minute, 0, false)
+		s.say(resolver.Answer{}, errAway)
+		time.Sleep(time.Minute)
+		if a, err := cache.Resolve(t.Context(), resolver.Query{ID: item}); err == nil {
+			t.Errorf("got %v; want no answer", a.Outcome)
+		}
+	})
+}
+
+func TestCacheFailures(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{err: errAway}
+		cache := cached(t, s, resolver.CacheOptions{})
+		defer cache.Close()
+		for range 10 {
+			if _, err := cache.Resolve(t.Context(), resolver.Query{ID: item}); !errors.Is(err, errAway) {
+				t.Errorf("got %v; want %v", err, errAway)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		asked(t, s, 1)
+		time.Sleep(4 * time.Second)
+		s.say(known(time.Minute), nil)
+		want(t, cache, resolver.Found, time.Minute, 0, false)
+	})
+}
+
+func TestCachePassesBy(t *testing.T) {
+	s := &source{answer: known(time.Hour)}
+	cache := cached(t, s, resolver.CacheOptions{})
+	defer cache.Close()
+	for _, q := range []resolver.Query{{ID: item, Authoritative: true}, {ID: item, Mirror: true}} {
+		for range 2 {
+			if _, err := cache.Resolve(t.Context(), q); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	asked(t, s, 4)
+	if !s.asked[0].Authoritative || !s.asked[2].Mirror {
+		t.Error("the query was changed on its way")
+	}
+}
+
+func TestCacheFlush(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{answer: known(time.Hour)}
+		cache := cached(t, s, resolver.CacheOptions{})
+		defer cache.Close()
+		fill := func() {
+			for _, text := range []string{"88", "88/x", "88.1/x", "88.1.2/x", "88.11/x", "9/x"} {
+				id, err := identifier.ParseCanonical(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cache.Resolve(t.Context(), resolver.Query{ID: id})
+			}
+		}
+		for _, c := range []struct {
+			id   identifier.ID
+			want int
+		}{
+			{identifier.ID{Prefix: "88.1", Suffix: "x"}, 1},
+			{identifier.ID{Prefix: "88.1"}, 2},
+			{identifier.ID{Prefix: "88"}, 5},
+			{identifier.ID{}, 6},
+			{identifier.ID{Prefix: "7"}, 0},
+		} {
+			fill()
+			before := s.count()
+			if n := cache.Flush(c.id); n != c.want {
+				t.Errorf("flushed %d for %q; want %d", n, c.id, c.want)
+			}
+			fill()
+			asked(t, s, before+c.want)
+		}
+		// What was asked before the flush is not kept.
+		s.delay = time.Second
+		go cache.Resolve(t.Context(), resolver.Query{ID: item})
+		time.Sleep(time.Millisecond)
+		cache.Flush(identifier.ID{})
+		before := s.count()
+		time.Sleep(2 * time.Second)
+		cache.Resolve(t.Context(), resolver.Query{ID: item})
+		asked(t, s, before+1)
+	})
+}
+
+// A flush reaches the referrals of the walk behind.
+func TestCacheFlushesWalk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w, _, _ := national()
+		r := w.walk(nil)
+		defer r.Close()
+		cache := cached(t, r, resolver.CacheOptions{})
+		defer cache.Close()
+		found(t, cache, resolver.Query{ID: product})
+		if n := cache.Flush(identifier.ID{Prefix: "88.118"}); n != 3 {
+			t.Errorf("flushed %d; want an entry and two referrals", n)
+		}
+	})
+}
+
+func TestCacheOutstanding(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &source{answer: known(time.Hour), delay: time.Second}
+		cache := cached(t, s, resolver.CacheOptions{Outstanding: 3})
+		var kinds [8]resolver.Kind
+		var wg sync.WaitGroup
+		for n := range kinds {
+			wg.Go(func() {
+				_, err := cache.Resolve(t.Context(), resolver.Query{ID: identifier.ID{Prefix: "88", Suffix: fmt.Sprint(n)}})
+				if e, ok := errors.AsType[*resolver.Error](err); ok {
+					kinds[n] = e.Kind
+				}
+			})
+		}
+		wg.Wait()
+		overloaded := 0
+		for _, k := range kinds {
+			if k == resolver.Overloaded {
+				overloaded++
+			}
+		}
+		if overloaded != 5 {
+			t.Errorf("%d questions were refused; want 5", overloaded)
+		}
+		// After Close what is missing cannot be had.
+		cache.Close()
+		if _, err := cache.Resolve(t.Context(), resolver.Query{ID: item}); err == nil {
+			t.Error("got an answer from a closed cache")
+		}
+	})
+}
+
+// A trace is not called when its asker has gone.
+func TestCacheTrace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w, _, maker := national()
+		maker.delay = 500 * time.Millisecond
+		r := w.walk(nil)
+		defer r.Close()
+		cache := cached(t, r, resolver.CacheOptions{})
+		defer cache.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		hops := 0
+		if _, err := cache.Resolve(resolver.WithTrace(ctx, func(resolver.Hop) { hops++ }), resolver.Query{ID: product}); err == nil {
+			t.Error("got an answer in time")
+		}
+		time.Sleep(time.Minute)
+		if hops != 2 {
+			t.Errorf("heard of %d hops; want 2", hops)
+		}
+	})
+}
+
+// The memory for entries is bounded, whatever they are.
+func TestCacheMemory(t *testing.T) {
+	const bound = 8 << 20
+	for _, c := range []struct {
+		name   string
+		values int
+		octets int
+		err    error
+	}{{"many small", 1, 10, nil}, {"many values", 50, 10, nil}, {"large", 2, 30 << 10, nil}, {"failures", 0, 0, errAway}} {
+		t.Run(c.name, func(t *testing.T) {
+			next := resolverFunc(func(_ context.Context, q resolver.Query) (resolver.Answer, error) {
+				if c.err != nil {
+					return resolver.Answer{}, &resolver.Error{Kind: resolver.Unavailable, Detail: strings.Repeat("x", 100)}
+				}
+				a := known(time.Hour)
+				a.ID = q.ID
+				a.Record = &identifier.Record{ID: q.ID, Spelling: strings.Clone(q.ID.String())}
+				for n := range c.values {
+					v := value(uint32(n+1), "DESC", 3600, identifier.DefaultPermissions)
+					v.Data = make([]byte, c.octets)
+					a.Record.Values = append(a.Record.Values, v)
+				}
+				return a, nil
+			})
+			cache := cached(t, next, resolver.CacheOptions{Bytes: bound})
+			defer cache.Close()
+			before := heap()
+			total := 0
+			for n := 0; total < 4*bound; n++ {
+				total += 640 + c.values*(160+c.octets)
+				cache.Resolve(t.Context(), resolver.Query{ID: identifier.ID{Prefix: "88.118.8", Suffix: fmt.Sprint("serial-", n)}})
+			}
+			time.Sleep(50 * time.Millisecond) // evictions go on in the background
+			got := cache.Stats()
+			if got.Bytes > bound {
+				t.Errorf("%d octets are counted; want at most %d", got.Bytes, bound)
+			}
+			if used := heap() - before; used > bound*5/4 {
+				t.Errorf("%d octets are used for %d entries that count as %d", used, got.Entries, got.Bytes)
+			} else {
+				t.Logf("%d octets used, %d counted, %d entries", used, got.Bytes, got.Entries)
+			}
+			runtime.KeepAlive(cache)
+		})
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Under random changes, failures and pauses an answer is one that was true no longer
+// ago than it says, within its lifetime unless it is marked.
+func TestCacheRandom(t *testing.T) {
+	type step struct {
+		what  int
+		pause time.Duration
+		life  time.Duration
+	}
+	steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
+		return step{rapid.IntRange(0, 5).Draw(rt, "what"), time.Duration(rapid.IntRange(0, 90_000).Draw(rt, "pause")) * time.Millisecond,
+			time.Duration(rapid.IntRange(1, 120).Draw(rt, "life")) * time.Second}
+	}), 1, 40)
+	rapid.Check(t, func(rt *rapid.T) {
+		script := steps.Draw(rt, "script")
+		problem := ""
+		bubble(t, func(t *testing.T) {
+			s := &source{answer: unknown()}
+			cache := cached(t, s, resolver.CacheOptions{})
+			defer cache.Close()
+			type fact struct {
+				a    resolver.Answer
+				till time.Time // when another took its place
+			}
+			facts := []fact{{a: s.answer}}
+			change := func(a resolver.Answer) {
+				facts[len(facts)-1].till = time.Now()
+				facts = append(facts, fact{a: a})
+				s.say(a, s.err)
+			}
+			for n, x := range script {
+				time.Sleep(x.pause)
+				switch x.what {
+				case 0:
+					a := known(x.life)
+					a.Record.Version = uint64(n + 10)
+					change(a)
+				case 1:
+					change(unknown())
+				case 2:
+					s.say(s.answer, errAway)
+				case 3:
+					s.say(s.answer, nil)
+				default:
+					a, err := cache.Resolve(t.Context(), resolver.Query{ID: item})
+					if err != nil {
+						if s.err == nil && x.pause > 5*time.Second {
+							problem = "no answer though there is one"
+						}
+						continue
+					}
+					since := time.Now().Add(-a.Origin.Age - time.Second)
+					ok := false
+					for _, f := range facts {
+						same := f.a.Outcome == a.Outcome && (a.Record == nil || a.Record.Version == f.a.Record.Version)
+						still := f.till.IsZero() || f.till.After(since)
+						fresh := a.Origin.Stale || a.Origin.Age+a.Lifetime == f.a.Lifetime
+						ok = ok || same && still && fresh
+					}
+					if !ok {
+						problem = fmt.Sprintf("%v of version %v, %v old, for %v, was not true then", a.Outcome, a.Record, a.Origin.Age, a.Lifetime)
+					}
+					if a.Origin.Stale && (s.err == nil && x.pause > 6*time.Second || a.Outcome != resolver.Found) {
+						problem = "stale, though a better answer was to be had"
+					}
+				}
+			}
+		})
+		if problem != "" {
+			rt.Fatal(problem)
+		}
+	})
+}
+
+func BenchmarkCacheFound(b *testing.B) {
+	s := &source{answer: known(time.Hour)}
+	cache, err := resolver.NewCache(s, resolver.CacheOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cache.Close()
+	const n = 10_000
+	ids := make([]identifier.ID, n)
+	for i := range ids {
+		ids[i] = identifier.ID{Prefix: "88.118.8", Suffix: fmt.Sprint("sn-", i)}
+		cache.Resolve(b.Context(), resolver.Query{ID: ids[i]})
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, err := cache.Resolve(b.Context(), resolver.Query{ID: ids[i%n], Recursive: true}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	if got := cache.Stats(); got.Missed > n {
+		b.Errorf("%d missed", got.Missed)
+	}
+}
+
+// A walk of one hop, its referral known, and one of three from the top.
+func BenchmarkWalk(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		top  bool
+	}{{"known referral", false}, {"from the top", true}} {
+		b.Run(c.name, func(b *testing.B) {
+			w, _, _ := national()
+			r := w.walk(nil)
+			defer r.Close()
+			b.ReportAllocs()
+			for b.Loop() {
+				if c.top {
+					r.Flush("")
+				}
+				if _, err := r.Resolve(b.Context(), resolver.Query{ID: product}); err != nil {
+					b.Fatal(err)
+				}
+				w.take()
+			}
+			b.ReportMetric(float64(r.Stats().Asked)/b.Elapsed().Seconds(), "hops/s")
+		})
+	}
+}
