@@ -65,6 +65,10 @@ func settings() []setting {
 		{"dns", "ADDRESSES", "where DNS is answered, host:port with commas between, or off", list(func(c *node.Config) *[]string { return &c.Listen.DNS })},
 		{"grpc", "ADDRESSES", "where gRPC is answered", list(func(c *node.Config) *[]string { return &c.Listen.GRPC })},
 		{"http", "ADDRESSES", "where HTTP is answered", list(func(c *node.Config) *[]string { return &c.Listen.HTTP })},
+		{"journal-segment", "SIZE", "how large the journal's files are", func(c *node.Config, v string) (err error) {
+			c.Journal.Segment, err = node.ParseSize(v)
+			return err
+		}},
 		{"dns-connections", "N", "how many TCP connections DNS keeps open", number(func(c *node.Config) *int { return &c.Limits.DNSConnections })},
 		{"grpc-connections", "N", "how many connections gRPC keeps open", number(func(c *node.Config) *int { return &c.Limits.GRPCConnections })},
 		{"grpc-streams", "N", "how many calls one gRPC connection may have at once", number(func(c *node.Config) *int { return &c.Limits.GRPCStreams })},

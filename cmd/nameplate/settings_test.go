@@ -88,6 +88,7 @@ func TestMistakes(t *testing.T) {
 		{"twice", "name: a\nname: b\n", nil, nil, "line 2"},
 		{"wrong value", "name: Not a label\n", nil, nil, `configuration: name "Not a label"`},
 		{"environment", "", map[string]string{"NAMEPLATE_GRPC_STREAMS": "many"}, nil, `NAMEPLATE_GRPC_STREAMS: "many" is not a number`},
+		{"size", "journal: {segment: 3 MB}\n", nil, nil, `"3 MB" is not a size such as 64MiB`},
 		{"flag", "", nil, []string{"--shutdown", "soon"}, `--shutdown: "soon" is not a time`},
 	}
 	for _, test := range tests {
@@ -122,7 +123,7 @@ func TestShippedConfig(t *testing.T) {
 		t.Errorf("got %d settings, want %d, one for each field", got, want)
 	}
 	for _, s := range settings() {
-		if !strings.Contains(string(text), strings.TrimPrefix(s.flag, "log-")+":") {
+		if !strings.Contains(string(text), strings.TrimPrefix(strings.TrimPrefix(s.flag, "log-"), "journal-")+":") {
 			t.Errorf("the flag --%s has another name than its field", s.flag)
 		}
 	}

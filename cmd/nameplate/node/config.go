@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nameplate-id/nameplate/registry/journal"
 )
 
 // Config is everything that a node can be told. [DefaultConfig] is a whole node on
@@ -33,6 +35,8 @@ type Config struct {
 	// SVCB records of its own zone. Empty: the addresses it listens on, as far as
 	// they name one host; a node behind a translated address has to be told.
 	Addresses []Address `yaml:"addresses"`
+	// Journal says how the journal is kept.
+	Journal Journal `yaml:"journal"`
 	// Limits bound what strangers can make the node do at once.
 	Limits Limits `yaml:"limits"`
 	// Log says what is logged, to standard error.
@@ -53,6 +57,14 @@ type Address struct {
 	DNS  uint16 `yaml:"dns"`
 	GRPC uint16 `yaml:"grpc"`
 	HTTP uint16 `yaml:"http"`
+}
+
+// Journal says how the journal is kept.
+type Journal struct {
+	// Segment is how large the files are that the journal is made of, a multiple of
+	// 4 KiB. A node takes the room of one or two before it needs it. Files that are
+	// there already keep their size.
+	Segment Size `yaml:"segment"`
 }
 
 // Limits are numbers of things at once, over all listeners of a protocol.
@@ -89,6 +101,7 @@ func DefaultConfig() Config {
 			GRPC: []string{"127.0.0.1:2640"},
 			HTTP: []string{"127.0.0.1:8080"},
 		},
+		Journal: Journal{Segment: journal.DefaultSegmentSize},
 		Limits: Limits{
 			DNSConnections:  1024,
 			GRPCConnections: 1024,
@@ -99,6 +112,9 @@ func DefaultConfig() Config {
 		Log: Log{Level: "info", Format: "text"},
 	}
 }
+
+// minSegment is the smallest journal segment in which every frame fits.
+const minSegment Size = 2 * journal.MaxPayload
 
 // maxZone is how many octets a zone may have on the wire, so that every identifier's name fits in DNS.
 const maxZone = 40
@@ -122,6 +138,9 @@ func (c *Config) Check() error {
 		if ip, err := netip.ParseAddr(a.IP); err != nil || ip.IsUnspecified() || ip.Zone() != "" {
 			return fmt.Errorf("addresses[%d].ip %q is not an address that others can reach: write one such as 192.0.2.1 or 2001:db8::1", i, a.IP)
 		}
+	}
+	if s := c.Journal.Segment; s < minSegment || s > journal.MaxSegmentSize || s%journal.MinSegmentSize != 0 {
+		return fmt.Errorf("journal.segment is %v: use a multiple of 4KiB from %v to %v", s, minSegment, Size(journal.MaxSegmentSize))
 	}
 	if err := c.Limits.check(); err != nil {
 		return err

@@ -32,6 +32,8 @@ func TestCheckNamesTheField(t *testing.T) {
 		{"listen.http", func(c *node.Config) { c.Listen.HTTP = []string{"example.com:80"} }},
 		{"listen.http", func(c *node.Config) { c.Listen.HTTP = c.Listen.GRPC }},
 		{"addresses[1].ip", func(c *node.Config) { c.Addresses = []node.Address{{IP: "192.0.2.1"}, {IP: "0.0.0.0"}} }},
+		{"journal.segment", func(c *node.Config) { c.Journal.Segment = 1 << 20 }},
+		{"journal.segment", func(c *node.Config) { c.Journal.Segment = 5<<20 + 1 }},
 		{"limits.grpc-streams", func(c *node.Config) { c.Limits.GRPCStreams = 0 }},
 		{"limits.dns-connections", func(c *node.Config) { c.Limits.DNSConnections = -1 }},
 		{"limits.shutdown", func(c *node.Config) { c.Limits.Shutdown = -time.Second }},
@@ -55,5 +57,22 @@ func TestFreePortsMayRepeat(t *testing.T) {
 	c.Listen = node.Listen{DNS: []string{"127.0.0.1:0"}, GRPC: []string{"127.0.0.1:0"}, HTTP: []string{"127.0.0.1:0"}}
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]node.Size{"4096": 4 << 10, "4KiB": 4 << 10, "64 MiB": 64 << 20, "1GiB": 1 << 30, "0": 0, "1025": 1025} {
+		got, err := node.ParseSize(text)
+		if err != nil || got != want {
+			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
+		}
+		if again, err := node.ParseSize(got.String()); err != nil || again != got {
+			t.Errorf("%q: got %v, %v from %q", text, again, err, got.String())
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "1.5MiB", "4MB", "9999999999GiB"} {
+		if got, err := node.ParseSize(text); err == nil {
+			t.Errorf("%q: got %v, want an error", text, got)
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/journal"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
@@ -47,7 +48,10 @@ func New(c Config, version string, log *slog.Logger) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := registry.Open(registry.Config{Folder: c.Data, Anchor: c.Anchor, Log: log})
+	r, err := registry.Open(registry.Config{
+		Folder: c.Data, Anchor: c.Anchor, Log: log,
+		Journal: journal.Options{SegmentSize: int64(c.Journal.Segment)},
+	})
 	if err != nil {
 		l.close()
 		return nil, err
