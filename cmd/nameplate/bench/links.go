@@ -20,13 +20,10 @@ func (b *bench) links(ctx context.Context) error {
 	}
 	defer n.stop()
 	const most = 256
-	var browsers []*browser
+	var browsers []*browser // each connects when it is used
 	for range most {
-		br, err := newBrowser(n.http)
-		if err != nil {
-			return err
-		}
-		defer br.conn.Close()
+		br := &browser{port: n.http}
+		defer br.close()
 		browsers = append(browsers, br)
 	}
 	b.progress("http: comparing answers with the data")
@@ -45,22 +42,43 @@ func (b *bench) links(ctx context.Context) error {
 
 // browser asks for one redirect after the other over one connection.
 type browser struct {
+	port   int
 	conn   net.Conn
 	reader *bufio.Reader
 	buffer []byte
+	used   time.Time
 }
 
-func newBrowser(port int) (*browser, error) {
-	conn, err := net.Dial("tcp", loopback(port))
-	if err != nil {
-		return nil, err
+// patience is for how long a server surely keeps a connection that is idle.
+const patience = time.Second
+
+// connect sees to it that there is a connection that the server has not given up.
+func (b *browser) connect(now time.Time) (err error) {
+	if b.conn != nil && now.Sub(b.used) > patience {
+		b.close()
 	}
-	return &browser{conn: conn, reader: bufio.NewReader(conn)}, nil
+	b.used = now
+	if b.conn == nil {
+		b.conn, err = net.Dial("tcp", loopback(b.port))
+		b.reader = bufio.NewReader(b.conn)
+	}
+	return err
+}
+
+func (b *browser) close() {
+	if b.conn != nil {
+		b.conn.Close()
+		b.conn = nil
+	}
 }
 
 // follow asks for an identifier and compares where it is sent.
 func (b *browser) follow(d *data, i int) error {
-	_ = b.conn.SetDeadline(time.Now().Add(30 * time.Second))
+	now := time.Now()
+	if err := b.connect(now); err != nil {
+		return err
+	}
+	_ = b.conn.SetDeadline(now.Add(30 * time.Second))
 	b.buffer = fmt.Appendf(b.buffer[:0], "GET /%s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", d.id(i))
 	if _, err := b.conn.Write(b.buffer); err != nil {
 		return err
