@@ -1,0 +1,330 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// ChildConfig says whose log a [Child] sends, and to whom.
+type ChildConfig struct {
+	Signer Signer           // the child's node key
+	ID     identifier.LogID // of the child's own log
+	Log    Log
+	Verify VerifyCheckpoint
+	// Parent is the node key that the parent must have; zero for whoever answers.
+	Parent identifier.PublicKey
+	// Octets is how many octets the payloads of a message have together, unless the
+	// first entry alone has more; 0 for 256 KiB. Smaller messages let heartbeats
+	// through in time on a slow line.
+	Octets int
+}
+
+// Child is the child's side of the protocol, for one parent. It lives as long as the
+// child does; streams come and go. It may not be used by several goroutines at once.
+type Child struct {
+	config ChildConfig
+	size   uint64 // what is synced here
+
+	phase     phase
+	nonce     Nonce
+	challenge *Challenge
+	refusal   *Refusal // why the stream must end
+	unsent    *Refuse  // what the parent is to be told of it
+
+	session   Session
+	parent    identifier.PublicKey
+	parentLog identifier.LogID
+	credit    uint64
+	acked     uint64 // what the parent has on disk, as far as it has said
+	ackedRoot identifier.Hash
+	sent      uint64   // where the next Entries begin
+	offered   uint64   // the largest end of any Entries of the session
+	flights   []flight // sent and not acknowledged, in order
+	under     uint64   // octets of all flights
+	need      uint64   // octets of the entry at sent, once it did not fit
+	heartbeat bool     // one is due
+	silence   int      // ticks since something was heard
+	grant     *Grant   // to be taken in
+	grants    uint64   // taken in
+
+	left rule
+}
+
+// phase is how far a stream has got.
+type phase uint8
+
+const (
+	closed  phase = iota
+	opened        // nothing came yet
+	greeted       // Hello was sent, or received
+	welcome       // Welcome was sent, or received
+	ended         // refused
+)
+
+// flight is one Entries message under way.
+type flight struct {
+	end, octets uint64
+	root        identifier.Hash // at end, if known
+	known       bool
+}
+
+// missedTicks is how many ticks may pass without a word from the other side.
+const missedTicks = 2
+
+// NewChild returns the child's side, without a stream.
+func NewChild(c ChildConfig) *Child {
+	if c.Octets <= 0 || c.Octets > MaxOctets {
+		c.Octets = 256 << 10
+	}
+	return &Child{config: c}
+}
+
+// Grow tells how many entries are synced. It never goes down.
+func (c *Child) Grow(size uint64) { c.size = max(c.size, size) }
+
+// Open begins a stream, in place of the one before it. The nonce is random and never
+// used again.
+func (c *Child) Open(nonce Nonce) {
+	c.reset(opened)
+	c.nonce = nonce
+}
+
+// Close ends the stream, which is gone.
+func (c *Child) Close() {
+	refusal := c.refusal
+	c.reset(closed)
+	c.refusal = refusal
+}
+
+// reset forgets the stream, except what the status goes on telling.
+func (c *Child) reset(p phase) {
+	*c = Child{
+		config: c.config, size: c.size, left: c.left, phase: p,
+		parent: c.parent, parentLog: c.parentLog, acked: c.acked, sent: c.acked,
+	}
+}
+
+// Refusal returns why the stream must be closed, once there is nothing more to send;
+// nil as long as it need not be. It keeps the answer after Close, until the next Open.
+func (c *Child) Refusal() *Refusal { return c.refusal }
+
+// Tick says that a heartbeat's time has passed.
+func (c *Child) Tick() {
+	if c.phase == closed || c.phase == ended {
+		return
+	}
+	if c.silence++; c.silence > missedTicks {
+		c.end(refuse(Silent, "nothing was heard from the parent for %d heartbeats", missedTicks))
+		return
+	}
+	c.heartbeat = c.phase == welcome
+}
+
+// Busy says that messages of the parent may be waiting to be received: its silence is
+// not the parent's.
+func (c *Child) Busy() { c.silence = 0 }
+
+// end refuses to go on. The parent is told, except of its silence.
+func (c *Child) end(r *Refusal) {
+	c.phase, c.refusal, c.flights, c.grant = ended, r, nil, nil
+	if r.Reason != Silent && !r.Remote {
+		c.unsent = &Refuse{Nonce: c.nonce, Reason: r.Reason, Detail: r.Detail, Evidence: r.Signed}
+	}
+}
+
+// Receive takes in a message. What does not belong to the stream, or comes again, is
+// dropped; what is never said by a parent ends the stream.
+func (c *Child) Receive(m Message) {
+	if c.phase == closed || c.phase == ended {
+		return
+	}
+	switch m := m.(type) {
+	case *Challenge:
+		c.receiveChallenge(m)
+	case *Welcome:
+		c.receiveWelcome(m)
+	case *Ack:
+		if c.current(m.Session) {
+			c.receiveAck(m)
+		}
+	case *Nack:
+		if c.current(m.Session) {
+			c.receiveNack(m)
+		}
+	case *Grant:
+		// One that is out of turn comes again: the heartbeat says which is next.
+		if c.current(m.Session) && c.grant == nil && m.Number == c.grants {
+			c.grant = m
+		}
+	case *Refuse:
+		if m.Nonce == c.nonce || m.Nonce == (Nonce{}) && c.phase == opened {
+			c.end(&Refusal{Reason: m.Reason, Detail: m.Detail, Remote: true, Signed: m.Evidence})
+		}
+	default:
+		c.end(refuse(Malformed, "a parent does not send %T", m))
+	}
+}
+
+// current reports whether a message belongs to the session.
+func (c *Child) current(s Session) bool {
+	if c.phase != welcome || c.left.lacks(ruleSession, s == c.session) {
+		return false
+	}
+	c.silence = 0
+	return true
+}
+
+func (c *Child) receiveChallenge(m *Challenge) {
+	if c.phase != opened || c.challenge != nil {
+		return
+	}
+	if pin := c.config.Parent; pin != (identifier.PublicKey{}) && m.Parent != pin {
+		c.end(refuse(UnknownNode, "the parent should have node key %s, and has %s: look at its address, or at the key", pin, m.Parent))
+		return
+	}
+	c.challenge, c.silence = m, 0
+}
+
+// receiveWelcome begins a session where the mirror ends, if it is the beginning of
+// the child's log.
+func (c *Child) receiveWelcome(m *Welcome) {
+	own := c.config.Signer.Public()
+	if c.phase != greeted || c.left.lacks(ruleNonce, m.Nonce == c.nonce) || m.Parent != c.challenge.Parent ||
+		!m.Parent.Verify(m.Signed(own, c.config.ID), m.Signature) {
+		return // of another stream, or of nobody
+	}
+	size, root := uint64(0), emptyRoot
+	if len(m.Checkpoint) > 0 {
+		var err error
+		if size, root, err = c.config.Verify(m.Checkpoint, c.config.ID, own); err != nil {
+			c.end(refuse(Malformed, "the parent's mirror ends with what this node did not sign: %v", err))
+			return
+		}
+		if r := c.compare(size, root, m.Checkpoint); r != nil {
+			c.end(r)
+			return
+		}
+	}
+	c.phase, c.silence = welcome, 0
+	c.session, c.parent, c.parentLog, c.credit = m.Session, m.Parent, m.ParentLog, m.Credit
+	c.acked, c.ackedRoot, c.sent, c.offered = size, root, size, size
+	c.heartbeat = true // tells the parent how far the child is
+}
+
+// compare compares the mirror with the child's own log.
+func (c *Child) compare(size uint64, root identifier.Hash, held []byte) *Refusal {
+	if size > c.size {
+		return &Refusal{Reason: Behind, Held: held,
+			Detail: fmt.Sprintf("the parent holds %d entries of this log, which has %d: it was restored from an old backup, or its disk lost what was synced", size, c.size)}
+	}
+	own, err := c.config.Log.Root(size)
+	if err != nil {
+		return refuse(Unavailable, "the child's log cannot be read: %v", err)
+	}
+	if own == root {
+		return nil
+	}
+	r := &Refusal{Reason: Fork, Held: held,
+		Detail: fmt.Sprintf("the first %d entries of this log are not those that the parent holds, and both are signed by this node's key: the log was restored and written to, or the node runs twice", size)}
+	// The parent must be able to show both.
+	if r.Signed, _, err = c.config.Log.SignCheckpoint(size); err != nil {
+		return refuse(Unavailable, "the child's log cannot be read: %v", err)
+	}
+	return r
+}
+
+// receiveAck takes note of what the parent has on disk.
+func (c *Child) receiveAck(m *Ack) {
+	if m.Size > c.offered {
+		c.end(refuse(Malformed, "the parent acknowledges %d entries, and was sent %d", m.Size, c.offered))
+		return
+	}
+	if m.Size < c.acked {
+		return // overtaken by a later one, whose credit counts
+	}
+	root, err := c.rootAt(m.Size)
+	if err != nil {
+		c.end(refuse(Unavailable, "the child's log cannot be read: %v", err))
+		return
+	}
+	if root != m.Root {
+		c.end(refuse(Mismatch, "the parent has another root of the first %d entries than this log", m.Size))
+		return
+	}
+	for len(c.flights) > 0 && c.flights[0].end <= m.Size {
+		c.under -= c.flights[0].octets
+		c.flights = c.flights[1:]
+	}
+	c.credit, c.acked, c.ackedRoot = m.Credit, m.Size, root
+	if c.sent < c.acked {
+		c.sent, c.need = c.acked, 0
+	}
+}
+
+// rootAt returns the root of a size that was offered.
+func (c *Child) rootAt(size uint64) (identifier.Hash, error) {
+	if size == c.acked {
+		return c.ackedRoot, nil
+	}
+	for _, f := range c.flights {
+		if f.end == size && f.known {
+			return f.root, nil
+		}
+	}
+	// It was sent before a Nack, in other portions.
+	return c.config.Log.Root(size)
+}
+
+// receiveNack goes back to what the parent lacks. What lies before it stays under
+// way: the parent holds it, perhaps not yet on disk.
+func (c *Child) receiveNack(m *Nack) {
+	if m.Next < c.acked || m.Next >= c.sent {
+		return // an old one
+	}
+	for n := len(c.flights); n > 0 && c.flights[n-1].end > m.Next; n-- {
+		if n > 1 && c.flights[n-2].end >= m.Next || n == 1 && c.acked == m.Next {
+			c.under -= c.flights[n-1].octets
+			c.flights = c.flights[:n-1]
+			continue
+		}
+		// Other portions were sent before, and the parent has taken in one of those.
+		c.flights[n-1].end, c.flights[n-1].known = m.Next, false
+	}
+	c.sent, c.need = m.Next, 0
+}
+
+// Grant returns a grant that is to be taken in, nil for none. [Child.Granted] says
+// that it was.
+func (c *Child) Grant() *Grant { return c.grant }
+
+// Granted says that the registry has dealt with the grant that [Child.Grant] returned.
+// With taken false it comes again later.
+func (c *Child) Granted(taken bool) {
+	if c.grant != nil && taken {
+		c.grants++
+	}
+	c.grant = nil
+}
+
+// ChildStatus is how far a child's log has got to its parent.
+type ChildStatus struct {
+	Parent    identifier.PublicKey // zero until it has said
+	ParentLog identifier.LogID
+	Connected bool
+	// Synced is what the child has, Acked what the parent has on disk as far as it
+	// has said in this session, Sent what was sent to it.
+	Synced, Acked, Sent uint64
+	// InFlight is how many octets of payloads were sent and not acknowledged, Credit
+	// how many there may be.
+	InFlight, Credit uint64
+	Refusal          *Refusal // why there is no session, where there was one or an attempt
+}
+
+// Status tells how far the child is.
+func (c *Child) Status() ChildStatus {
+	return ChildStatus{
+		Parent: c.parent, ParentLog: c.parentLog, Connected: c.phase == welcome, Synced: c.size, Acked: c.acked,
+		Sent: c.sent, InFlight: c.under, Credit: c.credit, Refusal: c.refusal,
+	}
+}

@@ -1,0 +1,16 @@
+package replica
+
+// Rule is a rule that a test leaves out.
+type Rule = rule
+
+const (
+	RuleSession = ruleSession
+	RuleNonce   = ruleNonce
+	RuleRoot    = ruleRoot
+	RuleGap     = ruleGap
+	RuleSync    = ruleSync
+	RuleCredit  = ruleCredit
+)
+
+func (c *Child) LeaveOut(r Rule)  { c.left = r }
+func (p *Parent) LeaveOut(r Rule) { p.left = r }

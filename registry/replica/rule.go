@@ -1,0 +1,17 @@
+package replica
+
+// rule names a rule of the protocol that a test leaves out, to see that it would be
+// missed. A machine outside of tests leaves out none.
+type rule uint8
+
+const (
+	ruleSession rule = iota + 1 // messages of other sessions are dropped
+	ruleNonce                   // a Welcome answers this stream's Hello
+	ruleRoot                    // entries add up to their checkpoint
+	ruleGap                     // entries follow on the mirror
+	ruleSync                    // only what is synced is acknowledged
+	ruleCredit                  // no more is under way than the parent has allowed
+)
+
+// lacks reports whether a rule is broken, and not left out.
+func (left rule) lacks(r rule, kept bool) bool { return !kept && left != r }
