@@ -55,7 +55,7 @@ var rooms = map[string]room{
 	"registry/replica":             {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}, noIO: true},
 	"registry":                     {ours: []string{"registry/identifier", "registry/journal", "registry/state", "registry/replica"}, tests: []string{"registry/journal/journaltest"}},
 	"registry/rpc":                 {ours: []string{"registry/identifier", "registry", "registry/replica", "proto"}, third: grpc},
-	"resolver":                     {ours: []string{"registry/identifier"}, third: []string{"github.com/maypok86/otter/v2"}},
+	"resolver":                     {ours: []string{"registry/identifier"}, third: []string{"github.com/maypok86/otter/v2"}, tests: []string{"resolver/resolvertest"}},
 	"resolver/udp":                 {third: []string{"golang.org/x/net", "golang.org/x/sys"}},
 	"resolver/dns":                 {ours: []string{"registry/identifier", "resolver", "resolver/udp"}, third: []string{"github.com/miekg/dns", "golang.org/x/net"}, tests: []string{"resolver/resolvertest"}},
 	"resolver/rpc":                 {ours: []string{"registry/identifier", "resolver", "proto"}, third: grpc, tests: []string{"resolver/resolvertest"}},

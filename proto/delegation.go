@@ -61,7 +61,7 @@ func DelegationToProto(d *identifier.Delegation) *Delegation {
 		Prefix:   string(d.Prefix),
 		Epoch:    d.Epoch,
 		Keyset:   keysetToProto(&d.Keyset),
-		Node:     nodeToProto(d.Node),
+		Node:     NodeToProto(d.Node),
 		NoAgents: d.NoAgents,
 		Private:  d.Private,
 	}
@@ -82,7 +82,7 @@ func DelegationFromProto(m *Delegation) (*identifier.Delegation, error) {
 		return nil, within("keyset", err)
 	}
 	if m.GetNode() != nil {
-		if d.Node, err = nodeFromProto(m.GetNode()); err != nil {
+		if d.Node, err = NodeFromProto(m.GetNode()); err != nil {
 			return nil, within("node", err)
 		}
 	}
@@ -128,7 +128,8 @@ func keysetFromProto(m *Keyset) (identifier.Keyset, error) {
 	return k, nil
 }
 
-func nodeToProto(n *identifier.Node) *Node {
+// NodeToProto returns the message of a node; nil for nil.
+func NodeToProto(n *identifier.Node) *Node {
 	if n == nil {
 		return nil
 	}
@@ -141,7 +142,8 @@ func nodeToProto(n *identifier.Node) *Node {
 	return m
 }
 
-func nodeFromProto(m *Node) (*identifier.Node, error) {
+// NodeFromProto reads a node. It holds to the limits of [identifier.AppendDelegation].
+func NodeFromProto(m *Node) (*identifier.Node, error) {
 	if err := checkCount("addresses", len(m.GetAddresses()), identifier.MaxAddresses); err != nil {
 		return nil, err
 	}

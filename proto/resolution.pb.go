@@ -219,6 +219,9 @@ type Selection struct {
 	Recursive bool `protobuf:"varint,4,opt,name=recursive,proto3" json:"recursive,omitempty"`
 	// No answers from mirrors and caches.
 	Authoritative bool `protobuf:"varint,5,opt,name=authoritative,proto3" json:"authoritative,omitempty"`
+	// The node below is away: answer from the mirror of its log, where there is one,
+	// rather than refer to it.
+	Mirror        bool `protobuf:"varint,6,opt,name=mirror,proto3" json:"mirror,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -284,6 +287,13 @@ func (x *Selection) GetRecursive() bool {
 func (x *Selection) GetAuthoritative() bool {
 	if x != nil {
 		return x.Authoritative
+	}
+	return false
+}
+
+func (x *Selection) GetMirror() bool {
+	if x != nil {
+		return x.Mirror
 	}
 	return false
 }
@@ -664,8 +674,11 @@ type Answer struct {
 	Apex   string `protobuf:"bytes,8,opt,name=apex,proto3" json:"apex,omitempty"`
 	InZone bool   `protobuf:"varint,9,opt,name=in_zone,json=inZone,proto3" json:"in_zone,omitempty"`
 	// How long the answer may be kept, in milliseconds.
-	LifetimeMs    int64   `protobuf:"varint,10,opt,name=lifetime_ms,json=lifetimeMs,proto3" json:"lifetime_ms,omitempty"`
-	Origin        *Origin `protobuf:"bytes,11,opt,name=origin,proto3" json:"origin,omitempty"`
+	LifetimeMs int64   `protobuf:"varint,10,opt,name=lifetime_ms,json=lifetimeMs,proto3" json:"lifetime_ms,omitempty"`
+	Origin     *Origin `protobuf:"bytes,11,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Referral only: nodes that answer from a copy when the one that delegation names
+	// is away; at most 13.
+	Mirrors       []*Node `protobuf:"bytes,12,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -777,6 +790,13 @@ func (x *Answer) GetOrigin() *Origin {
 	return nil
 }
 
+func (x *Answer) GetMirrors() []*Node {
+	if x != nil {
+		return x.Mirrors
+	}
+	return nil
+}
+
 // Origin is where an answer comes from.
 type Origin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -784,9 +804,13 @@ type Origin struct {
 	// from.
 	Log      []byte `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
 	Position uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
-	// A node above answers from its copy, which is age_ms milliseconds old.
-	Mirror        bool  `protobuf:"varint,3,opt,name=mirror,proto3" json:"mirror,omitempty"`
-	AgeMs         int64 `protobuf:"varint,4,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	// A node above answers from its copy.
+	Mirror bool `protobuf:"varint,3,opt,name=mirror,proto3" json:"mirror,omitempty"`
+	// How long ago the answer was known to be true, in milliseconds: the age of the
+	// copy, and time in caches.
+	AgeMs int64 `protobuf:"varint,4,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	// A cache answers although the lifetime was over, because nobody else did.
+	Stale         bool `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -849,17 +873,25 @@ func (x *Origin) GetAgeMs() int64 {
 	return 0
 }
 
+func (x *Origin) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
 var File_proto_resolution_proto protoreflect.FileDescriptor
 
 const file_proto_resolution_proto_rawDesc = "" +
 	"\n" +
-	"\x16proto/resolution.proto\x12\x17nameplate.resolution.v1\x1a\x16proto/identifier.proto\"\x9b\x01\n" +
+	"\x16proto/resolution.proto\x12\x17nameplate.resolution.v1\x1a\x16proto/identifier.proto\"\xb3\x01\n" +
 	"\tSelection\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\x12\x18\n" +
 	"\aindexes\x18\x02 \x03(\rR\aindexes\x12\x1a\n" +
 	"\brelation\x18\x03 \x01(\tR\brelation\x12\x1c\n" +
 	"\trecursive\x18\x04 \x01(\bR\trecursive\x12$\n" +
-	"\rauthoritative\x18\x05 \x01(\bR\rauthoritative\"\xc6\x01\n" +
+	"\rauthoritative\x18\x05 \x01(\bR\rauthoritative\x12\x16\n" +
+	"\x06mirror\x18\x06 \x01(\bR\x06mirror\"\xc6\x01\n" +
 	"\x0eResolveRequest\x12\x1e\n" +
 	"\n" +
 	"identifier\x18\x01 \x01(\tR\n" +
@@ -888,7 +920,7 @@ const file_proto_resolution_proto_rawDesc = "" +
 	"\x0eKIND_MALFORMED\x10\x01\x12\x13\n" +
 	"\x0fKIND_OVERLOADED\x10\x02\x12\x14\n" +
 	"\x10KIND_UNAVAILABLE\x10\x03\x12\x18\n" +
-	"\x14KIND_UNAUTHENTICATED\x10\x04\"\xe7\x03\n" +
+	"\x14KIND_UNAUTHENTICATED\x10\x04\"\xa0\x04\n" +
 	"\x06Answer\x12:\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2 .nameplate.resolution.v1.OutcomeR\aoutcome\x12\x1e\n" +
 	"\n" +
@@ -906,12 +938,14 @@ const file_proto_resolution_proto_rawDesc = "" +
 	"\vlifetime_ms\x18\n" +
 	" \x01(\x03R\n" +
 	"lifetimeMs\x127\n" +
-	"\x06origin\x18\v \x01(\v2\x1f.nameplate.resolution.v1.OriginR\x06origin\"e\n" +
+	"\x06origin\x18\v \x01(\v2\x1f.nameplate.resolution.v1.OriginR\x06origin\x127\n" +
+	"\amirrors\x18\f \x03(\v2\x1d.nameplate.identifier.v1.NodeR\amirrors\"{\n" +
 	"\x06Origin\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x16\n" +
 	"\x06mirror\x18\x03 \x01(\bR\x06mirror\x12\x15\n" +
-	"\x06age_ms\x18\x04 \x01(\x03R\x05ageMs*0\n" +
+	"\x06age_ms\x18\x04 \x01(\x03R\x05ageMs\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\bR\x05stale*0\n" +
 	"\x04Form\x12\x14\n" +
 	"\x10FORM_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eFORM_CANONICAL\x10\x01*t\n" +
@@ -956,6 +990,7 @@ var file_proto_resolution_proto_goTypes = []any{
 	(*Record)(nil),               // 12: nameplate.identifier.v1.Record
 	(*Value)(nil),                // 13: nameplate.identifier.v1.Value
 	(*Delegation)(nil),           // 14: nameplate.identifier.v1.Delegation
+	(*Node)(nil),                 // 15: nameplate.identifier.v1.Node
 }
 var file_proto_resolution_proto_depIdxs = []int32{
 	0,  // 0: nameplate.resolution.v1.ResolveRequest.form:type_name -> nameplate.resolution.v1.Form
@@ -972,15 +1007,16 @@ var file_proto_resolution_proto_depIdxs = []int32{
 	13, // 11: nameplate.resolution.v1.Answer.default_link:type_name -> nameplate.identifier.v1.Value
 	14, // 12: nameplate.resolution.v1.Answer.delegation:type_name -> nameplate.identifier.v1.Delegation
 	11, // 13: nameplate.resolution.v1.Answer.origin:type_name -> nameplate.resolution.v1.Origin
-	4,  // 14: nameplate.resolution.v1.Resolution.Resolve:input_type -> nameplate.resolution.v1.ResolveRequest
-	6,  // 15: nameplate.resolution.v1.Resolution.ResolveBatch:input_type -> nameplate.resolution.v1.ResolveBatchRequest
-	5,  // 16: nameplate.resolution.v1.Resolution.Resolve:output_type -> nameplate.resolution.v1.ResolveResponse
-	7,  // 17: nameplate.resolution.v1.Resolution.ResolveBatch:output_type -> nameplate.resolution.v1.ResolveBatchResponse
-	16, // [16:18] is the sub-list for method output_type
-	14, // [14:16] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	15, // 14: nameplate.resolution.v1.Answer.mirrors:type_name -> nameplate.identifier.v1.Node
+	4,  // 15: nameplate.resolution.v1.Resolution.Resolve:input_type -> nameplate.resolution.v1.ResolveRequest
+	6,  // 16: nameplate.resolution.v1.Resolution.ResolveBatch:input_type -> nameplate.resolution.v1.ResolveBatchRequest
+	5,  // 17: nameplate.resolution.v1.Resolution.Resolve:output_type -> nameplate.resolution.v1.ResolveResponse
+	7,  // 18: nameplate.resolution.v1.Resolution.ResolveBatch:output_type -> nameplate.resolution.v1.ResolveBatchResponse
+	17, // [17:19] is the sub-list for method output_type
+	15, // [15:17] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_proto_resolution_proto_init() }

@@ -25,6 +25,12 @@ type Options struct {
 	// Node is this node's own key: a delegation that names it is answered here. The
 	// zero key is nobody's.
 	Node identifier.PublicKey
+	// Mirrors are the copies of other nodes' logs that this node holds; nil for none.
+	Mirrors Mirrors
+	// MirrorNodes are this node, and others that hold the same copies, at the
+	// addresses where they answer from them: what a referral names beside the node
+	// whose log it is.
+	MirrorNodes []identifier.Node
 }
 
 // MaxLifetime is the longest lifetime of an answer: what a TTL of DNS can carry
@@ -48,22 +54,33 @@ const MaxLifetime = (1<<31 - 1) * time.Second
 // absent and refused, is [NegativeTTL]; that of a referral [ReferralTTL]. It never
 // passes [MaxLifetime]. The default link keeps its own TTL when it was not selected.
 //
-// Its answers are always authoritative, so Query.Recursive and Query.Authoritative
-// change nothing. It may be called concurrently.
+// A query with Query.Mirror is answered from a mirror where there is one of the log of
+// the node that the referral would name, as that node would answer; absent and refused
+// then live for [MirrorNegativeTTL]. All other answers are authoritative, and
+// Query.Recursive changes nothing. It may be called concurrently.
 type Authority struct {
 	store Store
-	node  identifier.PublicKey
+	o     Options
 }
 
 // NewAuthority returns the authority over a store.
 func NewAuthority(store Store, o Options) *Authority {
-	return &Authority{store: store, node: o.Node}
+	return &Authority{store: store, o: o}
 }
 
 var errHashAndSuffix = errors.New("a query has a suffix or its hash, not both")
 
 // Resolve implements [Resolver].
 func (a *Authority) Resolve(ctx context.Context, q Query) (Answer, error) {
+	answer, err := a.own(ctx, q)
+	if err != nil || answer.Outcome != Referral || a.o.Mirrors == nil {
+		return answer, err
+	}
+	return a.mirrored(ctx, q, answer)
+}
+
+// own answers from the store.
+func (a *Authority) own(ctx context.Context, q Query) (Answer, error) {
 	id, finding, err := a.find(ctx, q)
 	if err != nil {
 		return Answer{}, err
@@ -123,7 +140,7 @@ func (a *Authority) find(ctx context.Context, q Query) (identifier.ID, identifie
 
 // is reports whether a key is this node's own.
 func (a *Authority) is(key identifier.PublicKey) bool {
-	return key == a.node && key != identifier.PublicKey{}
+	return key == a.o.Node && key != identifier.PublicKey{}
 }
 
 // found makes the answer one about a record, with the values that are readable

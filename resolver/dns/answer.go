@@ -54,6 +54,9 @@ func (s *Server) reply(ctx context.Context, r *request, text string) *reply {
 	if a.Origin.Mirror {
 		rep.explained(resolver.CaseFoundInMirror.Codes().DNS.Extended, mirrorText(a.Origin.Age))
 	}
+	if a.Origin.Stale {
+		rep.explained(int(dns.ExtendedErrorCodeStaleAnswer), staleText(a.Origin.Age))
+	}
 	return rep
 }
 
@@ -90,7 +93,7 @@ func failed(err error) *reply {
 // resolve asks the Resolver. What it calls malformed gets the answer for the prefix
 // above, which tells the zone, and becomes a malformed name.
 func (s *Server) resolve(ctx context.Context, q *question) (resolver.Answer, error) {
-	query := resolver.Query{ID: q.of.ID, Relation: q.of.Link, Recursive: q.desired, Authoritative: q.edns.noCopies()}
+	query := resolver.Query{ID: q.of.ID, Relation: q.of.Link, Recursive: q.desired, Authoritative: q.edns.noCopies(), Mirror: q.edns.mirror()}
 	if q.of.Kind == KindHashed {
 		query.SuffixHash = &q.of.Hash
 	}
@@ -101,7 +104,7 @@ func (s *Server) resolve(ctx context.Context, q *question) (resolver.Answer, err
 			break
 		}
 		q.of = Name{Kind: KindMalformed, ID: above}
-		query = resolver.Query{ID: above, Recursive: query.Recursive, Authoritative: query.Authoritative}
+		query = resolver.Query{ID: above, Recursive: query.Recursive, Authoritative: query.Authoritative, Mirror: query.Mirror}
 		a, err = s.resolver.Resolve(ctx, query)
 		above = identifier.ID{}
 	}
@@ -240,7 +243,7 @@ func (s *Server) referral(q *question, a *resolver.Answer) *reply {
 	rep := (&reply{}).as(resolver.CaseReferral, "")
 	below := &cut{zone: q.above(s.zone, a.Delegation.Prefix)}
 	if a.Delegation.Node != nil {
-		below.nodes = []identifier.Node{*a.Delegation.Node}
+		below.nodes, below.mirrored = withMirrors(a), true
 	}
 	rep.authority, rep.additional, rep.aside = below.ns(), below.addresses(), below.svcb()
 	if len(rep.authority) == 0 {

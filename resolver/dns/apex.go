@@ -46,6 +46,8 @@ const unnamed = "ns"
 type cut struct {
 	zone  string // its name
 	nodes []identifier.Node
+	// mirrored says that the nodes after the first have copies of its log.
+	mirrored bool
 }
 
 func infrastructure(name string, rrtype uint16) dns.RR_Header {
@@ -91,7 +93,8 @@ func (c *cut) addresses() []dns.RR {
 }
 
 // svcb returns one SVCB record (RFC 9460) per address of a node, for our own walker:
-// the priority is the place of the address in the list, from 1; port is that of DNS;
+// the priority is the place of the address in the list, from 1, and goes on counting
+// for mirrors, so that they come after the node whose zone it is; port is that of DNS;
 // the hint is the address; the ports of the other protocols and the node's key are
 // in keys of private use. A protocol that has no key there is not spoken there.
 func (c *cut) svcb() []dns.RR {
@@ -99,6 +102,9 @@ func (c *cut) svcb() []dns.RR {
 	for i := range c.nodes {
 		n := &c.nodes[i]
 		for place, a := range n.Addresses {
+			if c.mirrored {
+				place = len(rrs)
+			}
 			rr := &dns.SVCB{Hdr: infrastructure(c.zone, dns.TypeSVCB), Priority: uint16(place + 1), Target: c.server(n)}
 			port := func(key dns.SVCBKey, port uint16) {
 				if port != 0 {
@@ -126,13 +132,18 @@ func (c *cut) svcb() []dns.RR {
 }
 
 // zoneOf describes the zone that an answer comes from: its apex, and who answers
-// for it. From a mirror that is the child's node.
+// for it. From a mirror that is the child's node, and who has a copy.
 func (s *Server) zoneOf(q *question, a *resolver.Answer) *cut {
 	c := &cut{zone: q.above(s.zone, a.Apex), nodes: s.nodes}
 	if a.Origin.Mirror && a.Delegation != nil && a.Delegation.Node != nil {
-		c.nodes = []identifier.Node{*a.Delegation.Node}
+		c.nodes, c.mirrored = withMirrors(a), true
 	}
 	return c
+}
+
+// withMirrors returns the node that an answer's delegation names, and its mirrors.
+func withMirrors(a *resolver.Answer) []identifier.Node {
+	return append([]identifier.Node{*a.Delegation.Node}, a.Mirrors...)
 }
 
 // soa returns the SOA record of the zone that an answer comes from. The serial is

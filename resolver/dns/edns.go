@@ -34,7 +34,8 @@ type edns struct {
 
 // optionPlace is the code of an EDNS option for local use (RFC 6891, section 9),
 // by which our client hears what DNS has no place for. In a query it is one octet
-// of flags: 1 asks for no answers from mirrors and caches. In an answer it is
+// of flags: 1 asks for no answers from mirrors and caches, 2 for one from a mirror in
+// place of a referral. In an answer it is
 //
 //	flags      1 octet, 0
 //	depth      1 octet, how many segments the prefix at the apex of the zone has
@@ -48,6 +49,7 @@ const (
 	placeQueryOctets = 1
 	placeOctets      = 26
 	flagNoCopies     = 1
+	flagMirror       = 2
 )
 
 // readEDNS reads an OPT record; it reports false when that is broken.
@@ -74,6 +76,9 @@ func (e *edns) ours() bool { return e != nil && len(e.place) == placeQueryOctets
 
 // noCopies reports whether answers from mirrors and caches are unwanted.
 func (e *edns) noCopies() bool { return e.ours() && e.place[0]&flagNoCopies != 0 }
+
+// mirror reports whether an answer from a mirror is wanted in place of a referral.
+func (e *edns) mirror() bool { return e.ours() && e.place[0]&flagMirror != 0 }
 
 // placeOf makes the option that tells where an answer comes from.
 func placeOf(a *resolver.Answer) *dns.EDNS0_LOCAL {
@@ -114,15 +119,23 @@ func explain(code int, text string) *dns.EDNS0_EDE {
 	return &dns.EDNS0_EDE{InfoCode: uint16(code), ExtraText: text}
 }
 
-// mirrored is how the text of an extended error begins that tells the age of a copy.
-const mirrored = "mirror, age "
+// mirrored and stale are how the texts of extended errors begin that tell the age of
+// a copy, and of an answer that a cache kept beyond its lifetime (RFC 8914, section
+// 4.4).
+const (
+	mirrored = "mirror, age "
+	stale    = "stale, age "
+)
 
 // mirrorText says that an answer comes from a copy, and how old that is.
 func mirrorText(age time.Duration) string { return mirrored + age.String() }
 
-// readMirrorText reads it back.
-func readMirrorText(text string) (time.Duration, bool) {
-	text, ok := strings.CutPrefix(text, mirrored)
+// staleText says that an answer is stale, and how old.
+func staleText(age time.Duration) string { return stale + age.String() }
+
+// readAge reads back what follows one of those beginnings.
+func readAge(text, begins string) (time.Duration, bool) {
+	text, ok := strings.CutPrefix(text, begins)
 	if !ok {
 		return 0, false
 	}

@@ -70,7 +70,10 @@ func buildQuery(q resolver.Query, name []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, dns.ClassINET)
 	flags := byte(0)
 	if q.Authoritative {
-		flags = flagNoCopies
+		flags |= flagNoCopies
+	}
+	if q.Mirror {
+		flags |= flagMirror
 	}
 	b = append(b, 0, 0, byte(dns.TypeOPT), maxDatagram>>8, maxDatagram&0xff, 0, 0, 0, 0, 0, 4+placeQueryOctets)
 	b = binary.BigEndian.AppendUint16(b, optionPlace)

@@ -25,6 +25,8 @@ const (
 	maxServers = 13
 	// maxAddresses is what a delegation may name.
 	maxAddresses = 16
+	// maxEndpoints is how many of them are read for all nodes together.
+	maxEndpoints = 64
 )
 
 // response is an answer message and the question it belongs to.
@@ -37,6 +39,7 @@ type response struct {
 	prohibited bool
 	text       string
 	mirror     bool
+	stale      bool
 	age        time.Duration
 	place      []byte
 }
@@ -77,8 +80,12 @@ func (r *response) readOptions() {
 	for _, o := range opt.Option {
 		switch o := o.(type) {
 		case *dns.EDNS0_EDE:
-			if age, ok := readMirrorText(o.ExtraText); ok {
+			if age, ok := readAge(o.ExtraText, mirrored); ok {
 				r.mirror, r.age = true, age
+				continue
+			}
+			if age, ok := readAge(o.ExtraText, stale); ok && o.InfoCode == dns.ExtendedErrorCodeStaleAnswer {
+				r.stale, r.age = true, age
 				continue
 			}
 			r.prohibited = r.prohibited || o.InfoCode == dns.ExtendedErrorCodeProhibited
@@ -93,20 +100,20 @@ func (r *response) readOptions() {
 
 // answer says what the response comes to.
 func (r *response) answer() (resolver.Answer, error) {
-	a := resolver.Answer{ID: r.query.ID, InZone: true, Origin: resolver.Origin{Mirror: r.mirror, Age: r.age}}
+	a := resolver.Answer{ID: r.query.ID, InZone: true, Origin: resolver.Origin{Mirror: r.mirror, Stale: r.stale, Age: r.age}}
 	soa, apex := r.soa()
 	if soa != nil {
 		a.Apex, a.Lifetime = apex, time.Duration(min(soa.Hdr.Ttl, soa.Minttl))*time.Second
 	}
 	texts, ttl := r.texts()
-	delegation, kept := r.delegation()
+	delegation, mirrors, kept := r.delegation()
 	switch rcode := r.msg.Rcode; {
 	case rcode == dns.RcodeRefused:
 		a.Outcome, a.InZone, a.Lifetime = resolver.Refused, false, resolver.NegativeTTL
 	case rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError:
 		return a, &resolver.Error{Kind: resolver.Unavailable, Detail: cmp.Or(r.text, "the name server says "+dns.RcodeToString[rcode]+": ask another")}
 	case rcode == dns.RcodeSuccess && soa == nil && len(texts) == 0 && delegation != nil && !r.msg.Authoritative:
-		a.Outcome, a.Delegation, a.Lifetime = resolver.Referral, delegation, kept
+		a.Outcome, a.Delegation, a.Mirrors, a.Lifetime = resolver.Referral, delegation, mirrors, kept
 	case !r.msg.Authoritative && (!r.query.Recursive || r.query.Authoritative):
 		return a, errors.New("the answer is not authoritative, and no referral either")
 	case rcode == dns.RcodeSuccess && len(texts) > 0:
@@ -201,9 +208,10 @@ func (r *response) found(a *resolver.Answer, texts []line) error {
 	return nil
 }
 
-// delegation returns the referral in the response, and how long it may be kept; nil
-// when there is none. Only names below the cut itself are looked at.
-func (r *response) delegation() (*identifier.Delegation, time.Duration) {
+// delegation returns the referral in the response, the mirrors of the node that it
+// names, and how long it may be kept; nil when there is none. Only names below the cut
+// itself are looked at.
+func (r *response) delegation() (*identifier.Delegation, []identifier.Node, time.Duration) {
 	var d *identifier.Delegation
 	ttl := uint32(maxTTL)
 	var cutName string
@@ -229,42 +237,58 @@ func (r *response) delegation() (*identifier.Delegation, time.Duration) {
 		ttl = min(ttl, ns.Hdr.Ttl)
 	}
 	if d == nil {
-		return nil, 0
+		return nil, nil, 0
 	}
-	if !r.endpoints(d.Node, cutName, servers) {
+	nodes := r.endpoints(cutName, servers)
+	if len(nodes) == 0 {
+		// Who of them is a mirror is not known: all are asked alike.
 		r.glue(d.Node, servers)
+		return d, nil, time.Duration(ttl) * time.Second
 	}
-	return d, time.Duration(ttl) * time.Second
+	d.Node = &nodes[0]
+	if len(nodes) == 1 {
+		nodes = nil
+	} else {
+		nodes = nodes[1:]
+	}
+	return d, nodes, time.Duration(ttl) * time.Second
 }
 
-// endpoints reads what SVCB records at the cut say about the node; it reports false
-// when there are none.
-func (r *response) endpoints(n *identifier.Node, cutName string, servers map[string]string) bool {
-	type endpoint struct {
-		priority uint16
-		address  identifier.Address
-	}
-	var all []endpoint
+// endpoints reads what SVCB records at the cut say about the nodes: the first is the
+// one that holds the zone, the others are mirrors.
+func (r *response) endpoints(cutName string, servers map[string]string) []identifier.Node {
+	var all []*dns.SVCB
 	for _, rr := range r.msg.Extra {
 		svcb, ok := rr.(*dns.SVCB)
-		if !ok || svcb.Hdr.Class != dns.ClassINET || svcb.Priority == 0 || !sameName(svcb.Hdr.Name, cutName) || len(all) == maxAddresses {
+		if !ok || svcb.Hdr.Class != dns.ClassINET || svcb.Priority == 0 || !sameName(svcb.Hdr.Name, cutName) || len(all) == maxEndpoints {
 			continue
 		}
+		all = append(all, svcb)
+	}
+	slices.SortStableFunc(all, func(a, b *dns.SVCB) int { return cmp.Compare(a.Priority, b.Priority) })
+	var nodes []identifier.Node
+	for _, svcb := range all {
 		label, ok := servers[strings.ToLower(svcb.Target)]
 		if !ok {
 			continue
 		}
-		e := endpoint{priority: svcb.Priority}
-		if readEndpoint(svcb.Value, &e.address, &n.Key) {
-			n.Name = label
-			all = append(all, e)
+		at := slices.IndexFunc(nodes, func(n identifier.Node) bool { return n.Name == label })
+		n := identifier.Node{Name: label}
+		if at >= 0 {
+			n = nodes[at]
+		}
+		var a identifier.Address
+		if !readEndpoint(svcb.Value, &a, &n.Key) || len(n.Addresses) == maxAddresses {
+			continue
+		}
+		n.Addresses = append(n.Addresses, a)
+		if at < 0 {
+			nodes = append(nodes, n)
+		} else {
+			nodes[at] = n
 		}
 	}
-	slices.SortStableFunc(all, func(a, b endpoint) int { return cmp.Compare(a.priority, b.priority) })
-	for _, e := range all {
-		n.Addresses = append(n.Addresses, e.address)
-	}
-	return len(all) > 0
+	return nodes
 }
 
 // readEndpoint reads the parameters of one SVCB record.

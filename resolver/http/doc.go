@@ -27,8 +27,8 @@
 //
 // The parameters are type and index (both repeatable, a union; a type that ends in
 // "." selects its subtypes too), relation (a link type), recursive (default true:
-// follow referrals), authoritative (default false: no mirrors), form (any or
-// canonical: how the identifier is written; canonical texts such as 1.2 mean
+// follow referrals), authoritative (default false: no mirrors and caches), mirror
+// (default false: from a copy, where the node would refer), form (any or canonical: how the identifier is written; canonical texts such as 1.2 mean
 // something else as a spelling) and hash (64 hexadecimal digits: the SHA-256 of
 // the suffix; the identifier is then the canonical prefix). Another parameter is
 // an error, because it is most likely a ? of the identifier that was not escaped.
@@ -61,8 +61,8 @@
 //
 // # Headers
 //
-// Cache-Control says max-age from the answer's lifetime; a mirror's answer carries
-// Age, and its max-age is the lifetime beyond that age, so that caches keep it for
+// Cache-Control says max-age from the answer's lifetime; an answer from a mirror
+// or a cache carries Age, and its max-age is the lifetime beyond that age, so that caches keep it for
 // the lifetime. That a record lacks what was asked is kept for 30 s at most. Errors
 // are not stored. Everything may be read from any origin
 // (CORS), for there is nothing here that depends on who asks.

@@ -21,6 +21,7 @@ type document struct {
 	Record     *recordDoc     `json:"record,omitempty"`
 	Default    *valueDoc      `json:"default,omitempty"`
 	Delegation *delegationDoc `json:"delegation,omitempty"`
+	Mirrors    []nodeDoc      `json:"mirrors,omitempty"`
 	Below      bool           `json:"below,omitempty"`
 	Apex       string         `json:"apex"`
 	InZone     bool           `json:"inZone"`
@@ -33,6 +34,7 @@ type originDoc struct {
 	Position uint64   `json:"position"`
 	Mirror   bool     `json:"mirror"`
 	Age      int64    `json:"age"` // whole seconds
+	Stale    bool     `json:"stale,omitempty"`
 }
 
 type recordDoc struct {
@@ -136,7 +138,7 @@ func newDocument(a *resolver.Answer) *document {
 		Lifetime:   seconds(a.Lifetime),
 		Origin: originDoc{
 			Log: a.Origin.Log[:], Position: a.Origin.Position,
-			Mirror: a.Origin.Mirror, Age: seconds(a.Origin.Age),
+			Mirror: a.Origin.Mirror, Age: seconds(a.Origin.Age), Stale: a.Origin.Stale,
 		},
 	}
 	if a.Record != nil {
@@ -146,8 +148,11 @@ func newDocument(a *resolver.Answer) *document {
 		v := newValueDoc(a.Default)
 		d.Default = &v
 	}
-	if a.Delegation != nil {
+	if a.Outcome == resolver.Referral && a.Delegation != nil {
 		d.Delegation = newDelegationDoc(a.Delegation)
+		for i := range a.Mirrors[:min(len(a.Mirrors), resolver.MaxNodes)] {
+			d.Mirrors = append(d.Mirrors, *newNodeDoc(&a.Mirrors[i]))
+		}
 	}
 	return d
 }
@@ -196,13 +201,26 @@ func newDelegationDoc(d *identifier.Delegation) *delegationDoc {
 	if doc.Keyset.Keys == nil {
 		doc.Keyset.Keys = []identifier.PublicKey{}
 	}
-	if n := d.Node; n != nil {
-		doc.Node = &nodeDoc{Name: n.Name, Key: n.Key, Addresses: []addressDoc{}}
-		for _, a := range n.Addresses {
-			doc.Node.Addresses = append(doc.Node.Addresses, addressDoc(a))
-		}
+	if d.Node != nil {
+		doc.Node = newNodeDoc(d.Node)
 	}
 	return doc
+}
+
+func newNodeDoc(n *identifier.Node) *nodeDoc {
+	doc := &nodeDoc{Name: n.Name, Key: n.Key, Addresses: []addressDoc{}}
+	for _, a := range n.Addresses {
+		doc.Addresses = append(doc.Addresses, addressDoc(a))
+	}
+	return doc
+}
+
+func (d *nodeDoc) node() *identifier.Node {
+	n := &identifier.Node{Name: d.Name, Key: d.Key}
+	for _, a := range d.Addresses {
+		n.Addresses = append(n.Addresses, identifier.Address(a))
+	}
+	return n
 }
 
 // seconds is a span of time in whole seconds, never less than zero.
@@ -246,7 +264,9 @@ func (d *document) answer() (a resolver.Answer, err error) {
 		return a, fmt.Errorf("a log id of %d octets", len(d.Origin.Log))
 	}
 	a.Origin.Log, a.Origin.Position, a.Origin.Mirror = identifier.LogID(d.Origin.Log), d.Origin.Position, d.Origin.Mirror
-	if (d.Record != nil) != (a.Outcome == resolver.Found) || (d.Delegation != nil) != (a.Outcome == resolver.Referral) {
+	a.Origin.Stale = d.Origin.Stale
+	if (d.Record != nil) != (a.Outcome == resolver.Found) || (d.Delegation != nil) != (a.Outcome == resolver.Referral) ||
+		len(d.Mirrors) > 0 && d.Delegation == nil || len(d.Mirrors) > resolver.MaxNodes {
 		return a, fmt.Errorf("an answer %q without what belongs to it, or with more", d.Outcome)
 	}
 	if d.Record != nil {
@@ -271,6 +291,16 @@ func (d *document) answer() (a resolver.Answer, err error) {
 		if !a.Delegation.Prefix.Covers(a.ID.Prefix) || a.Delegation.Node == nil {
 			return a, fmt.Errorf("a referral to nobody, or for another prefix: %.140q", d.Delegation.Prefix)
 		}
+	}
+	for i := range d.Mirrors {
+		// A mirror is held to the rules of a node that is delegated to.
+		n := d.Mirrors[i].node()
+		as := *a.Delegation
+		as.Node = n
+		if err := as.Check(); err != nil {
+			return a, fmt.Errorf("mirrors[%d]: %w", i, err)
+		}
+		a.Mirrors = append(a.Mirrors, *n)
 	}
 	return a, nil
 }
@@ -334,11 +364,8 @@ func (d *delegationDoc) delegation() (*identifier.Delegation, error) {
 		Prefix: prefix, Epoch: d.Epoch, NoAgents: d.NoAgents, Private: d.Private,
 		Keyset: identifier.Keyset{Version: d.Keyset.Version, Threshold: d.Keyset.Threshold, Keys: d.Keyset.Keys},
 	}
-	if n := d.Node; n != nil {
-		del.Node = &identifier.Node{Name: n.Name, Key: n.Key}
-		for _, a := range n.Addresses {
-			del.Node.Addresses = append(del.Node.Addresses, identifier.Address(a))
-		}
+	if d.Node != nil {
+		del.Node = d.Node.node()
 	}
 	return del, del.Check()
 }

@@ -35,7 +35,7 @@ func options(w http.ResponseWriter) {
 // setLifetime says for how long an answer may be kept.
 func setLifetime(h http.Header, a *resolver.Answer) {
 	age := time.Duration(0)
-	if a.Origin.Mirror {
+	if a.Origin.Mirror || a.Origin.Age > 0 {
 		age = max(0, a.Origin.Age)
 		h.Set("Age", strconv.FormatInt(seconds(age), 10))
 	}

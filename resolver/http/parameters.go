@@ -20,6 +20,7 @@ const (
 	paramRelation      = "relation"
 	paramRecursive     = "recursive"
 	paramAuthoritative = "authoritative"
+	paramMirror        = "mirror"
 	paramForm          = "form"
 	paramHash          = "hash"
 )
@@ -46,6 +47,9 @@ func writeQuery(q *resolver.Query) string {
 	add(paramRecursive, strconv.FormatBool(q.Recursive))
 	if q.Authoritative {
 		add(paramAuthoritative, "true")
+	}
+	if q.Mirror {
+		add(paramMirror, "true")
 	}
 	if q.SuffixHash != nil {
 		add(paramHash, hex.EncodeToString(q.SuffixHash[:]))
@@ -114,6 +118,8 @@ func readParameter(q *resolver.Query, canonical *bool, name string, values []str
 		q.Recursive, err = readBool(name, first)
 	case paramAuthoritative:
 		q.Authoritative, err = readBool(name, first)
+	case paramMirror:
+		q.Mirror, err = readBool(name, first)
 	case paramForm:
 		if *canonical = first == "canonical"; !*canonical && first != "any" {
 			return fmt.Errorf("form is any or canonical, not %.40q: leave it out to have any spelling read", first)
@@ -125,7 +131,7 @@ func readParameter(q *resolver.Query, canonical *bool, name string, values []str
 		}
 		q.SuffixHash = (*identifier.Hash)(hash)
 	default:
-		return fmt.Errorf("there is no parameter %.40q: there are type, index, relation, recursive, authoritative, form and hash; a ? of the identifier is written %%3F", name)
+		return fmt.Errorf("there is no parameter %.40q: there are type, index, relation, recursive, authoritative, mirror, form and hash; a ? of the identifier is written %%3F", name)
 	}
 	return err
 }

@@ -193,7 +193,12 @@ func mirrors() []fixture {
 	old.answer.Origin.Mirror, old.answer.Origin.Age, old.answer.Lifetime = true, 30*24*hour, 100*time.Second
 	absent := negative("absent in a mirror", identifier.ID{Prefix: "88.118.22", Suffix: "absent"}, resolver.Absent)
 	absent.answer.Origin.Mirror, absent.answer.Origin.Age, absent.answer.Lifetime = true, 4*time.Second, 5*time.Second
-	return append(all, fresh, old, absent)
+	stale := found("stale in a cache", identifier.ID{Prefix: "88.118.22", Suffix: "stale"}, link(1, "https://maker.example/stale"))
+	stale.answer.Origin.Stale, stale.answer.Origin.Age, stale.answer.Lifetime = true, 25*hour, resolver.StaleTTL
+	both := found("stale, from a mirror", identifier.ID{Prefix: "88.118.22", Suffix: "both"}, link(1, "https://maker.example/both"))
+	both.answer.Origin = resolver.Origin{Log: logID, Position: 70_001, Mirror: true, Stale: true, Age: hour}
+	both.answer.Lifetime = resolver.StaleTTL
+	return append(all, fresh, old, absent, stale, both)
 }
 
 // referrals name another node.
@@ -213,9 +218,11 @@ func referrals() []fixture {
 	two := &identifier.Node{Name: "node-2", Key: holder, Addresses: []identifier.Address{six, all, some}}
 	asked := refer("a link type is asked", identifier.ID{Prefix: "88.30.8", Suffix: "sn-42"}, identifier.Delegation{Prefix: "88.30", Epoch: 1, Node: one})
 	asked.ways = []resolver.Query{{Relation: "gs1:pip"}, {Types: []string{"EMAIL"}}}
+	mirrored := refer("to a node with mirrors", identifier.ID{Prefix: "88.36", Suffix: "x"}, identifier.Delegation{Prefix: "88.36", Epoch: 1, Node: two})
+	mirrored.answer.Mirrors = []identifier.Node{*one, {Name: "n9", Key: key, Addresses: []identifier.Address{some}}}
 	gs1 := identifier.ID{Prefix: "gs1.9.6.0.6.0.0.0.1.3.4.3.5", Suffix: "010/21/x"}
 	return []fixture{
-		asked,
+		asked, mirrored,
 		refer("the prefix itself", identifier.ID{Prefix: "88.31"}, identifier.Delegation{Prefix: "88.31", Epoch: 1 << 40, Node: one, NoAgents: true}),
 		refer("a prefix below", identifier.ID{Prefix: "88.32.1.2.3"}, identifier.Delegation{Prefix: "88.32", Epoch: 2, Node: two, Private: true}),
 		refer("several addresses", identifier.ID{Prefix: "88.33", Suffix: "x"}, identifier.Delegation{Prefix: "88.33", Epoch: 2, Node: two}),

@@ -52,6 +52,8 @@ const (
 	// Authoritative and Recursive: those fields of a query.
 	Authoritative Part = "authoritative in the query"
 	Recursive     Part = "recursive in the query"
+	// Mirror: that field of a query.
+	Mirror Part = "mirror in the query"
 )
 
 // omit removes a part from a copy of a result.
@@ -191,6 +193,8 @@ func compareQueries(want, got resolver.Query, omissions []Omission) []string {
 			want.Authoritative, got.Authoritative = false, false
 		case Recursive:
 			want.Recursive, got.Recursive = false, false
+		case Mirror:
+			want.Mirror, got.Mirror = false, false
 		}
 	}
 	var differences []string

@@ -112,6 +112,7 @@ func testQueries(t *testing.T, dial Dial, omissions []Omission) {
 		{ID: short, Relation: "https://ref.gs1.org/voc/pip?a=b&c#d"},
 		{ID: short, Recursive: true},
 		{ID: short, Authoritative: true},
+		{ID: short, Mirror: true},
 		{ID: identifier.ID{Prefix: "88.118.8"}, SuffixHash: &hash},
 		{ID: identifier.ID{Prefix: "88.118.8"}, SuffixHash: &hash, Types: []string{"URL"}, Indexes: []uint32{1}, Relation: "x", Recursive: true, Authoritative: true},
 	} {

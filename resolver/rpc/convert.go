@@ -65,12 +65,12 @@ func parse(text string, form proto.Form) (identifier.ID, error) {
 }
 
 func selectionToProto(q *resolver.Query) *proto.Selection {
-	if len(q.Types) == 0 && len(q.Indexes) == 0 && q.Relation == "" && !q.Recursive && !q.Authoritative {
+	if len(q.Types) == 0 && len(q.Indexes) == 0 && q.Relation == "" && !q.Recursive && !q.Authoritative && !q.Mirror {
 		return nil
 	}
 	return &proto.Selection{
 		Types: q.Types, Indexes: q.Indexes, Relation: q.Relation,
-		Recursive: q.Recursive, Authoritative: q.Authoritative,
+		Recursive: q.Recursive, Authoritative: q.Authoritative, Mirror: q.Mirror,
 	}
 }
 
@@ -90,7 +90,7 @@ func selectionFromProto(m *proto.Selection) (resolver.Query, error) {
 	}
 	return resolver.Query{
 		Types: m.GetTypes(), Indexes: m.GetIndexes(), Relation: m.GetRelation(),
-		Recursive: m.GetRecursive(), Authoritative: m.GetAuthoritative(),
+		Recursive: m.GetRecursive(), Authoritative: m.GetAuthoritative(), Mirror: m.GetMirror(),
 	}, nil
 }
 
@@ -104,15 +104,20 @@ func answerToProto(a *resolver.Answer) *proto.Answer {
 		Outcome:    proto.Outcome(a.Outcome),
 		Identifier: a.ID.String(),
 		Record:     proto.RecordToProto(a.Record),
-		Delegation: proto.DelegationToProto(a.Delegation),
 		Below:      a.Below,
 		Apex:       string(a.Apex),
 		InZone:     a.InZone,
 		LifetimeMs: a.Lifetime.Milliseconds(),
 		Origin: &proto.Origin{
 			Log: proto.LogToProto(a.Origin.Log), Position: a.Origin.Position,
-			Mirror: a.Origin.Mirror, AgeMs: a.Origin.Age.Milliseconds(),
+			Mirror: a.Origin.Mirror, AgeMs: a.Origin.Age.Milliseconds(), Stale: a.Origin.Stale,
 		},
+	}
+	if a.Outcome == resolver.Referral {
+		m.Delegation = proto.DelegationToProto(a.Delegation)
+		for i := range a.Mirrors[:min(len(a.Mirrors), resolver.MaxNodes)] {
+			m.Mirrors = append(m.Mirrors, proto.NodeToProto(&a.Mirrors[i]))
+		}
 	}
 	if a.Default != nil {
 		m.DefaultIndex = a.Default.Index
@@ -145,6 +150,7 @@ func answerFromProto(m *proto.Answer) (resolver.Answer, error) {
 		Lifetime: span(m.GetLifetimeMs()),
 		Origin: resolver.Origin{
 			Position: m.GetOrigin().GetPosition(), Mirror: m.GetOrigin().GetMirror(), Age: span(m.GetOrigin().GetAgeMs()),
+			Stale: m.GetOrigin().GetStale(),
 		},
 	}
 	var err error
@@ -163,10 +169,29 @@ func answerFromProto(m *proto.Answer) (resolver.Answer, error) {
 	if a.Delegation, err = proto.DelegationFromProto(m.GetDelegation()); err != nil {
 		return resolver.Answer{}, fmt.Errorf("delegation: %w", err)
 	}
+	if a.Mirrors, err = mirrorsFromProto(m.GetMirrors()); err != nil {
+		return resolver.Answer{}, err
+	}
 	if a.Default, err = defaultFromProto(m, a.Record); err != nil {
 		return resolver.Answer{}, err
 	}
 	return a, checkOutcome(&a, m.GetOutcome())
+}
+
+// mirrorsFromProto reads the nodes that have a copy.
+func mirrorsFromProto(nodes []*proto.Node) ([]identifier.Node, error) {
+	if len(nodes) > resolver.MaxNodes {
+		return nil, fmt.Errorf("mirrors: %d nodes, at most %d are allowed", len(nodes), resolver.MaxNodes)
+	}
+	var mirrors []identifier.Node
+	for i, m := range nodes {
+		n, err := proto.NodeFromProto(m)
+		if err != nil {
+			return nil, fmt.Errorf("mirrors[%d]: %w", i, err)
+		}
+		mirrors = append(mirrors, *n)
+	}
+	return mirrors, nil
 }
 
 // defaultFromProto finds the default link among the selected values or beside them.
@@ -201,6 +226,8 @@ func checkOutcome(a *resolver.Answer, outcome proto.Outcome) error {
 		return fmt.Errorf("outcome is %v, but there is a record: %t", a.Outcome, a.Record != nil)
 	case (a.Outcome == resolver.Referral) != (a.Delegation != nil):
 		return fmt.Errorf("outcome is %v, but there is a delegation: %t", a.Outcome, a.Delegation != nil)
+	case a.Outcome != resolver.Referral && a.Mirrors != nil:
+		return fmt.Errorf("outcome is %v, but there are mirrors", a.Outcome)
 	}
 	return nil
 }
