@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/state"
@@ -15,6 +16,8 @@ const (
 	genesisNote    = "genesis"    // the payload of entry 0
 	checkpointNote = "checkpoint" // the newest signed checkpoint
 	grantNote      = "grant/"     // + key of the prefix: the grant by which it is answered here
+	givenNote      = "given/"     // + key of the prefix: the envelope of its delegation
+	givenKeysNote  = "keyset/"    // + key of the prefix: the newest keyset change of it
 )
 
 // effect is what an entry adds to the state. Applying never judges: an entry that
@@ -37,7 +40,7 @@ func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, err
 		if err != nil {
 			return effect{}, err
 		}
-		return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: e.Kind == identifier.EntryGrant})
+		return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: e.Kind == identifier.EntryGrant}, &e.Envelope)
 	case identifier.EntryKeyset:
 		k, err := identifier.ParseKeysetChange(e.Envelope.Payload)
 		if err != nil {
@@ -49,7 +52,7 @@ func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, err
 		}
 		d := *current.delegation
 		d.Keyset = k.Keyset
-		return effectOfDelegation(held{delegation: &d, position: position, granted: current.granted, apex: current.apex})
+		return effectOfDelegation(held{delegation: &d, position: position, granted: current.granted, apex: current.apex}, &e.Envelope)
 	}
 	return effect{}, fmt.Errorf("entry of kind %d: this release does not know it", e.Kind)
 }
@@ -58,7 +61,7 @@ func noteMutation(name string, note []byte) state.Mutation {
 	return state.Mutation{Table: state.Notes, Key: []byte(name), Value: sum([]byte(name), note)}
 }
 
-func effectOfDelegation(h held) (effect, error) {
+func effectOfDelegation(h held, signed *identifier.Envelope) (effect, error) {
 	key := identifier.AppendPrefixKey(nil, h.delegation.Prefix)
 	stored, err := identifier.AppendStoredDelegation(nil, key, h.delegation, h.position, h.granted)
 	if err != nil {
@@ -69,7 +72,27 @@ func effectOfDelegation(h held) (effect, error) {
 		// A grant is not something below this node's apex: it has a place of its own.
 		m = state.Mutation{Table: state.Notes, Key: append([]byte(grantNote), key...), Value: stored}
 	}
-	return effect{mutations: []state.Mutation{m}, holds: &h}, nil
+	mutations := []state.Mutation{m}
+	if !h.apex {
+		// The node that answers gets what was signed, and so does one that answered.
+		kind := identifier.EntryDelegation
+		if signed.PayloadType == identifier.KeysetType {
+			kind = identifier.EntryKeyset
+		}
+		leaf := identifier.AppendLeaf(nil, &identifier.Entry{Kind: kind, Time: time.UnixMilli(0), Envelope: *signed})
+		mutations = append(mutations, noteMutation(givenNoteName(h.delegation.Prefix, kind), leaf))
+	}
+	return effect{mutations: mutations, holds: &h}, nil
+}
+
+// givenNoteName is where the envelope stands by which a prefix, or the newest keyset of
+// it, was given to another node.
+func givenNoteName(p identifier.Prefix, kind identifier.EntryKind) string {
+	note := givenNote
+	if kind == identifier.EntryKeyset {
+		note = givenKeysNote
+	}
+	return string(identifier.AppendPrefixKey([]byte(note), p))
 }
 
 // effectOfRows works out what the rows of a change mean.

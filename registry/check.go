@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -66,6 +67,7 @@ func Check(ctx context.Context, path string, o journal.Options, progress func(at
 	}
 	defer rebuilt.Close()
 	c := &checker{ledger: newLedger(ownLog, identifier.PublicKey{}, rebuilt), progress: progress}
+	c.logs = newLogs(c.ledger)
 	if key, err := f.nodeKey(false); err == nil {
 		c.node = key.Public()
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -86,6 +88,7 @@ func Check(ctx context.Context, path string, o journal.Options, progress func(at
 // checker is one run of [Check].
 type checker struct {
 	*ledger
+	logs     *logs
 	kept     *state.Store // the folder's own state; nil when there is none
 	progress func(at journal.Offset)
 	compared bool
@@ -103,7 +106,7 @@ func (c *checker) openKept(path string, id [16]byte) error {
 }
 
 func (c *checker) check(ctx context.Context, dir string, o journal.Options) (Report, error) {
-	if err := c.loadState(); err != nil {
+	if err := c.logs.load(); err != nil {
 		return Report{}, err
 	}
 	read, err := journal.Verify(dir, o, func(f journal.Located) error { return c.frame(ctx, f) })
@@ -143,7 +146,7 @@ func (c *checker) frame(ctx context.Context, f journal.Located) error {
 			}
 		}
 	}
-	if err := c.replayFrame(f); err != nil {
+	if err := c.logs.replay(f); err != nil {
 		return fmt.Errorf("journal offset %d: %w", f.At, err)
 	}
 	if f.Kind == journal.KindCheckpoint {
@@ -166,31 +169,41 @@ func (c *checker) compare(ctx context.Context) error {
 	if err := c.kept.Check(ctx, checkStoredRow); err != nil {
 		return err
 	}
-	for _, table := range []state.Table{state.Records, state.Delegations, state.Hashed, state.Tiles, state.Notes} {
-		if err := sameRows(ctx, table, c.kept, c.state); err != nil {
-			return err
-		}
-	}
-	if err := c.compareRuns(); err != nil {
+	if err := c.compareLog(ctx, c.ledger); err != nil {
 		return err
 	}
-	if kept, built := c.kept.Totals()[ownLog], c.state.Totals()[ownLog]; kept != built {
+	for _, m := range c.logs.mirrors() {
+		if err := c.compareLog(ctx, m.ledger); err != nil {
+			return fmt.Errorf("mirror of log %s: %w", m.log, err)
+		}
+	}
+	if kept, built := c.kept.Totals(), c.state.Totals(); !maps.Equal(kept, built) {
 		return fmt.Errorf("the state counts %+v, the journal adds up to %+v: %w", kept, built, errRebuild)
 	}
 	return nil
 }
 
+// compareLog compares what the two states hold of one log.
+func (c *checker) compareLog(ctx context.Context, l *ledger) error {
+	for _, table := range []state.Table{state.Records, state.Delegations, state.Hashed, state.Tiles, state.Notes} {
+		if err := sameRows(ctx, table, l.number, c.kept, c.state); err != nil {
+			return err
+		}
+	}
+	return c.compareRuns(l)
+}
+
 // compareRuns compares where the two states say that entries lie in the journal.
-func (c *checker) compareRuns() error {
+func (c *checker) compareRuns(l *ledger) error {
 	run := func(s *state.Store, position uint64) (at, first uint64, err error) {
 		err = s.View(func(v *state.Reader) error {
-			at, first, _ = v.Run(ownLog, position)
+			at, first, _ = v.Run(l.number, position)
 			return nil
 		})
 		return at, first, err
 	}
 	// From the last entry back, one step for each run.
-	for next := c.published.Load(); next > 0; {
+	for next := l.published.Load(); next > 0; {
 		at, first, err := run(c.state, next-1)
 		if err != nil {
 			return err
@@ -225,13 +238,13 @@ func checkStoredRow(t state.Table, _ uint32, row state.Row) error {
 }
 
 // sameRows compares a table of two states row by row.
-func sameRows(ctx context.Context, t state.Table, kept, built *state.Store) error {
-	next, stop := iter.Pull2(kept.Ascend(ctx, t, ownLog, nil))
+func sameRows(ctx context.Context, t state.Table, log uint32, kept, built *state.Store) error {
+	next, stop := iter.Pull2(kept.Ascend(ctx, t, log, nil))
 	defer stop()
 	differ := func(key []byte, what string) error {
 		return fmt.Errorf("table %s, key %q: %s: %w", t, key, what, errRebuild)
 	}
-	for want, err := range built.Ascend(ctx, t, ownLog, nil) {
+	for want, err := range built.Ascend(ctx, t, log, nil) {
 		if err != nil {
 			return err
 		}

@@ -48,3 +48,10 @@ func Admit(r *Registry, c *identifier.Change) error {
 	_, err = r.sequencer.admit(&proposal{header: header, hashes: hashes, entry: entry, holder: r.sequencer.holders.at(header.Prefix)})
 	return err
 }
+
+// Next returns the position that the next entry gets.
+func Next(r *Registry) uint64 {
+	r.sequencer.mu.Lock()
+	defer r.sequencer.mu.Unlock()
+	return r.sequencer.next
+}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/state"
@@ -11,25 +12,54 @@ import (
 // synced. A stored record that fails its checksum is an error: it is never taken
 // for another value or for none.
 func (r *Registry) Find(ctx context.Context, id identifier.ID) (identifier.Finding, error) {
-	f := r.finding(id.Prefix)
-	if !f.InZone || f.Delegation != nil && r.elsewhere(f.Delegation) {
-		return f, nil
-	}
-	err := r.state.View(func(v *state.Reader) error { return r.fill(&f, v, id) })
-	return f, err
+	return r.find(id)
 }
 
 // FindHashed returns what the node holds about the identifier below a prefix whose
 // suffix has this hash, and which one it is. Where there is none the identifier is
 // the prefix, and the finding has no record.
 func (r *Registry) FindHashed(ctx context.Context, p identifier.Prefix, hash identifier.Hash) (identifier.ID, identifier.Finding, error) {
+	return r.findHashed(p, hash)
+}
+
+// FindMirrored is [Registry.Find] in the mirror of the log of another node, with how old
+// the mirror may be. ok is false when there is no mirror of it.
+func (r *Registry) FindMirrored(ctx context.Context, node identifier.PublicKey, id identifier.ID) (f identifier.Finding, age time.Duration, ok bool, err error) {
+	m := r.logs.of(node)
+	if m == nil || m.published.Load() == 0 {
+		return f, 0, false, nil
+	}
+	f, err = m.find(id)
+	return f, m.age(time.Now()), true, err
+}
+
+// FindHashedMirrored is [Registry.FindHashed] in a mirror, as [Registry.FindMirrored].
+func (r *Registry) FindHashedMirrored(ctx context.Context, node identifier.PublicKey, p identifier.Prefix, hash identifier.Hash) (id identifier.ID, f identifier.Finding, age time.Duration, ok bool, err error) {
+	m := r.logs.of(node)
+	if m == nil || m.published.Load() == 0 {
+		return identifier.ID{Prefix: p}, f, 0, false, nil
+	}
+	id, f, err = m.findHashed(p, hash)
+	return id, f, m.age(time.Now()), true, err
+}
+
+func (l *ledger) find(id identifier.ID) (identifier.Finding, error) {
+	f := l.finding(id.Prefix)
+	if !f.InZone || f.Delegation != nil && l.elsewhere(f.Delegation) {
+		return f, nil
+	}
+	err := l.state.View(func(v *state.Reader) error { return l.fill(&f, v, id) })
+	return f, err
+}
+
+func (l *ledger) findHashed(p identifier.Prefix, hash identifier.Hash) (identifier.ID, identifier.Finding, error) {
 	id := identifier.ID{Prefix: p}
-	f := r.finding(p)
-	if !f.InZone || f.Delegation != nil && r.elsewhere(f.Delegation) {
+	f := l.finding(p)
+	if !f.InZone || f.Delegation != nil && l.elsewhere(f.Delegation) {
 		return id, f, nil
 	}
-	err := r.state.View(func(v *state.Reader) error {
-		suffix := v.Get(state.Hashed, ownLog, hashedKey(p, hash))
+	err := l.state.View(func(v *state.Reader) error {
+		suffix := v.Get(state.Hashed, l.number, hashedKey(p, hash))
 		if suffix == nil {
 			return nil
 		}
@@ -38,18 +68,18 @@ func (r *Registry) FindHashed(ctx context.Context, p identifier.Prefix, hash ide
 			return &identifier.DamageError{Key: hashedKey(p, hash), Reason: "the suffix does not have the hash it is stored under"}
 		}
 		id.Suffix = string(suffix)
-		return r.fill(&f, v, id)
+		return l.fill(&f, v, id)
 	})
 	return id, f, err
 }
 
 // finding returns who holds a prefix.
-func (r *Registry) finding(p identifier.Prefix) identifier.Finding {
+func (l *ledger) finding(p identifier.Prefix) identifier.Finding {
 	// The position first: what is found is at least as new.
-	f := identifier.Finding{Log: r.log, Position: r.published.Load()}
-	h := r.holders.of(p)
+	f := identifier.Finding{Log: l.log, Position: l.published.Load()}
+	h := l.holders.of(p)
 	f.InZone, f.Apex = h.inZone, h.apex
-	if h.inZone && h.delegation.Prefix != h.apex {
+	if h.inZone && (h.delegation.Prefix != h.apex || l.elsewhere(h.delegation)) {
 		f.Delegation = h.delegation
 	}
 	return f

@@ -97,45 +97,6 @@ func (j *judge) checkHolder(p *proposal) error {
 	return nil
 }
 
-// checkFollows checks that epoch and keyset version count on from the current ones.
-func (j *judge) checkFollows(g *grant, current *identifier.Delegation) error {
-	d := &g.delegation
-	var epoch, version uint64
-	if current != nil {
-		epoch, version = current.Epoch, current.Keyset.Version
-	}
-	wantEpoch := epoch + 1
-	if g.keysetOnly {
-		wantEpoch = epoch
-	}
-	if d.Epoch == wantEpoch && d.Keyset.Version == version+1 {
-		return nil
-	}
-	return refuse(Conflict, "prefix %q is in epoch %d with keyset version %d: sign for epoch %d and keyset version %d, not %d and %d",
-		d.Prefix, epoch, version, wantEpoch, version+1, d.Epoch, d.Keyset.Version)
-}
-
-// checkGrantor checks that those have signed who may.
-func (j *judge) checkGrantor(g *grant, current *identifier.Delegation) error {
-	d, e := &g.delegation, g.entry.Envelope
-	if g.keysetOnly && e.SignedBy(current.Keyset.Keys) >= current.Keyset.Threshold {
-		return nil
-	}
-	above := j.holders.above(d.Prefix)
-	switch {
-	case !above.inZone:
-		return refuse(Denied, "this node has no authority above prefix %q: ask the node that delegated what you hold", d.Prefix)
-	case j.elsewhere(above.delegation):
-		return refuse(Denied, "prefix %q is answered by node %q: delegate %q there", above.delegation.Prefix, above.delegation.Node.Name, d.Prefix)
-	}
-	keys := above.delegation.Keyset
-	if n := e.SignedBy(keys.Keys); n < keys.Threshold {
-		return refuse(Unauthenticated, "%d good signatures by keys of prefix %q, which lies above %q, %d are needed: sign with its holder's key",
-			n, above.delegation.Prefix, d.Prefix, keys.Threshold)
-	}
-	return nil
-}
-
 // verdict is what judging the rows of a change found.
 type verdict struct {
 	fresh    int             // rows that are not there yet

@@ -74,12 +74,14 @@ func (l *ledger) readState() error {
 	if position == 0 {
 		return nil
 	}
-	genesis, err := l.note(genesisNote)
-	if err != nil {
-		return err
-	}
-	if err := l.loadGenesis(genesis); err != nil {
-		return err
+	if l.number == ownLog {
+		genesis, err := l.note(genesisNote)
+		if err != nil {
+			return err
+		}
+		if err := l.loadGenesis(genesis); err != nil {
+			return err
+		}
 	}
 	checkpoint, err := l.note(checkpointNote)
 	if err != nil {
@@ -155,7 +157,7 @@ func (l *ledger) loadHolders() error {
 		delegations++
 	}
 	// Rows that are not there fail no checksum.
-	if grants == 0 && l.published.Load() > 1 {
+	if grants == 0 && l.published.Load() > 1 && l.number == ownLog {
 		return errors.New("the state lacks the grant by which this node answers")
 	}
 	if t := l.state.Totals()[l.number]; delegations != t.Delegations+t.Revoked {
@@ -253,12 +255,17 @@ func (l *ledger) publish(x effect, leaf []byte, position uint64, at, end journal
 	if x.holds != nil {
 		l.holders.put(*x.holds)
 	}
-	l.published.Store(position + 1)
+	l.grow(position + 1)
+	return nil
+}
+
+// grow tells those who wait that readers see more.
+func (l *ledger) grow(published uint64) {
+	l.published.Store(published)
 	l.grewMu.Lock()
+	defer l.grewMu.Unlock()
 	close(l.grew)
 	l.grew = make(chan struct{})
-	l.grewMu.Unlock()
-	return nil
 }
 
 // publishCheckpoint makes a synced checkpoint the newest one.
@@ -279,4 +286,18 @@ func (l *ledger) growth() <-chan struct{} {
 	l.grewMu.Lock()
 	defer l.grewMu.Unlock()
 	return l.grew
+}
+
+// given returns the envelope by which a prefix was given to another node, or the newest
+// keyset change of it; nil when there is none.
+func (l *ledger) given(p identifier.Prefix, kind identifier.EntryKind) (*identifier.Envelope, error) {
+	note, err := l.note(givenNoteName(p, kind))
+	if err != nil || note == nil {
+		return nil, err
+	}
+	e, err := identifier.ParseLeaf(note)
+	if err != nil {
+		return nil, err
+	}
+	return &e.Envelope, nil
 }

@@ -152,6 +152,7 @@ func (r *Registry) adopt(s *state.Store, opened error) {
 		return
 	}
 	r.ledger = newLedger(ownLog, r.key.Public(), s)
+	r.logs = newLogs(r.ledger)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -174,7 +175,7 @@ func (r *Registry) adopt(s *state.Store, opened error) {
 
 // load reads what the state holds, then the frames that it has not taken over yet.
 func (r *Registry) load() error {
-	if err := r.loadState(); err != nil {
+	if err := r.logs.load(); err != nil {
 		return err
 	}
 	started, frames := time.Now(), 0
@@ -182,7 +183,7 @@ func (r *Registry) load() error {
 		if err != nil {
 			return err
 		}
-		if err := r.replayFrame(frame); err != nil {
+		if err := r.logs.replay(frame); err != nil {
 			return doubt(fmt.Errorf("journal offset %d: %w", frame.At, err))
 		}
 		frames++
@@ -209,7 +210,7 @@ func (r *Registry) begin() error {
 			return fmt.Errorf("begin the log: %w", err)
 		}
 	}
-	if r.published.Load() > 1 {
+	if r.published.Load() > 1 || r.config.Parent != (identifier.PublicKey{}) {
 		return nil
 	}
 	root, err := identifier.AppendDelegation(nil, &identifier.Delegation{

@@ -45,6 +45,9 @@ type Config struct {
 	// folder restored from an old backup is noticed; empty for none. Only a node
 	// without a parent needs one.
 	Anchor string
+	// Parent is the node key of the parent; zero for none. A node with a parent
+	// answers for what the parent grants it, a node without one for the root.
+	Parent identifier.PublicKey
 	// Log is told of what an operator should know.
 	Log *slog.Logger
 
@@ -79,7 +82,8 @@ func (c Config) withDefaults() Config {
 
 // Registry is a node's registry. Its methods may be called concurrently.
 type Registry struct {
-	*ledger // what readers see
+	*ledger       // what readers see of the node's own log
+	logs    *logs // that, and the mirrors of the children's
 
 	config    Config
 	folder    *folder

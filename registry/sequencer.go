@@ -49,8 +49,15 @@ func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, err
 	frame := journal.Frame{Log: ownLog, Position: position, Kind: journal.KindEntry, Payload: e.payload}
 	err := r.journal.Append(frame, func(at, end journal.Offset) {
 		x, err := effectAt(position)
+		var before *identifier.Delegation
+		if x.holds != nil {
+			before = r.holders.at(x.holds.delegation.Prefix)
+		}
 		if err == nil {
 			err = r.publish(x, e.leaf, position, at, end)
+		}
+		if err == nil && x.holds != nil {
+			r.logs.granted(*x.holds, before, e.Envelope)
 		}
 		if err != nil {
 			// It is logged, so it must take effect: only a new start can see to that.

@@ -35,6 +35,13 @@ func (t *logTree) head() (uint64, identifier.Hash) {
 	return t.tree.Size(), t.tree.Root()
 }
 
+// subtrees returns the roots of the complete subtrees, the largest first.
+func (t *logTree) subtrees() []identifier.Hash {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tree.Subtrees()
+}
+
 // tiles reads the hashes that the state keeps.
 type tiles struct {
 	state *state.Store

@@ -9,17 +9,17 @@ import (
 // Kind says what a frame carries.
 type Kind uint8
 
-// The kinds of frames. A journal in use holds those up to KindCheckpoint. The
-// others have their numbers reserved: this version neither writes nor reads
-// them, and names them when it meets one.
+// The kinds of frames. KindReceipt, KindFence and those behind it have their numbers
+// reserved: this version neither writes nor reads them, and names them when it meets
+// one.
 const (
 	KindGroup      Kind = iota + 1 // begins a group; written by the journal itself
 	KindEnd                        // ends a segment; written by the journal itself
 	KindEntry                      // an entry of this node's own log
 	KindCheckpoint                 // a signed checkpoint of a log
-	KindMirrored                   // an entry of a child's log
+	KindMirrored                   // entries of a child's log, and the checkpoint they end with
 	KindReceipt                    // a parent's receipt for entries of this node
-	KindSession                    // a session with a parent or child
+	KindSession                    // a child's log gets a number
 	KindFence                      // what a child knew when it said Hello
 	KindQuarantine                 // a child set aside, with the evidence
 	KindVote                       // this node's vote on the successor of a prefix
@@ -39,7 +39,9 @@ func (k Kind) String() string {
 }
 
 // carried reports whether frames of this kind are what a caller appends and reads.
-func (k Kind) carried() bool { return k == KindEntry || k == KindCheckpoint }
+func (k Kind) carried() bool {
+	return k == KindEntry || k == KindCheckpoint || k == KindMirrored || k == KindSession
+}
 
 // Frame is one thing that the journal holds.
 type Frame struct {

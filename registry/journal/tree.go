@@ -172,3 +172,15 @@ func (t *Tree) Clone() *Tree {
 
 // LeafHash returns the hash of a leaf (RFC 9162, section 2.1.1).
 func LeafHash(leaf []byte) identifier.Hash { return identifier.Hash(tlog.RecordHash(leaf)) }
+
+// Subtrees returns the roots of the complete subtrees that the tree is made of, one
+// for every set bit of its size, the largest first.
+func (t *Tree) Subtrees() []identifier.Hash {
+	var roots []identifier.Hash
+	for bit := len(t.subtrees) - 1; bit >= 0; bit-- {
+		if t.size>>bit&1 == 1 {
+			roots = append(roots, identifier.Hash(t.subtrees[bit]))
+		}
+	}
+	return roots
+}

@@ -1,0 +1,190 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// logs are all logs that a journal holds: the node's own, and the mirrors of its
+// children's. A frame goes to its log in the order of the journal, whether it is fresh
+// from its sync, read again at a start, or read by a check.
+type logs struct {
+	own *ledger
+
+	numbering sync.Mutex // held while a log gets its number
+
+	mu     sync.RWMutex
+	byNode map[identifier.PublicKey]*mirror
+	next   uint32 // the number of the next child's log
+}
+
+func newLogs(own *ledger) *logs {
+	return &logs{own: own, byNode: make(map[identifier.PublicKey]*mirror), next: ownLog + 1}
+}
+
+// mirrorNote is what the notes begin with that say which child's log has which
+// number; the number follows, four octets.
+const mirrorNote = "mirror/"
+
+func mirrorNoteName(number uint32) string {
+	return string(binary.BigEndian.AppendUint32([]byte(mirrorNote), number))
+}
+
+// load reads what the state holds of every log.
+func (l *logs) load() error {
+	if err := l.own.loadState(); err != nil {
+		return err
+	}
+	for row, err := range l.own.state.Ascend(context.Background(), state.Notes, ownLog, []byte(mirrorNote)) {
+		if err != nil {
+			return doubt(err)
+		}
+		if !bytes.HasPrefix(row.Key, []byte(mirrorNote)) {
+			break
+		}
+		value, err := summed(row.Key, row.Value)
+		if err != nil {
+			return doubt(err)
+		}
+		n, err := parseNumbering(value)
+		if err != nil {
+			return doubt(err)
+		}
+		if err := l.open(n); err != nil {
+			return fmt.Errorf("mirror of log %s: %w", n.log, err)
+		}
+	}
+	return nil
+}
+
+// replay takes one frame in.
+func (l *logs) replay(f journal.Located) error {
+	switch {
+	case f.Kind == journal.KindSession:
+		return l.number(f.Payload, f.At, f.End)
+	case f.Log == ownLog:
+		return l.own.replayFrame(f)
+	case f.Kind == journal.KindMirrored:
+		m := l.numbered(f.Log)
+		if m == nil {
+			return fmt.Errorf("frame of log %d: nothing says whose log that is", f.Log)
+		}
+		return m.takeFrame(f)
+	}
+	return fmt.Errorf("frame of kind %q of log %d: only a mirror's units belong to another log", f.Kind, f.Log)
+}
+
+// number takes in which child's log has which number from here on.
+func (l *logs) number(payload []byte, at, end journal.Offset) error {
+	n, err := parseNumbering(payload)
+	if err != nil {
+		return err
+	}
+	err = l.own.state.Publish(context.Background(), state.Batch{
+		Log: ownLog, Position: l.own.published.Load(), At: uint64(at), End: uint64(end),
+		Mutations: []state.Mutation{noteMutation(mirrorNoteName(n.number), payload)},
+	})
+	if err != nil {
+		return err
+	}
+	return l.open(n)
+}
+
+// open makes the mirror of a log known, with what the state holds of it.
+func (l *logs) open(n numbering) error {
+	m := newMirror(n, l.own)
+	if err := m.loadState(); err != nil {
+		return err
+	}
+	if err := m.gather(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.byNode[n.node] = m
+	l.next = max(l.next, n.number+1)
+	return nil
+}
+
+// nextNumber returns the number for a new log.
+func (l *logs) nextNumber() uint32 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.next
+}
+
+// of returns the mirror of the log of a node; nil when there is none.
+func (l *logs) of(node identifier.PublicKey) *mirror {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.byNode[node]
+}
+
+// numbered returns the mirror with a number; nil when there is none.
+func (l *logs) numbered(number uint32) *mirror {
+	for _, m := range l.mirrors() {
+		if m.number == number {
+			return m
+		}
+	}
+	return nil
+}
+
+// mirrors returns all mirrors.
+func (l *logs) mirrors() []*mirror {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	list := make([]*mirror, 0, len(l.byNode))
+	for _, m := range l.byNode {
+		list = append(list, m)
+	}
+	return list
+}
+
+// numbering gives a child's log its number. It is the payload of a session frame:
+//
+//	format  u8   1
+//	number  u32  1 or more
+//	log     16
+//	type    u8   of the child's node key
+//	key          to the end
+type numbering struct {
+	number uint32
+	log    identifier.LogID
+	node   identifier.PublicKey
+}
+
+const (
+	numberingFormat = 1
+	numberingHead   = 1 + 4 + 16 + 1
+	maxKeyOctets    = 8 << 10
+)
+
+func (n numbering) append(dst []byte) []byte {
+	dst = append(dst, numberingFormat)
+	dst = binary.BigEndian.AppendUint32(dst, n.number)
+	dst = append(dst, n.log[:]...)
+	dst = append(dst, byte(n.node.Type))
+	return append(dst, n.node.Raw...)
+}
+
+func parseNumbering(b []byte) (numbering, error) {
+	if len(b) <= numberingHead || len(b) > numberingHead+maxKeyOctets || b[0] != numberingFormat {
+		return numbering{}, fmt.Errorf("the number of a child's log is not of format %d: use a newer release", numberingFormat)
+	}
+	n := numbering{
+		number: binary.BigEndian.Uint32(b[1:]), log: identifier.LogID(b[5:21]),
+		node: identifier.PublicKey{Type: identifier.KeyType(b[21]), Raw: string(b[numberingHead:])},
+	}
+	if n.number == ownLog {
+		return numbering{}, fmt.Errorf("a child's log has the number %d, which is the node's own", ownLog)
+	}
+	return n, n.node.Check()
+}

@@ -1,0 +1,242 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// mirror is a child's log as its parent keeps it: the same entries, judged by the same
+// rules as if they were admitted here, adding up to a state of their own. An entry that
+// breaks a rule is kept, so that the log stays what the child signed; it is marked, and
+// adds nothing.
+//
+// What an entry is worth depends on the child's log before it, and for a grant on what
+// this node's own log says at that place of the journal. So it is the same whenever the
+// journal is read again.
+type mirror struct {
+	judge
+	own    *ledger // the parent's: what the child was granted
+	grants grantList
+
+	mu    sync.Mutex
+	heard time.Time // when the child was last known to have no more than the mirror
+	told  uint64    // how many entries the child said it has
+	bad   uint64    // entries that are marked
+}
+
+func newMirror(n numbering, own *ledger) *mirror {
+	l := newLedger(n.number, n.node, own.state)
+	l.log = n.log
+	return &mirror{judge: newJudge(l, l.holders), own: own}
+}
+
+// badNote is what the notes begin with that say why an entry is marked; its position
+// follows, eight octets.
+const badNote = "bad/"
+
+func badMutation(position uint64, reason error) state.Mutation {
+	const most = 512 // octets of a reason
+	text := reason.Error()
+	if len(text) > most {
+		text = text[:most]
+	}
+	return noteMutation(string(binary.BigEndian.AppendUint64([]byte(badNote), position)), []byte(text))
+}
+
+// takeFrame takes in a unit from the journal.
+func (m *mirror) takeFrame(f journal.Located) error {
+	u, err := replica.ParseUnit(f.Payload)
+	if err != nil {
+		return err
+	}
+	return m.take(u, f.At, f.End)
+}
+
+// take judges the entries of a unit that is synced and makes them visible, all at once.
+func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
+	if u.Start != m.published.Load() {
+		return fmt.Errorf("unit of log %s at %d where %d should stand", m.log, u.Start, m.published.Load())
+	}
+	c, err := m.readCheckpoint(u.Checkpoint)
+	if err != nil {
+		return err
+	}
+	var mutations []state.Mutation
+	var marked uint64
+	for i, payload := range u.Payloads {
+		position := u.Start + uint64(i)
+		leaf, err := identifier.EntryLeaf(payload)
+		if err != nil {
+			return fmt.Errorf("entry %d of log %s: %w", position, m.log, err)
+		}
+		x, err := m.weigh(payload, position)
+		if err != nil {
+			mutations = append(mutations, badMutation(position, err))
+			marked++
+		}
+		if x.holds != nil {
+			m.holders.put(*x.holds)
+		}
+		mutations = append(append(mutations, x.mutations...), m.tree.append(leaf)...)
+	}
+	if size, root := m.tree.head(); size != c.Size || root != c.Root {
+		return fmt.Errorf("the entries of log %s add up to root %x at %d, the checkpoint of size %d has %x", m.log, root, size, c.Size, c.Root)
+	}
+	err = m.state.Publish(context.Background(), state.Batch{
+		Log: m.number, Position: u.End(), At: uint64(at), End: uint64(end),
+		Mutations: append(mutations, noteMutation(checkpointNote, u.Checkpoint)),
+	})
+	if err != nil {
+		return err
+	}
+	clear(m.waiting)
+	m.checkpoint.Store(c)
+	m.ledger.grow(u.End())
+	m.mu.Lock()
+	m.bad += marked
+	m.mu.Unlock()
+	return nil
+}
+
+// weigh works out what an entry of the child's log adds, or why it is marked.
+func (m *mirror) weigh(payload []byte, position uint64) (effect, error) {
+	e, err := identifier.ParseEntry(payload)
+	if err != nil {
+		return effect{}, err
+	}
+	if err := e.Envelope.Check(); err != nil {
+		return effect{}, err
+	}
+	switch e.Kind {
+	case identifier.EntryGenesis:
+		return m.weighGenesis(e, position)
+	case identifier.EntryChange:
+		return m.weighChange(e, position)
+	case identifier.EntryGrant:
+		return m.weighGrant(e, position)
+	case identifier.EntryDelegation, identifier.EntryKeyset:
+		g, err := parseGrant(e.Envelope)
+		if err != nil {
+			return effect{}, err
+		}
+		if g.keysetOnly {
+			if x, err := m.weighKeyset(g, position); !errors.Is(err, errNotGiven) {
+				return x, err
+			}
+		}
+		h, there, err := m.judgeGrant(g, position)
+		if err != nil || there {
+			return effect{}, err
+		}
+		return effectOfDelegation(h, &g.envelope)
+	}
+	return effect{}, fmt.Errorf("an entry of kind %d is not known here", e.Kind)
+}
+
+func (m *mirror) weighGenesis(e *identifier.Entry, position uint64) (effect, error) {
+	g, err := identifier.ParseGenesis(e.Envelope.Payload)
+	switch {
+	case err != nil:
+		return effect{}, err
+	case position != 0:
+		return effect{}, fmt.Errorf("a log has one genesis, at position 0")
+	case g.Log != m.log || g.Key != m.node:
+		return effect{}, fmt.Errorf("the genesis names log %s and key %s", g.Log, g.Key)
+	case e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0:
+		return effect{}, fmt.Errorf("the genesis is not signed by the node's key")
+	}
+	return effectOf(e, position, m.holders)
+}
+
+// weighGrant takes a grant for good when it is what this node's own log has given: to
+// the child, or away from it again.
+func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error) {
+	d, err := identifier.ParseDelegation(e.Envelope.Payload)
+	if err != nil {
+		return effect{}, err
+	}
+	given, err := m.own.given(d.Prefix, identifier.EntryDelegation)
+	if err != nil {
+		return effect{}, err
+	}
+	if given == nil || !bytes.Equal(given.Payload, e.Envelope.Payload) {
+		return effect{}, fmt.Errorf("the grant of prefix %q in epoch %d is not what this node has delegated", d.Prefix, d.Epoch)
+	}
+	if !m.holders.heldAt(d.Prefix).apex && (d.Node == nil || d.Node.Key != m.node) {
+		return effect{}, fmt.Errorf("the grant of prefix %q names another node", d.Prefix)
+	}
+	return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: true}, &e.Envelope)
+}
+
+// weighKeyset takes in the keyset of a prefix that this node has given to the child,
+// when it is the one in force here: it may be signed by who holds what lies above, whom
+// the child's log does not know.
+func (m *mirror) weighKeyset(g *grant, position uint64) (effect, error) {
+	before := m.holders.heldAt(g.delegation.Prefix)
+	given, err := m.own.given(g.delegation.Prefix, identifier.EntryKeyset)
+	if err != nil {
+		return effect{}, err
+	}
+	if !before.apex || given == nil || !bytes.Equal(given.Payload, g.envelope.Payload) {
+		return effect{}, errNotGiven
+	}
+	d := *before.delegation
+	d.Keyset = g.delegation.Keyset
+	return effectOfDelegation(held{delegation: &d, position: position, granted: before.granted, apex: true}, &g.envelope)
+}
+
+var errNotGiven = errors.New("not what this node has given")
+
+func (m *mirror) weighChange(e *identifier.Entry, position uint64) (effect, error) {
+	header, hashes, err := e.Change().Check()
+	if err != nil {
+		return effect{}, err
+	}
+	p := &proposal{header: header, hashes: hashes, entry: encoded{Entry: e}}
+	if p.holder, err = m.authenticate(header, e.Envelope); err != nil {
+		return effect{}, err
+	}
+	if err := m.checkHolder(p); err != nil {
+		return effect{}, err
+	}
+	v, err := m.judgeRows(p)
+	if err != nil {
+		return effect{}, err
+	}
+	m.remember(p, v.there, position, nil)
+	return effectOfChecked(e, hashes, position)
+}
+
+// age returns how old what the mirror holds may be: how long ago the child last said
+// that it has no more.
+func (m *mirror) age(now time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.heard.IsZero() {
+		return maxAge
+	}
+	return min(max(0, now.Sub(m.heard)), maxAge)
+}
+
+// maxAge is the age of a mirror of which nothing has been heard since the start.
+const maxAge = 24 * time.Hour
+
+// hear notes what the child says it has.
+func (m *mirror) hear(size uint64, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told = size
+	if size <= m.published.Load() {
+		m.heard = now
+	}
+}

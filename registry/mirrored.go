@@ -1,0 +1,223 @@
+package registry
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// Mirror is a child's log as its replication stores it here. Its methods may be called
+// concurrently, but for Append.
+type Mirror struct {
+	r *Registry
+	m *mirror
+}
+
+// Mirror returns where the log of a child is kept, and makes room for it when it is
+// new: a number, synced at return. The error is a [*replica.Refusal] when no delegation
+// in force names the node key, or when there is a mirror of another log of that node.
+func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identifier.PublicKey, size uint64) (*Mirror, error) {
+	if !r.delegatesTo(node) {
+		return nil, &replica.Refusal{Reason: replica.UnknownNode,
+			Detail: fmt.Sprintf("no delegation names node key %s: have a prefix delegated to this node first", node)}
+	}
+	if r.logs.of(node) == nil {
+		if err := r.numberLog(ctx, log, node); err != nil {
+			return nil, err
+		}
+	}
+	m := r.logs.of(node)
+	if m.log != log {
+		return nil, &replica.Refusal{Reason: replica.OtherLog,
+			Detail: fmt.Sprintf("the mirror of this node is of log %s, not %s: bring the old log back", m.log, log)}
+	}
+	m.hear(size, time.Now())
+	return &Mirror{r: r, m: m}, nil
+}
+
+// delegatesTo reports whether a delegation in force names the node.
+func (r *Registry) delegatesTo(node identifier.PublicKey) bool {
+	return slices.ContainsFunc(r.holders.list(), func(h held) bool {
+		return !h.apex && !h.delegation.Revoked() && h.delegation.Node != nil && h.delegation.Node.Key == node
+	})
+}
+
+// numberLog gives a new log its number.
+func (r *Registry) numberLog(ctx context.Context, log identifier.LogID, node identifier.PublicKey) error {
+	if err := r.writable(); err != nil {
+		return err
+	}
+	r.logs.numbering.Lock()
+	defer r.logs.numbering.Unlock()
+	if r.logs.of(node) != nil {
+		return nil // somebody else was faster
+	}
+	n := numbering{number: r.logs.nextNumber(), log: log, node: node}
+	payload := n.append(nil)
+	synced := make(chan struct{})
+	err := r.journal.Append(journal.Frame{Log: n.number, Kind: journal.KindSession, Payload: payload}, func(at, end journal.Offset) {
+		if err := r.logs.number(payload, at, end); err != nil {
+			r.fail(fmt.Errorf("number of log %s: %w", log, err))
+			return
+		}
+		close(synced)
+	})
+	if err != nil {
+		return err
+	}
+	return r.awaitSync(ctx, synced)
+}
+
+// Open returns what is stored.
+func (m *Mirror) Open() (replica.Mirror, error) {
+	if err := m.r.failure(); err != nil {
+		return replica.Mirror{}, err
+	}
+	found := replica.Mirror{Size: m.m.published.Load(), Subtrees: m.m.tree.subtrees()}
+	if c := m.m.checkpoint.Load(); c != nil {
+		found.Checkpoint = c.Note
+	}
+	return found, nil
+}
+
+// Append queues a unit and returns; while there is no room it waits, until ctx ends.
+// After the sync its entries are judged and answer; then synced is called. When it
+// returns an error, nothing of the unit is stored and synced is never called.
+func (m *Mirror) Append(ctx context.Context, u *replica.Unit, synced func()) error {
+	payload := replica.AppendUnit(nil, u)
+	frame := journal.Frame{Log: m.m.number, Position: u.Start, Kind: journal.KindMirrored, Payload: payload}
+	for {
+		if err := m.r.waitRoom(ctx, len(payload)); err != nil {
+			return err
+		}
+		if err := m.r.writable(); err != nil {
+			return err
+		}
+		err := m.r.journal.Append(frame, func(at, end journal.Offset) {
+			if err := m.m.take(u, at, end); err != nil {
+				m.r.fail(err)
+				return
+			}
+			synced()
+		})
+		if !errors.Is(err, journal.ErrBusy) && !errors.Is(err, journal.ErrFull) {
+			return err
+		}
+	}
+}
+
+// waitRoom waits for room in the state and the journal, also while the disk is full.
+func (r *Registry) waitRoom(ctx context.Context, octets int) error {
+	for {
+		if err := r.state.WaitRoom(ctx); err != nil {
+			return err
+		}
+		err := r.journal.Wait(ctx, octets)
+		if !errors.Is(err, journal.ErrFull) {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-r.failed:
+			return r.failErr
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Grants returns the envelopes by which the child got its prefixes, or lost them, from
+// number from on, and a channel that is closed when there are more.
+func (m *Mirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
+	return m.m.grants.since(from)
+}
+
+// Heard says that the child has told just now how many entries it has.
+func (m *Mirror) Heard(size uint64) { m.m.hear(size, time.Now()) }
+
+// Refused tells the operator of a refusal that has to do with what the child signed.
+func (m *Mirror) Refused(why *replica.Refusal) {
+	m.r.config.Log.Error("a child's log was refused", "log", m.m.log, "node", m.m.node, "reason", why.Reason, "detail", why.Detail,
+		"held", string(why.Held), "signed", string(why.Signed))
+}
+
+// grantList is what a child is to be told, in order. It only grows.
+type grantList struct {
+	mu   sync.Mutex
+	list []identifier.Envelope
+	more chan struct{}
+}
+
+func (g *grantList) add(e identifier.Envelope) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.list = append(g.list, e)
+	if g.more != nil {
+		close(g.more)
+		g.more = nil
+	}
+}
+
+func (g *grantList) since(from uint64) ([]identifier.Envelope, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.more == nil {
+		g.more = make(chan struct{})
+	}
+	return slices.Clone(g.list[min(from, uint64(len(g.list))):]), g.more
+}
+
+// granted tells the children of a delegation or keyset that has come into force: the one
+// that answers now, and the one that did before.
+func (l *logs) granted(h held, before *identifier.Delegation, e identifier.Envelope) {
+	if h.apex {
+		return
+	}
+	told := map[*mirror]bool{}
+	for _, d := range []*identifier.Delegation{h.delegation, before} {
+		if d == nil || d.Node == nil {
+			continue
+		}
+		if m := l.of(d.Node.Key); m != nil && !told[m] {
+			told[m] = true
+			m.grants.add(e)
+		}
+	}
+}
+
+// gather puts together what a child is to be told when its mirror is new here: the
+// prefixes that it has by this node's log, and those that it thinks it has.
+func (m *mirror) gather() error {
+	list := slices.DeleteFunc(m.own.holders.list(), func(h held) bool {
+		named := h.delegation.Node != nil && h.delegation.Node.Key == m.node
+		return h.apex || !named && !m.holders.heldAt(h.delegation.Prefix).apex
+	})
+	slices.SortFunc(list, func(a, b held) int { return cmp.Compare(a.position, b.position) })
+	for _, h := range list {
+		given, err := m.own.given(h.delegation.Prefix, identifier.EntryDelegation)
+		if err != nil {
+			return err
+		}
+		if given == nil {
+			continue // delegated by a release that did not keep it
+		}
+		m.grants.add(*given)
+		keys, err := m.own.given(h.delegation.Prefix, identifier.EntryKeyset)
+		if err != nil {
+			return err
+		}
+		if keys != nil && h.position != h.granted && !bytes.Equal(keys.Payload, given.Payload) {
+			m.grants.add(*keys)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+)
+
+// Source is a node's own log as it is sent to its parent. Its methods may be called
+// concurrently; none of them holds up those who register.
+type Source struct {
+	r *Registry
+
+	mu sync.Mutex
+	// next is the position of the entry that is read next when the parent takes one
+	// after another, and at where in the journal to look for it.
+	next uint64
+	at   journal.Offset
+}
+
+// Source returns the node's own log for its parent.
+func (r *Registry) Source() *Source { return &Source{r: r} }
+
+// LogID returns the id of the log.
+func (s *Source) LogID() identifier.LogID { return s.r.log }
+
+// Growth returns how many entries are synced, and a channel that is closed when there
+// are more.
+func (s *Source) Growth() (uint64, <-chan struct{}) {
+	grew := s.r.growth()
+	return s.r.published.Load(), grew
+}
+
+// Entries returns the payloads of entries as the journal has them, from a position on:
+// at least one, at most so many, and more than the first only as far as they have so
+// many octets together.
+func (s *Source) Entries(from uint64, entries, octets int) ([][]byte, error) {
+	if from >= s.r.published.Load() {
+		return nil, fmt.Errorf("entry %d is not synced yet", from)
+	}
+	s.mu.Lock()
+	next, at := s.next, s.at
+	s.mu.Unlock()
+	if next != from || at == 0 {
+		var err error
+		if at, err = s.r.locate(from); err != nil {
+			return nil, err
+		}
+	}
+	var payloads [][]byte
+	total := 0
+	for from < s.r.published.Load() && len(payloads) < entries {
+		frame, end, err := s.r.journal.Read(at)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", from, err)
+		}
+		if frame.Kind == journal.KindEntry && frame.Log == ownLog && frame.Position == from {
+			if total += len(frame.Payload); total > octets && len(payloads) > 0 {
+				break
+			}
+			payloads = append(payloads, frame.Payload)
+			from++
+		}
+		at = end
+	}
+	s.mu.Lock()
+	s.next, s.at = from, at
+	s.mu.Unlock()
+	return payloads, nil
+}
+
+// Root returns the Merkle root of the first size entries.
+func (s *Source) Root(size uint64) (identifier.Hash, error) {
+	if have, root := s.r.tree.head(); have == size {
+		return root, nil
+	}
+	return journal.Root(size, tiles{s.r.state, ownLog})
+}
+
+// SignCheckpoint returns a checkpoint over the first size entries, and the root in it.
+// A node that takes no changes signs none.
+func (s *Source) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error) {
+	if why := s.r.readOnly.Load(); why != nil {
+		return nil, identifier.Hash{}, refuse(ReadOnly, "%s", *why)
+	}
+	root, err := s.Root(size)
+	if err != nil {
+		return nil, identifier.Hash{}, err
+	}
+	note, err := journal.SignCheckpoint(size, root, s.r.log, s.r.key)
+	return note, root, err
+}
+
+// AcceptGrant takes in a delegation or keyset that the parent sent: what this node is to
+// answer for, or not any more. It is logged, and in force and synced at return. One that
+// is there already, or older than what is there, is no error. The parent is trusted to
+// have judged it; whoever reads the log can see the signatures.
+func (s *Source) AcceptGrant(ctx context.Context, e identifier.Envelope) error {
+	g, err := parseGrant(e)
+	if err != nil {
+		return &Error{Kind: Malformed, Detail: "the grant breaks a rule", Err: err}
+	}
+	kind := identifier.EntryGrant
+	if g.keysetOnly {
+		kind = identifier.EntryKeyset
+	}
+	entry, err := encode(&identifier.Entry{Kind: kind, Time: now(), Envelope: e})
+	if err != nil {
+		return err
+	}
+	_, err = s.r.submit(ctx, len(entry.payload), func() (admission, error) { return s.r.sequencer.admitFromAbove(g, entry) })
+	return err
+}
+
+// admitFromAbove queues a grant of the parent's.
+func (s *sequencer) admitFromAbove(g *grant, entry encoded) (admission, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.registry.writable(); err != nil {
+		return admission{}, err
+	}
+	before := s.holders.heldAt(g.delegation.Prefix)
+	d := g.delegation
+	switch current := before.delegation; {
+	case g.keysetOnly && (current == nil || !before.apex || current.Epoch != d.Epoch):
+		return admission{}, refuse(Denied, "the keyset of prefix %q in epoch %d came without its grant", d.Prefix, d.Epoch)
+	case g.keysetOnly:
+		keyset := d.Keyset
+		d = *current
+		d.Keyset = keyset
+	case current == nil && (d.Node == nil || d.Node.Key != s.node):
+		return admission{}, refuse(Denied, "the grant of prefix %q names another node", d.Prefix)
+	}
+	if current := before.delegation; current != nil && d.Keyset.Version <= current.Keyset.Version {
+		return admission{position: before.position, synced: s.grantSyncs[d.Prefix], duplicate: true}, nil
+	}
+	h := held{delegation: &d, position: s.next, granted: s.next, apex: true}
+	if g.keysetOnly {
+		h.granted = before.granted
+	}
+	synced, err := s.queue(entry, func(uint64) (effect, error) { return effectOfDelegation(h, &g.envelope) }, nil)
+	if err != nil {
+		return admission{}, err
+	}
+	s.holders.put(h)
+	s.grantSyncs[d.Prefix] = synced
+	return admission{position: h.position, synced: synced}, nil
+}
