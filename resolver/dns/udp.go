@@ -115,9 +115,9 @@ func (p *pool) answer(ctx context.Context, d datagram) {
 		p.drop(buffer)
 		return
 	}
-	ctx, cancel := context.WithDeadline(ctx, d.came.Add(p.s.o.Patience))
-	answer := p.s.Datagram(ctx, d.query)
-	cancel()
+	limited := &patient{Context: ctx, until: d.came.Add(p.s.o.Patience)}
+	answer := p.s.Datagram(limited, d.query)
+	limited.release()
 	p.buffers.Put(buffer)
 	if answer == nil {
 		return
