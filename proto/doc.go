@@ -1,9 +1,10 @@
-// Package proto holds the wire contracts of a node, resolution.proto and
-// registration.proto with what both speak of in identifier.proto, the Go code
-// generated from them, and the conversion between their messages and the types of
-// package identifier. Whoever writes a client in another language needs the three
-// .proto files and nothing else; their import paths begin at the root of the
-// repository.
+// Package proto holds the wire contracts of a node, resolution.proto,
+// registration.proto and replication.proto with what they all speak of in
+// identifier.proto, the Go code generated from them, and the conversion between their
+// messages and the types of package identifier. (Those of replication.proto belong to
+// package replica; registry/rpc converts them.) Whoever writes a client in another
+// language needs the .proto files and nothing else; their import paths begin at the
+// root of the repository.
 //
 // # Rules
 //

@@ -17,6 +17,9 @@ const (
 	// MaxResponse is how many octets a message from a node may have. It is what
 	// gRPC clients take by default.
 	MaxResponse = 4 << 20
+	// MaxReplication is how many octets a message between child and parent may have,
+	// in either direction.
+	MaxReplication = 2 << 20
 	// MaxHeaders is how many octets the header fields of a call may have, counted as
 	// in RFC 9113, section 6.5.2; MaxTrailers those of an answer.
 	MaxHeaders  = 16 << 10

@@ -13,6 +13,7 @@ import (
 // history lets things happen, and then nothing bad any more.
 func history(children, steps int, left replica.Rule, pick pick) error {
 	w := newWorld(children, left)
+	w.large = pick(4) == 0
 	for i := range steps {
 		if err := w.step(pick); err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
@@ -45,7 +46,7 @@ func seeded(seed uint64) pick { return rand.New(rand.NewPCG(seed, 0)).IntN }
 
 // The same over many more histories than rapid draws, which cost a fraction there.
 func TestManyHistories(t *testing.T) {
-	histories := uint64(2000)
+	histories := uint64(1000)
 	if testing.Short() {
 		histories = 100
 	}

@@ -13,7 +13,10 @@ func (w *world) step(pick pick) error {
 	n := w.children[pick(len(w.children))]
 	switch pick(16) {
 	case 0, 1:
-		octets := []int{0, 0, 0, 0, 0, 0, 0, 90 << 10}[pick(8)]
+		octets := 0
+		if w.large && pick(6) == 0 {
+			octets = 90 << 10 // a dozen are a window
+		}
 		for range 1 + pick(6) {
 			w.register(n, octets)
 		}

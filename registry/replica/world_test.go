@@ -25,6 +25,7 @@ type world struct {
 	drawn    uint64       // for nonces, sessions and entries
 	left     replica.Rule // what both sides leave out
 	window   uint64
+	large    bool // there are large entries
 }
 
 // node is a child, and the parent's side of it.
