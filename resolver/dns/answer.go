@@ -153,14 +153,14 @@ func (q *question) exists(a *resolver.Answer) bool {
 // somethingBelow reports whether anything is there below the prefix of a name which
 // may be an empty non-terminal. Saying yes too often does no harm.
 func (s *Server) somethingBelow(ctx context.Context, q *question) bool {
-	a, err := s.resolver.Resolve(ctx, resolver.Query{ID: identifier.ID{Prefix: q.of.ID.Prefix}})
+	a, err := s.resolver.Resolve(ctx, resolver.Query{ID: identifier.ID{Prefix: q.of.ID.Prefix}, Recursive: q.desired})
 	return err != nil || a.Outcome != resolver.Absent || q.exists(&a)
 }
 
 // infrastructure answers for what a zone has whether its apex is an identifier or
 // not; nil when the question is about something else.
 func (s *Server) infrastructure(ctx context.Context, q *question, a *resolver.Answer) *reply {
-	if q.of.ID.Prefix != a.Apex {
+	if q.of.ID.Prefix != a.Apex || s.o.Recursive && q.rrtype != dns.TypeSOA {
 		return nil
 	}
 	zone := s.zoneOf(q, a)
@@ -201,7 +201,7 @@ func (s *Server) infrastructure(ctx context.Context, q *question, a *resolver.An
 // above as well, that is where it belongs.
 func (s *Server) noDS(ctx context.Context, q *question, a *resolver.Answer) *reply {
 	if parent, ok := a.Apex.Parent(); ok {
-		b, err := s.resolver.Resolve(ctx, resolver.Query{ID: identifier.ID{Prefix: parent}})
+		b, err := s.resolver.Resolve(ctx, resolver.Query{ID: identifier.ID{Prefix: parent}, Recursive: q.desired})
 		if err == nil && b.InZone && b.Apex != a.Apex && b.Apex.Covers(parent) {
 			return s.noData(q, &b)
 		}

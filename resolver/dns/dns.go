@@ -39,6 +39,10 @@
 //   - Records of a mirror are AA, with the SOA of the child's zone and an extended error
 //     0 whose text is "mirror, age " and a Go duration. Whose zone it is, the answer's
 //     Delegation says.
+//   - Stale answers of a cache have an extended error 3 (RFC 8914, section 4.4) whose text
+//     is "stale, age " and a Go duration.
+//   - In front of a Resolver that follows referrals (Options.Recursive) RA is set and AA is
+//     not.
 //   - Extended errors go to who asked with EDNS; the option [optionPlace] tells our own
 //     client log, position and apex.
 //

@@ -10,6 +10,7 @@ import (
 type reply struct {
 	rcode         int
 	authoritative bool
+	recursive     bool // RA
 	answer        []dns.RR
 	authority     []dns.RR
 	additional    []dns.RR
@@ -68,6 +69,7 @@ func (r *reply) message(q *request, text string, give shrink) *dns.Msg {
 	m := &dns.Msg{Compress: true}
 	m.Id, m.Opcode, m.Response, m.Rcode = q.id, q.opcode, true, r.rcode
 	m.RecursionDesired, m.CheckingDisabled, m.Authoritative = q.desired, q.unheard, r.authoritative
+	m.RecursionAvailable = r.recursive
 	m.Question = []dns.Question{{Name: text, Qtype: q.rrtype, Qclass: q.class}}
 	if give == truncated {
 		m.Truncated = true

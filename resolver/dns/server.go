@@ -24,6 +24,10 @@ type Options struct {
 	Node identifier.Node
 	// Peers are further nodes that answer for the same zones.
 	Peers []identifier.Node
+	// Recursive says that the Resolver follows referrals for those who ask it to (RA),
+	// and is the authority for nothing: answers have no AA, unless our own client wanted
+	// no copies, and the zones have neither NS nor SVCB here.
+	Recursive bool
 	// Contact is the mail address in SOA records; hostmaster at the zone when empty.
 	Contact string
 	// Log receives what an operator should know; nil for nothing.
@@ -137,6 +141,10 @@ func (s *Server) answer(ctx context.Context, query []byte, stream bool) []byte {
 			return nil
 		}
 		return s.count((&reply{}).askOverTCP(q, text))
+	}
+	if s.o.Recursive {
+		// Who wants no copies is told that this is none.
+		rep.recursive, rep.authoritative = true, rep.authoritative && q.edns.noCopies()
 	}
 	return s.count(rep.pack(q, text, limit))
 }
