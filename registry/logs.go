@@ -100,10 +100,7 @@ func (l *logs) number(payload []byte, at, end journal.Offset) error {
 // open makes the mirror of a log known, with what the state holds of it.
 func (l *logs) open(n numbering) error {
 	m := newMirror(n, l.own)
-	if err := m.loadState(); err != nil {
-		return err
-	}
-	if err := m.gather(); err != nil {
+	if err := m.load(); err != nil {
 		return err
 	}
 	l.mu.Lock()

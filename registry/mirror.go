@@ -40,6 +40,23 @@ func newMirror(n numbering, own *ledger) *mirror {
 	return &mirror{judge: newJudge(l, l.holders), own: own}
 }
 
+// load reads what the state holds of the mirror.
+func (m *mirror) load() error {
+	if err := m.loadState(); err != nil {
+		return err
+	}
+	for row, err := range m.state.Ascend(context.Background(), state.Notes, m.number, []byte(badNote)) {
+		if err != nil {
+			return doubt(err)
+		}
+		if !bytes.HasPrefix(row.Key, []byte(badNote)) {
+			break
+		}
+		m.bad++
+	}
+	return m.gather()
+}
+
 // badNote is what the notes begin with that say why an entry is marked; its position
 // follows, eight octets.
 const badNote = "bad/"

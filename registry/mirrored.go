@@ -44,6 +44,34 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identi
 	return &Mirror{r: r, m: m}, nil
 }
 
+// MirrorStatus is what an operator wants to know of a mirror.
+type MirrorStatus struct {
+	Log  identifier.LogID
+	Node identifier.PublicKey
+	// Size is how many entries the mirror has, all synced; Told how many the child said
+	// it has, and Bad how many are marked because they break a rule.
+	Size, Told, Bad uint64
+	// Age is how long ago the child last said that it has no more.
+	Age time.Duration
+	// Identifiers is how many resolve in it.
+	Identifiers uint64
+}
+
+// Mirrors returns the state of all mirrors, in the order in which they came.
+func (r *Registry) Mirrors() []MirrorStatus {
+	list := r.logs.mirrors()
+	slices.SortFunc(list, func(a, b *mirror) int { return cmp.Compare(a.number, b.number) })
+	totals := r.state.Totals()
+	status := make([]MirrorStatus, len(list))
+	for i, m := range list {
+		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: m.published.Load(), Age: m.age(time.Now()), Identifiers: totals[m.number].Live}
+		m.mu.Lock()
+		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
+		m.mu.Unlock()
+	}
+	return status
+}
+
 // delegatesTo reports whether a delegation in force names the node.
 func (r *Registry) delegatesTo(node identifier.PublicKey) bool {
 	return slices.ContainsFunc(r.holders.list(), func(h held) bool {

@@ -65,10 +65,8 @@ func (v *verifier) count(w *walker, f Frame, at int64) error {
 			err = w.seg.damage(used, "the segment has ended before, and this octet is not zero")
 		}
 		return err
-	default:
-		return nil
 	}
-	if v.visit == nil {
+	if v.visit == nil || !f.Kind.carried() {
 		return nil
 	}
 	return v.visit(Located{f, w.seg.offset(at), w.seg.offset(w.at)})

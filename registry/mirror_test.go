@@ -1,0 +1,209 @@
+package registry_test
+
+import (
+	"testing"
+
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// family is a parent and a child whose prefix is 88.118, with a holder.
+type family struct {
+	parent, child *node
+	holder        identifier.PrivateKey
+	delegation    *identifier.Delegation
+	mirror        *registry.Mirror
+	size          uint64 // of the mirror, as far as this test has sent
+	grants        uint64
+}
+
+func newFamily(t *testing.T) *family {
+	t.Helper()
+	f := &family{parent: newNode(t), holder: newKey(t)}
+	f.child = openNode(t, registry.Config{Folder: t.TempDir(), Parent: f.parent.root.Public()})
+	f.delegation = grant("88.118", f.holder)
+	f.delegation.Node = &identifier.Node{
+		Name: "child", Key: f.child.root.Public(), Addresses: []identifier.Address{{IP: "127.0.0.1", GRPC: 2640}},
+	}
+	f.parent.mustDelegate(f.delegation, f.parent.root)
+	f.join()
+	return f
+}
+
+// join says Hello and takes in what the parent grants.
+func (f *family) join() {
+	t := f.parent.t
+	t.Helper()
+	m, err := f.parent.Mirror(t.Context(), f.child.LogID(), f.child.root.Public(), f.child.status().Position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := m.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mirror, f.size = m, opened.Size
+	f.takeGrants()
+}
+
+func (f *family) takeGrants() {
+	t := f.parent.t
+	t.Helper()
+	envelopes, _ := f.mirror.Grants(f.grants)
+	for _, e := range envelopes {
+		if err := f.child.Source().AcceptGrant(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.grants += uint64(len(envelopes))
+}
+
+// send brings the mirror up to the child's log, in units of at most three entries.
+func (f *family) send() {
+	t := f.parent.t
+	t.Helper()
+	source := f.child.Source()
+	for {
+		tip, _ := source.Growth()
+		if f.size == tip {
+			f.mirror.Heard(tip)
+			return
+		}
+		payloads, err := source.Entries(f.size, 3, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := &replica.Unit{Start: f.size, Payloads: payloads}
+		if u.Checkpoint, u.Root, err = source.SignCheckpoint(u.End()); err != nil {
+			t.Fatal(err)
+		}
+		synced := make(chan struct{})
+		if err := f.mirror.Append(t.Context(), u, func() { close(synced) }); err != nil {
+			t.Fatal(err)
+		}
+		<-synced
+		f.size = u.End()
+	}
+}
+
+// mirrored asks the parent's mirror.
+func (f *family) mirrored(text string) identifier.Finding {
+	t := f.parent.t
+	t.Helper()
+	found, _, ok, err := f.parent.FindMirrored(t.Context(), f.child.root.Public(), mustID(t, text))
+	if err != nil || !ok {
+		t.Fatalf("mirror of %s: %v, %v", text, ok, err)
+	}
+	return found
+}
+
+func TestMirrorAnswersWhatTheChildWould(t *testing.T) {
+	f := newFamily(t)
+	first := put(mustID(t, "88.118/sn-1"), nil, link("https://maker.example/1"))
+	f.child.mustRegister(signed(t, f.holder, f.delegation, first))
+	for i := range 10 {
+		f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, serial(i)), nil, link("https://maker.example/n"))))
+	}
+	f.child.mustRegister(signed(t, f.holder, f.delegation, withdraw(f.child.record(serial(3)))))
+	f.send()
+
+	for round := range 3 {
+		found := f.mirrored("88.118/sn-1")
+		if found.Record == nil || string(found.Record.Values[0].Data) != "https://maker.example/1" || !found.InZone || found.Apex != "88.118" {
+			t.Fatalf("round %d: %+v", round, found)
+		}
+		if found := f.mirrored(serial(3)); found.Record != nil {
+			t.Errorf("round %d: a withdrawn record resolves in the mirror", round)
+		}
+		if found := f.parent.find("88.118/sn-1"); found.Delegation == nil || found.Record != nil {
+			t.Errorf("round %d: the parent itself finds %+v, not the delegation alone", round, found)
+		}
+		if round == 0 {
+			f.parent.restart()
+		} else if round == 1 {
+			f.child.restart()
+		}
+		f.join()
+		f.send()
+	}
+	f.parent.check()
+	f.child.check()
+}
+
+func TestMirrorKeepsBadEntriesAndGoesOn(t *testing.T) {
+	f := newFamily(t)
+	f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, "88.118/a"), nil, link("https://maker.example/a"))))
+	f.send()
+
+	// The child's node forges what its holder never signed: it says that another key
+	// holds the prefix, in a grant that the parent never made.
+	thief := newKey(t)
+	forged := grant("88.118", thief)
+	forged.Epoch, forged.Keyset.Version, forged.Node = 2, 2, f.delegation.Node
+	e := identifier.Sign(identifier.DelegationType, delegationPayload(t, forged), f.child.root)
+	if err := f.child.Source().AcceptGrant(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	f.child.mustRegister(signed(t, thief, forged, put(mustID(t, "88.118/stolen"), nil, link("https://thief.example/"))))
+	f.send()
+
+	if found := f.mirrored("88.118/stolen"); found.Record != nil {
+		t.Error("what a key without the prefix signed resolves in the mirror")
+	}
+	if found := f.mirrored("88.118/a"); found.Record == nil {
+		t.Error("a bad entry took a good record away")
+	}
+	if got := f.parent.Mirrors(); len(got) != 1 || got[0].Bad != 2 || got[0].Size != f.child.status().Position {
+		t.Errorf("mirrors %+v, want one with 2 bad entries", got)
+	}
+	f.parent.restart()
+	if got := f.parent.Mirrors(); len(got) != 1 || got[0].Bad != 2 {
+		t.Errorf("after a restart: %+v", got)
+	}
+	f.parent.check()
+}
+
+func TestMirrorFollowsGrants(t *testing.T) {
+	f := newFamily(t)
+	next := newKey(t)
+	changed, err := f.parent.changeKeys(f.delegation, keyset(2, 1, next), f.parent.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.takeGrants()
+	old := put(mustID(t, "88.118/old"), nil, link("https://maker.example/"))
+	_, err = f.child.Register(t.Context(), signed(t, f.holder, f.delegation, old))
+	wantKind(t, err, registry.Denied)
+	f.child.mustRegister(signed(t, next, changed, put(mustID(t, "88.118/new"), nil, link("https://maker.example/"))))
+	f.send()
+	if f.mirrored("88.118/new").Record == nil {
+		t.Error("what the new key signed does not resolve in the mirror")
+	}
+
+	// Taken back: the child refers to nobody and takes nothing.
+	revoked := &identifier.Delegation{Prefix: "88.118", Epoch: 2, Keyset: identifier.Keyset{Version: 3}}
+	f.parent.mustDelegate(revoked, f.parent.root)
+	f.takeGrants()
+	_, err = f.child.Register(t.Context(), signed(t, next, changed, old))
+	wantKind(t, err, registry.Denied)
+	f.send()
+	if got := f.parent.Mirrors(); got[0].Bad != 0 {
+		t.Errorf("%d honest entries are marked", got[0].Bad)
+	}
+	f.parent.check()
+	f.child.check()
+}
+
+func TestMirrorRefusesStrangers(t *testing.T) {
+	f := newFamily(t)
+	stranger := newNode(t)
+	_, err := f.parent.Mirror(t.Context(), stranger.LogID(), stranger.root.Public(), 2)
+	if refusal, ok := err.(*replica.Refusal); !ok || refusal.Reason != replica.UnknownNode {
+		t.Errorf("a node without a prefix: %v", err)
+	}
+	_, err = f.parent.Mirror(t.Context(), stranger.LogID(), f.child.root.Public(), 2)
+	if refusal, ok := err.(*replica.Refusal); !ok || refusal.Reason != replica.OtherLog {
+		t.Errorf("another log of the child: %v", err)
+	}
+}
