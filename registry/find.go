@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/state"
@@ -20,27 +19,6 @@ func (r *Registry) Find(ctx context.Context, id identifier.ID) (identifier.Findi
 // the prefix, and the finding has no record.
 func (r *Registry) FindHashed(ctx context.Context, p identifier.Prefix, hash identifier.Hash) (identifier.ID, identifier.Finding, error) {
 	return r.findHashed(p, hash)
-}
-
-// FindMirrored is [Registry.Find] in the mirror of the log of another node, with how old
-// the mirror may be. ok is false when there is no mirror of it.
-func (r *Registry) FindMirrored(ctx context.Context, node identifier.PublicKey, id identifier.ID) (f identifier.Finding, age time.Duration, ok bool, err error) {
-	m := r.logs.of(node)
-	if m == nil || m.published.Load() == 0 {
-		return f, 0, false, nil
-	}
-	f, err = m.find(id)
-	return f, m.age(time.Now()), true, err
-}
-
-// FindHashedMirrored is [Registry.FindHashed] in a mirror, as [Registry.FindMirrored].
-func (r *Registry) FindHashedMirrored(ctx context.Context, node identifier.PublicKey, p identifier.Prefix, hash identifier.Hash) (id identifier.ID, f identifier.Finding, age time.Duration, ok bool, err error) {
-	m := r.logs.of(node)
-	if m == nil || m.published.Load() == 0 {
-		return identifier.ID{Prefix: p}, f, 0, false, nil
-	}
-	id, f, err = m.findHashed(p, hash)
-	return id, f, m.age(time.Now()), true, err
 }
 
 func (l *ledger) find(id identifier.ID) (identifier.Finding, error) {

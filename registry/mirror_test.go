@@ -91,9 +91,13 @@ func (f *family) send() {
 func (f *family) mirrored(text string) identifier.Finding {
 	t := f.parent.t
 	t.Helper()
-	found, _, ok, err := f.parent.FindMirrored(t.Context(), f.child.root.Public(), mustID(t, text))
-	if err != nil || !ok {
-		t.Fatalf("mirror of %s: %v, %v", text, ok, err)
+	c, _ := f.parent.CopyOf(f.child.root.Public())
+	if c == nil {
+		t.Fatal("there is no copy")
+	}
+	found, err := c.Find(t.Context(), mustID(t, text))
+	if err != nil {
+		t.Fatal(err)
 	}
 	return found
 }

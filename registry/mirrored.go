@@ -22,6 +22,30 @@ type Mirror struct {
 	m *mirror
 }
 
+// Copy is what the mirror of a child's log adds up to, for reading. Its methods may be
+// called concurrently.
+type Copy struct{ m *mirror }
+
+// CopyOf returns the copy of the log of a node, and how long ago it was known to be
+// whole; nil when there is none to answer from.
+func (r *Registry) CopyOf(node identifier.PublicKey) (*Copy, time.Duration) {
+	m := r.logs.of(node)
+	if m == nil || m.published.Load() == 0 {
+		return nil, 0
+	}
+	return &Copy{m}, m.age(time.Now())
+}
+
+// Find is [Registry.Find] in the copy.
+func (c *Copy) Find(ctx context.Context, id identifier.ID) (identifier.Finding, error) {
+	return c.m.find(id)
+}
+
+// FindHashed is [Registry.FindHashed] in the copy.
+func (c *Copy) FindHashed(ctx context.Context, p identifier.Prefix, hash identifier.Hash) (identifier.ID, identifier.Finding, error) {
+	return c.m.findHashed(p, hash)
+}
+
 // Mirror returns where the log of a child is kept, and makes room for it when it is
 // new: a number, synced at return. The error is a [*replica.Refusal] when no delegation
 // in force names the node key, or when there is a mirror of another log of that node.
