@@ -106,7 +106,7 @@ func groups() []group {
 		{"Register", []*cobra.Command{newRegister(), newWithdraw(), newImport(), newExport()}},
 		{"Prefixes and keys", []*cobra.Command{newKey(), newDelegate()}},
 		{"Run a node", []*cobra.Command{newServe(), newBackup(), newRestore(), newCheck(), newLog()}},
-		{"See and measure", []*cobra.Command{newDemo()}},
+		{"See and measure", []*cobra.Command{newNetwork(), newDemo()}},
 		{"Other", []*cobra.Command{newBench(), newVersion(), newCompletion()}},
 	}
 }

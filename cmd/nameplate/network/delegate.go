@@ -1,0 +1,88 @@
+package network
+
+import (
+	"context"
+	"slices"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
+)
+
+// places returns the nodes where a prefix is delegated.
+func (n *Network) places(h holding) []*Node {
+	if h.at == nil {
+		return n.With(TopLevel)
+	}
+	return []*Node{h.at}
+}
+
+// delegate delegates a prefix at a node as the file says, if it is not.
+func (n *Network) delegate(ctx context.Context, client *registryrpc.Client, x *Node, h holding) error {
+	wanted, err := n.wanted(h)
+	if err != nil {
+		return err
+	}
+	signer := n.Key(h.signer)
+	if h.signer == "" {
+		signer = n.nodeKey(x.Name)
+	}
+	key, err := readKey(signer)
+	if err != nil {
+		return err
+	}
+	current, err := client.Holder(ctx, h.prefix)
+	if err != nil {
+		return err
+	}
+	if current == nil || current.Prefix != h.prefix {
+		current = &identifier.Delegation{}
+	}
+	if inForce(current, wanted) {
+		return nil
+	}
+	wanted.Epoch, wanted.Keyset.Version = current.Epoch+1, current.Keyset.Version+1
+	if err := wanted.Check(); err != nil {
+		return err
+	}
+	payload, err := identifier.AppendDelegation(nil, wanted)
+	if err != nil {
+		return err
+	}
+	_, err = client.Delegate(ctx, identifier.Sign(identifier.DelegationType, payload, key))
+	return err
+}
+
+// wanted is what the file says of a prefix, without epoch and versions.
+func (n *Network) wanted(h holding) (*identifier.Delegation, error) {
+	holder, err := readKey(n.Key(h.holder))
+	if err != nil {
+		return nil, err
+	}
+	d := &identifier.Delegation{Prefix: h.prefix, Keyset: identifier.Keyset{Threshold: 1, Keys: []identifier.PublicKey{holder.Public()}}}
+	if h.node == nil {
+		return d, nil
+	}
+	d.Node, err = n.identity(h.node)
+	return d, err
+}
+
+// identity returns a node as others are told of it.
+func (n *Network) identity(x *Node) (*identifier.Node, error) {
+	key, err := readKey(n.nodeKey(x.Name))
+	if err != nil {
+		return nil, err
+	}
+	return &identifier.Node{Name: x.Name, Key: key.Public(), Addresses: []identifier.Address{
+		{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP},
+	}}, nil
+}
+
+// inForce reports whether a prefix is delegated as it is wanted.
+func inForce(current, wanted *identifier.Delegation) bool {
+	a, b := current.Node, wanted.Node
+	if current.Keyset.Threshold != wanted.Keyset.Threshold || !slices.Equal(current.Keyset.Keys, wanted.Keyset.Keys) ||
+		current.NoAgents || current.Private || (a == nil) != (b == nil) {
+		return false
+	}
+	return a == nil || a.Name == b.Name && a.Key == b.Key && slices.Equal(a.Addresses, b.Addresses)
+}
