@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 )
 
@@ -31,6 +32,9 @@ type Config struct {
 	Zone string `yaml:"zone"`
 	// Listen says where the node answers. A protocol without an address is off.
 	Listen Listen `yaml:"listen"`
+	// Parent is the node above, which delegates to this one and mirrors its log. Without
+	// one the node answers for the root.
+	Parent Parent `yaml:"parent"`
 	// Addresses are where others reach this node, best first, for the glue and the
 	// SVCB records of its own zone. Empty: the addresses it listens on, as far as
 	// they name one host; a node behind a translated address has to be told.
@@ -43,11 +47,22 @@ type Config struct {
 	Log Log `yaml:"log"`
 }
 
+// Parent is where a node's parent takes in its log. All fields empty: none.
+type Parent struct {
+	// Key is the parent's node key, which it must prove.
+	Key identifier.PublicKey `yaml:"key"`
+	// Address is its gRPC port, host:port.
+	Address string `yaml:"address"`
+}
+
 // Listen lists addresses, host:port each. Port 0 takes a free one.
 type Listen struct {
 	DNS  []string `yaml:"dns"`  // UDP and TCP
 	GRPC []string `yaml:"grpc"` // resolution, registration, health, reflection
 	HTTP []string `yaml:"http"` // resolution, redirects, /healthz, /metrics
+	// Mirror is DNS, UDP and TCP, from the mirrors of the children's logs: an address
+	// that the zones of the children name beside the child's own.
+	Mirror []string `yaml:"mirror"`
 }
 
 // Address is one place where others reach this node. A port of 0 means that it
@@ -142,6 +157,14 @@ func (c *Config) Check() error {
 	if s := c.Journal.Segment; s < minSegment || s > journal.MaxSegmentSize || s%journal.MinSegmentSize != 0 {
 		return fmt.Errorf("journal.segment is %v: use a multiple of 4KiB from %v to %v", s, minSegment, Size(journal.MaxSegmentSize))
 	}
+	if (c.Parent.Address == "") != (c.Parent.Key == identifier.PublicKey{}) {
+		return fmt.Errorf("parent has only one of address and key: give both, the key is what the parent proves itself with")
+	}
+	if c.Parent.Address != "" {
+		if err := checkHostPort(c.Parent.Address); err != nil {
+			return fmt.Errorf("parent.address %q %w: write host:port, such as 192.0.2.1:2640", c.Parent.Address, err)
+		}
+	}
 	if err := c.Limits.check(); err != nil {
 		return err
 	}
@@ -161,7 +184,7 @@ func (l *Listen) check() error {
 	for _, p := range []struct {
 		name      string
 		addresses []string
-	}{{"listen.dns", l.DNS}, {"listen.grpc", l.GRPC}, {"listen.http", l.HTTP}} {
+	}{{"listen.dns", l.DNS}, {"listen.grpc", l.GRPC}, {"listen.http", l.HTTP}, {"listen.mirror", l.Mirror}} {
 		for _, address := range p.addresses {
 			if err := checkHostPort(address); err != nil {
 				return fmt.Errorf("%s %q %w: write host:port, such as 127.0.0.1:5300 or [::1]:5300", p.name, address, err)

@@ -3,13 +3,14 @@ package node
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
 // listeners are the open sockets of a node.
 type listeners struct {
-	sockets         []net.PacketConn
-	dns, grpc, http []net.Listener
+	sockets, mirrorSockets  []net.PacketConn
+	dns, mirror, grpc, http []net.Listener
 }
 
 // listen opens everything or nothing.
@@ -30,6 +31,13 @@ func (l *listeners) open(c Listen) error {
 			return busy("dns", address, err)
 		}
 		l.dns, l.sockets = append(l.dns, tcp), append(l.sockets, udp)
+	}
+	for _, address := range c.Mirror {
+		tcp, udp, err := listenBoth(address)
+		if err != nil {
+			return busy("mirror", address, err)
+		}
+		l.mirror, l.mirrorSockets = append(l.mirror, tcp), append(l.mirrorSockets, udp)
 	}
 	for _, p := range []struct {
 		name      string
@@ -72,10 +80,10 @@ func busy(protocol, address string, err error) error {
 }
 
 func (l *listeners) close() {
-	for _, s := range l.sockets {
+	for _, s := range slices.Concat(l.sockets, l.mirrorSockets) {
 		s.Close()
 	}
-	for _, list := range [][]net.Listener{l.dns, l.grpc, l.http} {
+	for _, list := range [][]net.Listener{l.dns, l.mirror, l.grpc, l.http} {
 		for _, x := range list {
 			x.Close()
 		}
@@ -90,5 +98,5 @@ func (l *listeners) addresses() Listen {
 		}
 		return a
 	}
-	return Listen{DNS: list(l.dns), GRPC: list(l.grpc), HTTP: list(l.http)}
+	return Listen{DNS: list(l.dns), GRPC: list(l.grpc), HTTP: list(l.http), Mirror: list(l.mirror)}
 }

@@ -34,6 +34,7 @@ type Node struct {
 	registry  *registry.Registry
 	listeners *listeners
 	dns       *resolverdns.Server
+	mirror    *resolverdns.Server // answers from the mirrors
 	http      *resolverhttp.Server
 	grpc      *grpcServer
 }
@@ -49,7 +50,7 @@ func New(c Config, version string, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	r, err := registry.Open(registry.Config{
-		Folder: c.Data, Anchor: c.Anchor, Log: log,
+		Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Log: log,
 		Journal: journal.Options{SegmentSize: int64(c.Journal.Segment)},
 	})
 	if err != nil {
@@ -67,7 +68,9 @@ func New(c Config, version string, log *slog.Logger) (*Node, error) {
 // wire puts the servers in front of the registry.
 func (n *Node) wire(version string) error {
 	m := newMetrics(n.registry, version, n.log)
-	authority := resolver.NewAuthority(n.registry, resolver.Options{Node: n.registry.Key()})
+	authority := resolver.NewAuthority(n.registry, resolver.Options{
+		Node: n.registry.Key(), Mirrors: copies{n.registry}, MirrorNodes: n.mirrorNode(),
+	})
 	zone, err := resolverdns.ParseZone(n.config.Zone)
 	if err != nil {
 		return err
@@ -77,6 +80,12 @@ func (n *Node) wire(version string) error {
 		return err
 	}
 	n.dns, err = resolverdns.New(m.measure(authority, "dns"), resolverdns.Options{
+		Zone: zone, Node: self, Log: n.log, Connections: n.config.Limits.DNSConnections,
+	})
+	if err != nil {
+		return err
+	}
+	n.mirror, err = resolverdns.New(m.measure(resolver.FromMirrors(authority), "dns-mirror"), resolverdns.Options{
 		Zone: zone, Node: self, Log: n.log, Connections: n.config.Limits.DNSConnections,
 	})
 	if err != nil {
@@ -104,6 +113,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.registry.Run(ctx) })
 	g.Go(func() error { return n.dns.Serve(ctx, n.listeners.sockets, n.listeners.dns) })
+	g.Go(func() error { return n.mirror.Serve(ctx, n.listeners.mirrorSockets, n.listeners.mirror) })
 	g.Go(func() error { return n.http.Serve(ctx, n.listeners.http...) })
 	g.Go(func() error { return n.grpc.serve(ctx, n.listeners.grpc) })
 	err := g.Wait()
