@@ -52,9 +52,11 @@ var rooms = map[string]room{
 	// Disks that fail, for the tests of whoever keeps a journal.
 	"registry/journal/journaltest": {ours: []string{"registry/journal"}},
 	"registry/state":               {ours: []string{"registry/identifier"}, third: []string{"go.etcd.io/bbolt"}},
-	"registry/replica":             {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}, noIO: true},
+	"registry/replica":             {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}, noIO: true, tests: []string{"registry/replica/replicatest"}},
+	// Logs in memory, for the tests of whoever replicates.
+	"registry/replica/replicatest": {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}},
 	"registry":                     {ours: []string{"registry/identifier", "registry/journal", "registry/state", "registry/replica"}, tests: []string{"registry/journal/journaltest"}},
-	"registry/rpc":                 {ours: []string{"registry/identifier", "registry", "registry/replica", "proto"}, third: grpc},
+	"registry/rpc":                 {ours: []string{"registry/identifier", "registry", "registry/replica", "proto"}, third: grpc, tests: []string{"registry/replica/replicatest"}},
 	"resolver":                     {ours: []string{"registry/identifier"}, third: []string{"github.com/maypok86/otter/v2"}, tests: []string{"resolver/resolvertest"}},
 	"resolver/udp":                 {third: []string{"golang.org/x/net", "golang.org/x/sys"}},
 	"resolver/dns":                 {ours: []string{"registry/identifier", "resolver", "resolver/udp"}, third: []string{"github.com/miekg/dns", "golang.org/x/net"}, tests: []string{"resolver/resolvertest"}},

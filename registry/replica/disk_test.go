@@ -3,12 +3,9 @@ package replica_test
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"math/bits"
 
-	"golang.org/x/mod/sumdb/tlog"
-
-	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
 )
 
 // disk is a parent's journal: frames behind one another, of which a crash keeps those
@@ -92,29 +89,5 @@ func (d *disk) found(child byte) (replica.Mirror, error) {
 	if err != nil {
 		return replica.Mirror{}, err
 	}
-	return replica.Mirror{Checkpoint: checkpoint, Size: uint64(len(payloads)), Subtrees: subtrees(payloads)}, nil
-}
-
-// subtrees returns the roots of the complete subtrees that entries make up, the
-// largest first.
-func subtrees(payloads [][]byte) []identifier.Hash {
-	var out []identifier.Hash
-	for len(payloads) > 0 {
-		n := 1 << (bits.Len(uint(len(payloads))) - 1)
-		out = append(out, identifier.Hash(subtree(payloads[:n])))
-		payloads = payloads[n:]
-	}
-	return out
-}
-
-func subtree(payloads [][]byte) tlog.Hash {
-	if len(payloads) == 1 {
-		leaf, err := identifier.EntryLeaf(payloads[0])
-		if err != nil {
-			panic(err)
-		}
-		return tlog.RecordHash(leaf)
-	}
-	half := len(payloads) / 2
-	return tlog.NodeHash(subtree(payloads[:half]), subtree(payloads[half:]))
+	return replica.Mirror{Checkpoint: checkpoint, Size: uint64(len(payloads)), Subtrees: replicatest.Subtrees(payloads)}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
 )
 
 // step does one thing that may happen.
@@ -87,7 +88,7 @@ func (w *world) trouble(n *node, pick pick) error {
 	case 0:
 		w.crashParent(pick(1 + len(w.disk.octets) - w.disk.synced))
 	case 1:
-		w.crashChild(n, uint64(pick(1+len(n.log.payloads)-int(n.log.synced))))
+		w.crashChild(n, uint64(pick(1+n.log.Waiting())))
 	case 2:
 		take(&n.up, func(n int) int { return pick(n) }) // lost
 	case 3:
@@ -128,7 +129,7 @@ func (w *world) damage(n *node, m replica.Message, pick pick) error {
 	}
 	changed := *e
 	changed.Payloads = slices.Clone(e.Payloads)
-	changed.Payloads[pick(len(e.Payloads))] = entry(w.draw(), 0)
+	changed.Payloads[pick(len(e.Payloads))] = replicatest.Entry(w.draw(), 0)
 	n.tainted = true
 	return w.toParent(n, &changed)
 }
@@ -170,7 +171,7 @@ func (w *world) heal() error {
 			if err := w.round(n); err != nil {
 				return err
 			}
-			healed = healed && n.floor == n.log.synced && n.child.Status().Acked == n.log.synced && len(n.taken) == len(n.grants)
+			healed = healed && n.floor == n.log.Synced() && n.child.Status().Acked == n.log.Synced() && len(n.taken) == len(n.grants)
 		}
 		if healed {
 			return nil
@@ -178,7 +179,7 @@ func (w *world) heal() error {
 	}
 	var left string
 	for _, n := range w.children {
-		left += fmt.Sprintf("; child %d has %d entries, the mirror %d; %d of %d grants; %+v", n.number, n.log.synced, n.floor, len(n.taken), len(n.grants), n.child.Status())
+		left += fmt.Sprintf("; child %d has %d entries, the mirror %d; %d of %d grants; %+v", n.number, n.log.Synced(), n.floor, len(n.taken), len(n.grants), n.child.Status())
 	}
 	return fmt.Errorf("not healed after %d heartbeats%s", healingRounds, left)
 }

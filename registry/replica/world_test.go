@@ -1,13 +1,13 @@
 package replica_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
 )
 
 var errGap = errors.New("the mirror on the disk has a gap")
@@ -31,7 +31,7 @@ type world struct {
 // node is a child, and the parent's side of it.
 type node struct {
 	number  byte
-	log     *memoryLog
+	log     *replicatest.Log
 	child   *replica.Child
 	parent  *replica.Parent // nil until the first Hello after a start
 	up      []replica.Message
@@ -54,9 +54,9 @@ type node struct {
 }
 
 func newWorld(children int, left replica.Rule) *world {
-	w := &world{key: nodeKey(200), left: left, window: replica.MaxOctets}
+	w := &world{key: replicatest.NodeKey(200), left: left, window: replica.MaxOctets}
 	for i := range children {
-		n := &node{number: byte(i + 1), log: newMemoryLog(byte(i + 1)), taken: map[string]bool{}}
+		n := &node{number: byte(i + 1), log: replicatest.NewLog(byte(i + 1)), taken: map[string]bool{}}
 		w.children = append(w.children, n)
 		w.startChild(n)
 		w.register(n, 0)
@@ -74,10 +74,10 @@ func (w *world) nonce() (n replica.Nonce) {
 
 func (w *world) startChild(n *node) {
 	n.child = replica.NewChild(replica.ChildConfig{
-		Signer: n.log.key, ID: n.log.id, Log: n.log, Verify: verifyCheckpoint, Parent: w.key.Public(), Octets: 200 << 10,
+		Signer: n.log.Key, ID: n.log.ID, Log: n.log, Verify: replicatest.VerifyCheckpoint, Parent: w.key.Public(), Octets: 200 << 10,
 	})
 	n.child.LeaveOut(w.left)
-	n.child.Grow(n.log.synced)
+	n.child.Grow(n.log.Synced())
 }
 
 // startParent makes the parent's side of a child from what its disk holds.
@@ -87,7 +87,7 @@ func (w *world) startParent(n *node) error {
 		return err
 	}
 	n.parent, err = replica.NewParent(replica.ParentConfig{
-		Signer: w.key, ID: logID(200), Child: n.log.key.Public(), Log: n.log.id, Verify: verifyCheckpoint, Window: w.window,
+		Signer: w.key, ID: replicatest.LogID(200), Child: n.log.Key.Public(), Log: n.log.ID, Verify: replicatest.VerifyCheckpoint, Window: w.window,
 	}, m)
 	if err != nil {
 		return err
@@ -108,11 +108,11 @@ func (w *world) connect(n *node) {
 	n.acked, n.credit = 0, 0
 }
 
-func (w *world) register(n *node, octets int) { n.log.append(entry(w.draw(), octets)) }
+func (w *world) register(n *node, octets int) { n.log.Append(replicatest.Entry(w.draw(), octets)) }
 
 func (w *world) syncChild(n *node) {
-	n.log.synced = uint64(len(n.log.payloads))
-	n.child.Grow(n.log.synced)
+	n.log.Sync()
+	n.child.Grow(n.log.Synced())
 }
 
 func (w *world) grant(n *node) {
@@ -207,7 +207,7 @@ func (w *world) loseDisk() {
 }
 
 func (w *world) crashChild(n *node, keep uint64) {
-	n.log.crash(keep)
+	n.log.Crash(keep)
 	w.startChild(n)
 	n.acked, n.open = 0, false
 }
@@ -255,7 +255,7 @@ func (w *world) checkNode(n *node) error {
 func (w *world) checkDisk(n *node) error {
 	durable, note, err := mirrored(w.disk.octets[:w.disk.synced], n.number)
 	if err == nil {
-		err = prefix(n.log, durable, note)
+		err = n.log.CheckMirror(durable, note)
 	}
 	if err != nil {
 		return fmt.Errorf("what is synced: %w", err)
@@ -265,7 +265,7 @@ func (w *world) checkDisk(n *node) error {
 	}
 	all, note, err := mirrored(w.disk.octets, n.number)
 	if err == nil {
-		err = prefix(n.log, all, note)
+		err = n.log.CheckMirror(all, note)
 	}
 	if err != nil {
 		return fmt.Errorf("what is written: %w", err)
@@ -298,26 +298,4 @@ func (w *world) checkRefusal(n *node, r *replica.Refusal) error {
 		return nil
 	}
 	return r
-}
-
-// prefix returns an error unless payloads are the beginning of a log, up to a
-// checkpoint that its node signed.
-func prefix(l *memoryLog, payloads [][]byte, note []byte) error {
-	n := uint64(len(payloads))
-	if n > l.synced {
-		return fmt.Errorf("the mirror has %d entries, the child has synced %d", n, l.synced)
-	}
-	for i, p := range payloads {
-		if !bytes.Equal(p, l.payloads[i]) {
-			return fmt.Errorf("entry %d is not the child's", i)
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	size, root, err := verifyCheckpoint(note, l.id, l.key.Public())
-	if err != nil || size != n || root != l.roots[n] {
-		return fmt.Errorf("the mirror of %d entries ends with a checkpoint of size %d, root %x: %v", n, size, root, err)
-	}
-	return nil
 }

@@ -1,0 +1,321 @@
+package rpc
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// ChildConfig says whose log a [Child] sends to whom. What is not said to have a
+// default is needed.
+type ChildConfig struct {
+	Source Source
+	Signer replica.Signer // the node key
+	Verify replica.VerifyCheckpoint
+	// Address is the parent's gRPC port, host and port. It is on this machine, unless
+	// Dial has credentials and Secure says so.
+	Address string
+	// Parent is the node key that the parent must have; zero for whoever answers there.
+	Parent identifier.PublicKey
+	// Heartbeat is how often each side says that it is there; after two without a
+	// word the connection is given up. 0 for 10 seconds. Both sides have the same.
+	Heartbeat time.Duration
+	// MinWait and MaxWait are how long the child waits before it connects again, the
+	// first time and after many: 0 for 250 ms and 15 s. Half of it is random.
+	MinWait, MaxWait time.Duration
+	Log              *slog.Logger // nil for none
+	Dial             []grpc.DialOption
+	Secure           bool
+}
+
+// defaultHeartbeat is how often each side says that it is there.
+const defaultHeartbeat = 10 * time.Second
+
+func (c ChildConfig) withDefaults() ChildConfig {
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = defaultHeartbeat
+	}
+	if c.MinWait <= 0 {
+		c.MinWait = 250 * time.Millisecond
+	}
+	if c.MaxWait <= 0 {
+		c.MaxWait = 15 * time.Second
+	}
+	c.MaxWait = max(c.MinWait, c.MaxWait)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Child sends a node's log to its parent: [replica.Child] with a connection around it.
+// It only reads the log, at the parent's pace, and keeps nothing of it; a parent that
+// is slow or away costs the node nothing.
+type Child struct {
+	config ChildConfig
+
+	mu      sync.Mutex
+	machine *replica.Child
+	ended   error // why the last stream did
+}
+
+// NewChild returns what sends the log once Run is called. The error says what is wrong
+// with the configuration.
+func NewChild(c ChildConfig) (*Child, error) {
+	c = c.withDefaults()
+	if !c.Secure && !onThisMachine(c.Address) {
+		return nil, fmt.Errorf("parent %q is not on this machine, and the connection would not be encrypted: use a loopback address such as 127.0.0.1:2640", c.Address)
+	}
+	return &Child{config: c, machine: replica.NewChild(replica.ChildConfig{
+		Signer: c.Signer, ID: c.Source.LogID(), Log: c.Source, Verify: c.Verify, Parent: c.Parent,
+	})}, nil
+}
+
+// onThisMachine reports whether an address can only be one of this machine.
+func onThisMachine(address string) bool {
+	if strings.HasPrefix(address, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// ChildStatus is how far the log has got to the parent.
+type ChildStatus struct {
+	replica.ChildStatus
+	Address string
+	// Err is why there is no connection; nil while there is one, or before the first.
+	Err error
+}
+
+// Status tells how far the log has got.
+func (c *Child) Status() ChildStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := ChildStatus{ChildStatus: c.machine.Status(), Address: c.config.Address}
+	if !s.Connected {
+		s.Err = c.ended
+	}
+	return s
+}
+
+// Run connects to the parent, and connects again whenever a connection ends, until ctx
+// does. It returns nil. Call it once.
+func (c *Child) Run(ctx context.Context) error {
+	wait := c.config.MinWait
+	var told string
+	for {
+		welcomed, err := c.connect(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if welcomed {
+			wait, told = c.config.MinWait, ""
+		}
+		if text := err.Error(); text != told { // the same again is no news
+			c.config.Log.Warn("not connected to the parent", "parent", c.config.Address, "error", err)
+			told = text
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait/2 + mathrand.N(wait/2+1)):
+		}
+		wait = min(2*wait, c.config.MaxWait)
+	}
+}
+
+// connect opens a connection and a stream on it and goes on until it ends. A
+// connection of its own, because gRPC would wait before it tried a common one again.
+func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
+	defer func() {
+		c.mu.Lock()
+		c.machine.Close()
+		c.ended = err
+		c.mu.Unlock()
+	}()
+	conn, err := proto.Dial(c.config.Address, append([]grpc.DialOption{grpc.WithDefaultCallOptions(
+		grpc.MaxCallRecvMsgSize(proto.MaxReplication), grpc.MaxCallSendMsgSize(proto.MaxReplication),
+	)}, c.config.Dial...)...)
+	if err != nil {
+		return false, fmt.Errorf("address %q: %w", c.config.Address, err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := proto.NewReplicationClient(conn).Replicate(ctx)
+	if err != nil {
+		return false, err
+	}
+	s := &childStream{
+		Child: c, stream: stream, cancel: cancel,
+		wake: make(chan struct{}, 1), received: make(chan error, 1),
+	}
+	var nonce replica.Nonce
+	rand.Read(nonce[:]) // never fails
+	c.mu.Lock()
+	c.machine.Open(nonce)
+	c.mu.Unlock()
+	var running sync.WaitGroup
+	running.Go(func() { s.received <- s.receive(ctx) })
+	running.Go(func() { s.tick(ctx) })
+	err = s.send(ctx)
+	cancel()
+	running.Wait()
+	return s.welcomed.Load(), err
+}
+
+// childStream is one stream to the parent. Three goroutines have it: one sends what
+// the machine has to say, one hands it what comes, one keeps its time. None waits for
+// another while it holds the lock.
+type childStream struct {
+	*Child
+	stream   proto.Replication_ReplicateClient
+	cancel   func()
+	wake     chan struct{} // the machine was told something
+	received chan error    // why nothing comes any more
+	busy     atomic.Bool   // what came is being dealt with
+	welcomed atomic.Bool
+}
+
+// send sends whatever the machine has to say, until the stream ends. It returns why
+// it did.
+func (s *childStream) send(ctx context.Context) error {
+	for {
+		size, grew := s.config.Source.Growth()
+		s.mu.Lock()
+		s.machine.Grow(size)
+		m := s.machine.Next()
+		refusal := s.machine.Refusal()
+		s.mu.Unlock()
+		if m != nil {
+			// A failed Send says no more than that; what was received says why.
+			if s.stream.Send(requestToProto(m)) == nil {
+				continue
+			}
+		} else if refusal == nil {
+			select {
+			case <-s.wake:
+				continue
+			case <-grew:
+				continue
+			case <-ctx.Done():
+			case err := <-s.received:
+				return s.why(err)
+			}
+		} else if refusal.Reason != replica.Silent && !refusal.Remote {
+			// The parent is to read the reason before the connection ends.
+			s.stream.CloseSend()
+		} else {
+			s.cancel()
+		}
+		return s.why(<-s.received)
+	}
+}
+
+// why returns the machine's reason for the end of the stream, where it has one.
+func (s *childStream) why(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.machine.Refusal(); r != nil {
+		return r
+	}
+	return err
+}
+
+// receive hands what comes to the machine, until nothing does.
+func (s *childStream) receive(ctx context.Context) error {
+	for {
+		received, err := s.stream.Recv()
+		if err != nil {
+			return err
+		}
+		m, err := responseFromProto(received)
+		if err != nil {
+			s.cancel()
+			return fmt.Errorf("the parent's message breaks the contract: %w", err)
+		}
+		s.mu.Lock()
+		s.machine.Receive(m)
+		grant := s.machine.Grant()
+		connected := s.machine.Status().Connected
+		s.mu.Unlock()
+		if connected && !s.welcomed.Swap(true) {
+			s.config.Log.Info("connected to the parent", "parent", s.config.Address)
+		}
+		if grant != nil {
+			s.take(ctx, grant)
+		}
+		signal(s.wake)
+	}
+}
+
+// take lets the registry deal with a grant.
+func (s *childStream) take(ctx context.Context, g *replica.Grant) {
+	s.busy.Store(true)
+	err := s.config.Source.AcceptGrant(ctx, g.Envelope)
+	s.busy.Store(false)
+	taken := true
+	if err != nil {
+		var e *registry.Error
+		again := ctx.Err() != nil || errors.As(err, &e) && (e.Kind == registry.Overloaded || e.Kind == registry.ReadOnly || e.Kind == registry.Unavailable)
+		s.config.Log.Warn("a delegation from the parent was not taken in", "parent", s.config.Address, "again", again, "error", err)
+		taken = !again
+	}
+	s.mu.Lock()
+	s.machine.Granted(taken)
+	s.mu.Unlock()
+}
+
+// tick keeps the machine's time.
+func (s *childStream) tick(ctx context.Context) {
+	ticker := time.NewTicker(s.config.Heartbeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		s.mu.Lock()
+		late := s.machine.Refusal() != nil // a heartbeat's time was enough to say why
+		if s.busy.Load() {
+			s.machine.Busy()
+		}
+		s.machine.Tick()
+		refusal := s.machine.Refusal()
+		s.mu.Unlock()
+		if late || refusal != nil && refusal.Reason == replica.Silent {
+			s.cancel()
+		}
+		signal(s.wake)
+	}
+}
+
+// signal wakes the goroutine that reads c; c holds one signal.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,168 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// requestToProto returns the message of what a child sends. It shares memory with it.
+func requestToProto(m replica.Message) *proto.ReplicateRequest {
+	switch m := m.(type) {
+	case *replica.Hello:
+		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Hello{Hello: &proto.Hello{
+			Protocol: m.Protocol, Node: proto.KeyToProto(m.Node), Log: m.Log[:], Tip: m.Tip, Nonce: m.Nonce[:], Signature: m.Signature,
+		}}}
+	case *replica.Entries:
+		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Entries{Entries: &proto.Entries{
+			Session: m.Session[:], Start: m.Start, Payloads: m.Payloads, Checkpoint: m.Checkpoint,
+		}}}
+	case *replica.Heartbeat:
+		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Heartbeat{Heartbeat: &proto.Heartbeat{
+			Session: m.Session[:], Sent: m.Sent, Size: m.Size, Grants: m.Grants,
+		}}}
+	case *replica.Refuse:
+		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Refuse{Refuse: refuseToProto(m)}}
+	}
+	panic(fmt.Sprintf("a child does not send %T", m))
+}
+
+// requestFromProto reads what a child sent. The error is a [*proto.FieldError].
+func requestFromProto(m *proto.ReplicateRequest) (replica.Message, error) {
+	switch m := m.GetMessage().(type) {
+	case *proto.ReplicateRequest_Hello:
+		return helloFromProto(m.Hello)
+	case *proto.ReplicateRequest_Entries:
+		e := &replica.Entries{Start: m.Entries.GetStart(), Payloads: m.Entries.GetPayloads(), Checkpoint: m.Entries.GetCheckpoint()}
+		if n := len(e.Payloads); n > replica.MaxEntries {
+			return nil, fieldError("entries.payloads", "there are %d, at most %d are allowed", n, replica.MaxEntries)
+		}
+		return e, fixed("entries.session", e.Session[:], m.Entries.GetSession())
+	case *proto.ReplicateRequest_Heartbeat:
+		h := &replica.Heartbeat{Sent: m.Heartbeat.GetSent(), Size: m.Heartbeat.GetSize(), Grants: m.Heartbeat.GetGrants()}
+		return h, fixed("heartbeat.session", h.Session[:], m.Heartbeat.GetSession())
+	case *proto.ReplicateRequest_Refuse:
+		return refuseFromProto(m.Refuse)
+	}
+	return nil, fieldError("message", "is none that this version knows: run the same release on both nodes")
+}
+
+func helloFromProto(m *proto.Hello) (replica.Message, error) {
+	h := &replica.Hello{Protocol: m.GetProtocol(), Tip: m.GetTip(), Signature: m.GetSignature()}
+	var err error
+	if h.Node, err = proto.KeyFromProto(m.GetNode()); err != nil {
+		return nil, fmt.Errorf("hello.node: %w", err)
+	}
+	return h, errors.Join(fixed("hello.log", h.Log[:], m.GetLog()), fixed("hello.nonce", h.Nonce[:], m.GetNonce()))
+}
+
+// responseToProto returns the message of what a parent sends. It shares memory with it.
+func responseToProto(m replica.Message) *proto.ReplicateResponse {
+	switch m := m.(type) {
+	case *replica.Challenge:
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Challenge{Challenge: &proto.Challenge{
+			Nonce: m.Nonce[:], Parent: proto.KeyToProto(m.Parent),
+		}}}
+	case *replica.Welcome:
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Welcome{Welcome: &proto.Welcome{
+			Parent: proto.KeyToProto(m.Parent), ParentLog: m.ParentLog[:], Session: m.Session[:], Nonce: m.Nonce[:],
+			Checkpoint: m.Checkpoint, Credit: m.Credit, Signature: m.Signature,
+		}}}
+	case *replica.Ack:
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Ack{Ack: &proto.Ack{
+			Session: m.Session[:], Size: m.Size, Root: m.Root[:], Credit: m.Credit,
+		}}}
+	case *replica.Nack:
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Nack{Nack: &proto.Nack{Session: m.Session[:], Next: m.Next}}}
+	case *replica.Grant:
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Grant{Grant: &proto.Grant{
+			Session: m.Session[:], Number: m.Number, Envelope: proto.EnvelopeToProto(&m.Envelope),
+		}}}
+	case *replica.Refuse:
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Refuse{Refuse: refuseToProto(m)}}
+	}
+	panic(fmt.Sprintf("a parent does not send %T", m))
+}
+
+// responseFromProto reads what a parent sent. The error is a [*proto.FieldError].
+func responseFromProto(m *proto.ReplicateResponse) (replica.Message, error) {
+	switch m := m.GetMessage().(type) {
+	case *proto.ReplicateResponse_Challenge:
+		c := &replica.Challenge{}
+		var err error
+		if c.Parent, err = proto.KeyFromProto(m.Challenge.GetParent()); err != nil {
+			return nil, fmt.Errorf("challenge.parent: %w", err)
+		}
+		return c, fixed("challenge.nonce", c.Nonce[:], m.Challenge.GetNonce())
+	case *proto.ReplicateResponse_Welcome:
+		return welcomeFromProto(m.Welcome)
+	case *proto.ReplicateResponse_Ack:
+		a := &replica.Ack{Size: m.Ack.GetSize(), Credit: m.Ack.GetCredit()}
+		return a, errors.Join(fixed("ack.session", a.Session[:], m.Ack.GetSession()), fixed("ack.root", a.Root[:], m.Ack.GetRoot()))
+	case *proto.ReplicateResponse_Nack:
+		n := &replica.Nack{Next: m.Nack.GetNext()}
+		return n, fixed("nack.session", n.Session[:], m.Nack.GetSession())
+	case *proto.ReplicateResponse_Grant:
+		g := &replica.Grant{Number: m.Grant.GetNumber()}
+		var err error
+		if g.Envelope, err = proto.EnvelopeFromProto(m.Grant.GetEnvelope()); err != nil {
+			return nil, fmt.Errorf("grant.envelope: %w", err)
+		}
+		return g, fixed("grant.session", g.Session[:], m.Grant.GetSession())
+	case *proto.ReplicateResponse_Refuse:
+		return refuseFromProto(m.Refuse)
+	}
+	return nil, fieldError("message", "is none that this version knows: run the same release on both nodes")
+}
+
+func welcomeFromProto(m *proto.Welcome) (replica.Message, error) {
+	w := &replica.Welcome{Checkpoint: m.GetCheckpoint(), Credit: m.GetCredit(), Signature: m.GetSignature()}
+	var err error
+	if w.Parent, err = proto.KeyFromProto(m.GetParent()); err != nil {
+		return nil, fmt.Errorf("welcome.parent: %w", err)
+	}
+	return w, errors.Join(
+		fixed("welcome.parent_log", w.ParentLog[:], m.GetParentLog()),
+		fixed("welcome.session", w.Session[:], m.GetSession()),
+		fixed("welcome.nonce", w.Nonce[:], m.GetNonce()),
+	)
+}
+
+func refuseToProto(m *replica.Refuse) *proto.Refuse {
+	r := &proto.Refuse{Reason: proto.Refuse_Reason(m.Reason), Detail: proto.Cut(m.Detail, replica.MaxDetail), Evidence: m.Evidence}
+	if m.Nonce != (replica.Nonce{}) {
+		r.Nonce = m.Nonce[:]
+	}
+	return r
+}
+
+// refuseFromProto reads why the other side will not go on. A reason that is unknown
+// here is one all the same.
+func refuseFromProto(m *proto.Refuse) (replica.Message, error) {
+	r := &replica.Refuse{Reason: replica.Unavailable, Detail: proto.Cut(m.GetDetail(), replica.MaxDetail), Evidence: m.GetEvidence()}
+	if reason := m.GetReason(); reason >= proto.Refuse_REASON_PROTOCOL && reason <= proto.Refuse_REASON_UNAVAILABLE {
+		r.Reason = replica.Reason(reason)
+	}
+	if len(r.Evidence) > replica.MaxCheckpoint {
+		return nil, fieldError("refuse.evidence", "has %d octets, at most %d are allowed", len(r.Evidence), replica.MaxCheckpoint)
+	}
+	if len(m.GetNonce()) == 0 {
+		return r, nil
+	}
+	return r, fixed("refuse.nonce", r.Nonce[:], m.GetNonce())
+}
+
+// fixed fills a field whose size is fixed.
+func fixed(field string, dst, src []byte) error {
+	if len(src) != len(dst) {
+		return fieldError(field, "has %d octets, not %d", len(src), len(dst))
+	}
+	copy(dst, src)
+	return nil
+}
+
+func fieldError(field, format string, args ...any) error {
+	return &proto.FieldError{Field: field, Err: fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,288 @@
+package rpc
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// parentStream is one stream of a child. The goroutine of the call sends what the
+// machine has to say and keeps its time; another one hands the machine what comes, and
+// waits for the disk where that is full. Neither waits while it holds the lock.
+type parentStream struct {
+	*Parent
+	stream    proto.Replication_ReplicateServer
+	ctx       context.Context
+	challenge replica.Challenge
+	first     chan *replica.Hello
+	begin     chan struct{} // closed when keeper is set
+	keeper    *keeper
+	wake      chan struct{} // the machine was told something
+	received  chan error    // why nothing comes any more
+	busy      atomic.Bool   // what came is being dealt with
+}
+
+func (s *parentStream) log() string {
+	if s.keeper == nil {
+		return "unknown"
+	}
+	status, _ := s.keeper.status()
+	return status.Log.String()
+}
+
+// run has the stream from beginning to end. It returns why it ended: a refusal, which
+// the child was told, or an error of the connection.
+func (s *parentStream) run() (*replica.Refusal, error) {
+	rand.Read(s.challenge.Nonce[:]) // never fails
+	s.challenge.Parent = s.config.Signer.Public()
+	if err := s.stream.Send(responseToProto(&s.challenge)); err != nil {
+		return nil, err
+	}
+	// It ends with the call: nothing comes after that.
+	go func() { s.received <- s.receive() }()
+	hello, refusal, err := s.awaitHello()
+	if err != nil {
+		return nil, err
+	}
+	if refusal == nil {
+		refusal = s.open(hello)
+	}
+	if refusal != nil {
+		return refusal, s.turnAway(hello, refusal)
+	}
+	refusal, err = s.send(hello)
+	s.leave(refusal)
+	return refusal, err
+}
+
+// turnAway tells the child of a refusal that the machine does not know of.
+func (s *parentStream) turnAway(hello *replica.Hello, r *replica.Refusal) error {
+	m := &replica.Refuse{Reason: r.Reason, Detail: r.Detail}
+	if hello != nil {
+		m.Nonce = hello.Nonce
+	}
+	return s.stream.Send(responseToProto(m))
+}
+
+// awaitHello waits for the child's first message.
+func (s *parentStream) awaitHello() (*replica.Hello, *replica.Refusal, error) {
+	late := time.NewTimer(greetingTime)
+	defer late.Stop()
+	select {
+	case hello := <-s.first:
+		return hello, replica.CheckHello(hello, &s.challenge), nil
+	case err := <-s.received:
+		return nil, nil, err
+	case <-s.draining:
+		return nil, ending(), nil
+	case <-late.C:
+		return nil, &replica.Refusal{Reason: replica.Silent, Detail: "the child said no Hello"}, nil
+	}
+}
+
+func ending() *replica.Refusal {
+	return &replica.Refusal{Reason: replica.Unavailable, Detail: "the parent is ending: come back when it is there again"}
+}
+
+// open makes this the stream of its log, in place of the one before it.
+func (s *parentStream) open(hello *replica.Hello) *replica.Refusal {
+	size, _, err := s.config.Verify(hello.Tip, hello.Log, hello.Node)
+	if err != nil {
+		return &replica.Refusal{Reason: replica.Malformed, Detail: fmt.Sprintf("the child did not sign the checkpoint in its Hello: %v", err)}
+	}
+	k, err := s.keeperOf(s.ctx, hello, size)
+	if err != nil {
+		return s.refusalOf(err)
+	}
+	var session replica.Session
+	rand.Read(session[:])
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.machine.Open(hello, session)
+	if k.current != nil {
+		signal(k.current.wake) // it sees that it is not the one any more
+	}
+	k.current, s.keeper = s, k
+	close(s.begin)
+	return nil
+}
+
+// leave lets go of the log, if no other stream has it, and tells the registry of
+// evidence.
+func (s *parentStream) leave(r *replica.Refusal) {
+	k := s.keeper
+	k.mu.Lock()
+	if k.current == s {
+		k.machine.Close()
+		k.current = nil
+	}
+	k.mu.Unlock()
+	if r != nil && (r.Reason == replica.Behind || r.Reason == replica.Fork || r.Reason == replica.Mismatch) {
+		k.mirror.Refused(r)
+	}
+}
+
+// send sends whatever the machine has to say, until the stream ends.
+func (s *parentStream) send(hello *replica.Hello) (*replica.Refusal, error) {
+	ticker := time.NewTicker(s.config.Heartbeat)
+	defer ticker.Stop()
+	draining := s.draining
+	for {
+		m, refusal, more := s.next()
+		if m != nil {
+			// A child that reads nothing holds this up; its connection's keepalive, or
+			// another stream of it, ends that.
+			if err := s.stream.Send(responseToProto(m)); err != nil {
+				return refusal, err
+			}
+			continue
+		}
+		if refusal != nil {
+			if refusal.Reason == replica.Replaced {
+				return refusal, s.turnAway(hello, refusal)
+			}
+			return refusal, nil
+		}
+		select {
+		case <-s.wake:
+		case <-more:
+		case <-ticker.C:
+			s.tick()
+		case <-draining:
+			s.refuse(ending())
+			draining = nil
+		case err := <-s.received:
+			return s.refusal(), err
+		}
+	}
+}
+
+// next returns what is to be sent now; or why the stream ends; or what is closed when
+// there are more grants.
+func (s *parentStream) next() (replica.Message, *replica.Refusal, <-chan struct{}) {
+	k := s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current != s {
+		r := &replica.Refusal{Reason: replica.Replaced, Detail: "the child has opened another stream"}
+		return nil, r, nil
+	}
+	grants, more := k.mirror.Grants(k.machine.Offered())
+	k.machine.Offer(grants...)
+	m := k.machine.Next()
+	return m, k.machine.Refusal(), more
+}
+
+func (s *parentStream) tick() {
+	k := s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == s {
+		if s.busy.Load() {
+			k.machine.Busy()
+		}
+		k.machine.Tick()
+	}
+}
+
+func (s *parentStream) refuse(r *replica.Refusal) {
+	k := s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == s {
+		k.machine.Refuse(r)
+	}
+}
+
+func (s *parentStream) refusal() *replica.Refusal {
+	k := s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == s {
+		return k.machine.Refusal()
+	}
+	return nil
+}
+
+// receive hands what comes to the machine, until nothing does.
+func (s *parentStream) receive() error {
+	greeted := false
+	for {
+		received, err := s.stream.Recv()
+		if err != nil {
+			return err
+		}
+		m, err := requestFromProto(received)
+		if err != nil {
+			return malformed(err)
+		}
+		if hello, ok := m.(*replica.Hello); ok && !greeted {
+			greeted = true
+			s.first <- hello
+			select {
+			case <-s.begin:
+			case <-s.ctx.Done():
+				return s.ctx.Err()
+			}
+			s.tell()
+			continue
+		}
+		if !greeted {
+			return malformed(fmt.Errorf("the first message of a child is a Hello, not %T", m))
+		}
+		s.take(m)
+	}
+}
+
+// take hands the machine a message, and the registry what it brought.
+func (s *parentStream) take(m replica.Message) {
+	s.busy.Store(true)
+	defer s.busy.Store(false)
+	k := s.keeper
+	k.mu.Lock()
+	if k.current != s {
+		k.mu.Unlock()
+		return
+	}
+	u := k.machine.Receive(m)
+	k.mu.Unlock()
+	if u != nil {
+		if err := k.mirror.Append(s.ctx, u, k.stored); err != nil {
+			if s.ctx.Err() == nil {
+				s.config.Logger.Error("entries of a child cannot be stored", "log", s.log(), "from", u.Start, "error", err)
+			}
+			k.mu.Lock()
+			k.machine.Dropped()
+			k.mu.Unlock()
+			if other := s.replacement(); other != nil {
+				signal(other.wake)
+			}
+		}
+	}
+	s.tell()
+	signal(s.wake)
+}
+
+// replacement returns the stream that has the log now.
+func (s *parentStream) replacement() *parentStream {
+	k := s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current
+}
+
+// tell tells the registry how far the child says that it is.
+func (s *parentStream) tell() {
+	k := s.keeper
+	k.mu.Lock()
+	size, news := k.machine.Tip()
+	k.mu.Unlock()
+	if news {
+		k.mirror.Heard(size)
+	}
+}
