@@ -5,7 +5,7 @@ import "runtime"
 // heapFloor is how much is allocated before garbage is first collected, and about how
 // much memory a node that does little has beside what it needs. What a node keeps on
 // the heap is a few megabytes: left to itself the collector runs after every few more,
-// hundreds of times a second under load, and each time cuts back the stacks that the
+// many times a second under load, and each time cuts back the stacks that the
 // next question needs again.
 const heapFloor = 16 << 20
 
