@@ -13,9 +13,6 @@ import (
 	"strconv"
 	"sync"
 
-	"go.yaml.in/yaml/v3"
-
-	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
@@ -105,6 +102,12 @@ func (n *Network) prepare() error {
 	}
 	for i := range n.Nodes {
 		x := &n.Nodes[i]
+		if x.Recursive { // it holds nothing
+			if err := os.MkdirAll(filepath.Join(n.folder, x.Name), 0o750); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := os.MkdirAll(n.data(x.Name), 0o750); err != nil {
 			return err
 		}
@@ -128,34 +131,6 @@ func (n *Network) prepare() error {
 		}
 	}
 	return replaceFile(filepath.Join(n.folder, fileName), n.text)
-}
-
-// config returns the configuration of a node.
-func (n *Network) config(x *Node) (node.Config, error) {
-	c := node.DefaultConfig()
-	c.Name, c.Data, c.Zone = x.Name, n.data(x.Name), n.Zone
-	c.Listen = node.Listen{DNS: []string{n.dns(x)}, GRPC: []string{n.grpc(x)}, HTTP: []string{n.http(x)}}
-	c.Addresses = []node.Address{{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP}}
-	c.Journal, c.Log = n.Journal, n.File.Log
-	return c, nil
-}
-
-func (n *Network) writeConfig(x *Node) error {
-	c, err := n.config(x)
-	if err != nil {
-		return err
-	}
-	if err := c.Check(); err != nil {
-		return fmt.Errorf("node %s: %w", x.Name, err)
-	}
-	var text bytes.Buffer
-	fmt.Fprintf(&text, "# Written when the network was brought up, from %s.\n", filepath.Join(n.folder, fileName))
-	e := yaml.NewEncoder(&text)
-	e.SetIndent(2)
-	if err := errors.Join(e.Encode(&c), e.Close()); err != nil {
-		return fmt.Errorf("node %s: %w", x.Name, err)
-	}
-	return replaceFile(n.join(x.Name, configName), text.Bytes())
 }
 
 // makeKey makes a key in a file that is not there.
@@ -185,6 +160,12 @@ func readKey(file string) (identifier.PrivateKey, error) {
 		return key, fmt.Errorf("%s: %w", file, err)
 	}
 	return key, nil
+}
+
+// same reports whether a file holds this text.
+func same(file string, text []byte) bool {
+	old, err := os.ReadFile(file)
+	return err == nil && bytes.Equal(old, text)
 }
 
 // replaceFile puts text under a name at once: whoever reads it finds all of it, or

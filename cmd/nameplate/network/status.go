@@ -64,15 +64,16 @@ func (n *Network) status(ctx context.Context, x *Node) NodeStatus {
 	s.Memory = ownMemory(s.PID)
 	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("no answer within %v", statusTimeout))
 	defer cancel()
+	if s.Answers, s.Err = n.answers(ctx, x); s.Err != nil || x.Recursive {
+		return s
+	}
 	client, err := registryrpc.NewClient(n.grpc(x), registryrpc.ClientOptions{})
 	if err != nil {
 		s.Err = err
 		return s
 	}
 	defer client.Close()
-	if s.Status, s.Err = client.Status(ctx); s.Err == nil {
-		s.Answers, s.Err = n.answers(ctx, x)
-	}
+	s.Status, s.Err = client.Status(ctx)
 	return s
 }
 
