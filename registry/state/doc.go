@@ -71,7 +71,8 @@
 // a row that is committed in between is found in neither.
 //
 // The overlay has two generations: the one that is published into, and the one
-// that is being committed. A reader asks the first, then the second, then bbolt.
+// that is being committed. A reader asks the first, then the second, then bbolt;
+// of two equal versions of a row the older one counts, as in a commit.
 // The second goes when its commit is durable.
 //
 // Pages that an open reader may see are not written again, so a long reader makes

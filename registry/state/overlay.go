@@ -52,12 +52,17 @@ func (g *generation) put(e *edit, t Table, r row) {
 // overlays returns the generations to ask, the newer one first.
 func (s *snapshot) overlays() [2]*generation { return [2]*generation{s.current, s.committing} }
 
-// lookup returns what the overlay knows of a row, or nil.
+// lookup returns what the overlay knows of a row, or nil. Of equal versions the one
+// that came first counts.
 func (s *snapshot) lookup(t Table, key []byte) *row {
-	if r := s.current.trees[t].get(key); r != nil || s.committing == nil {
+	r := s.current.trees[t].get(key)
+	if s.committing == nil || r != nil && !t.versioned() {
 		return r
 	}
-	return s.committing.trees[t].get(key)
+	if old := s.committing.trees[t].get(key); r == nil || old != nil && version(old.value) >= version(r.value) {
+		return old
+	}
+	return r
 }
 
 // position returns how many entries of a log the snapshot holds.

@@ -105,26 +105,43 @@ func (r *Reader) Position(log uint32) uint64 { return r.snap.position(log) }
 // Get returns the value of a row, be it withdrawn or not; nil when there is none.
 func (r *Reader) Get(t Table, log uint32, key []byte) []byte {
 	r.key = appendKey(r.key[:0], log, key)
-	if row := r.snap.lookup(t, r.key); row != nil {
-		return row.value
-	}
-	if v := r.get(r.cursor(t), r.key); v != nil || !t.versioned() {
-		return v
-	}
-	return r.get(r.withdrawnCursor(t), r.key)
+	value, _ := r.find(t, r.snap.lookup(t, r.key))
+	return value
 }
 
 // Live returns the value of a row that is not withdrawn; nil when there is none.
 // It costs less than Get where there is nothing.
 func (r *Reader) Live(t Table, log uint32, key []byte) []byte {
 	r.key = appendKey(r.key[:0], log, key)
-	if row := r.snap.lookup(t, r.key); row != nil {
-		if row.gone {
-			return nil
-		}
-		return row.value
+	row := r.snap.lookup(t, r.key)
+	if row == nil {
+		return r.get(r.cursor(t), r.key)
 	}
-	return r.get(r.cursor(t), r.key)
+	value, gone := r.find(t, row)
+	if gone {
+		return nil
+	}
+	return value
+}
+
+// find returns the value of the row that r.key names, and whether it is withdrawn.
+// over is what the overlay has. Where versions count, it only does above the version
+// that bbolt holds: of equal ones the first stays, as it does in a commit. The
+// second need not be the same to the last octet, since the change that repeats a row
+// may have been signed anew.
+func (r *Reader) find(t Table, over *row) (value []byte, gone bool) {
+	if over != nil && !t.versioned() {
+		return over.value, over.gone
+	}
+	value = r.get(r.cursor(t), r.key)
+	if value == nil && t.versioned() {
+		value = r.get(r.withdrawnCursor(t), r.key)
+		gone = value != nil
+	}
+	if over != nil && (len(value) < minVersioned || version(value) < version(over.value)) {
+		return over.value, over.gone
+	}
+	return value, gone
 }
 
 // AnyWithPrefix reports whether there is a row whose key begins with prefix and
