@@ -7,6 +7,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
 // Source is a node's own log as it is sent to its parent. Its methods may be called
@@ -149,3 +150,6 @@ func (s *sequencer) admitFromAbove(g *grant, entry encoded) (admission, error) {
 	s.grantSyncs[d.Prefix] = synced
 	return admission{position: h.position, synced: synced}, nil
 }
+
+// Signer returns what signs as the node, for its streams with parent and children.
+func (r *Registry) Signer() replica.Signer { return r.key }
