@@ -80,7 +80,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.Round == 0 {
 		o.Round = 3 * time.Second
 		if o.Quick {
-			o.Round = time.Second
+			o.Round = 700 * time.Millisecond
 		}
 	}
 	if len(o.Only) == 0 {
