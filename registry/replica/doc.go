@@ -1,2 +1,120 @@
-// Package replica is the replication protocol: how a child's log gets to its parent.
+// Package replica is the replication protocol: how the log of a child gets to its
+// parent, every entry once, in order, byte for byte, and how either side notices that
+// the other is not what it was. [Child] and [Parent] are its two sides, as state
+// machines. They do no I/O, start no goroutines, read no clock and draw nothing at
+// random: whoever drives them (registry/rpc does) tells them what came, what was
+// stored and that time has passed, and asks them what is to be sent. So a test can let
+// anything happen to the code that a node runs.
+//
+// # Promise
+//
+// A parent's mirror is at any time the beginning of the child's log, up to a
+// checkpoint that the child signed: the parent works out the root itself before it
+// stores anything. It acknowledges what is on its disk, and nothing else. It holds at
+// most its credit of a child's entries in memory. The child holds none: it reads its
+// log again from wherever the parent is. Neither waits for the other with anything but
+// the stream between the two.
+//
+// Once nothing goes wrong any more, the mirror is the whole log within a few
+// heartbeats, whatever happened before: messages lost, doubled, reordered or delivered
+// on a later stream; either side killed at any point, with any part of what it had not
+// synced lost.
+//
+// It is not promised here that an entry is worth anything. The parent judges each by
+// the log before it, keeps those that break a rule like all others, and marks them:
+// they never block the log. (It looks no further than the leaf, which the tree hashes.
+// The rows of a change are bound by the header in its leaf; rows that do not fit are a
+// broken rule like any other.)
+//
+// # Messages
+//
+// A stream is opened by the child. On it:
+//
+//	Challenge  ↓  a fresh nonce and the parent's key
+//	Hello      ↑  who the child is, its log, a checkpoint over all that it has synced,
+//	              a fresh nonce; signed over the challenge
+//	Welcome    ↓  a session, the checkpoint that the mirror ends with, credit; signed
+//	              over the Hello's nonce
+//	Entries    ↑  entries from a position on, and a checkpoint that ends with them
+//	Ack        ↓  so many entries, with this root, are on disk; new credit
+//	Nack       ↓  go on with this position instead
+//	Grant      ↓  a delegation or keyset of a prefix that is the child's
+//	Heartbeat  ↑  how far the child has sent, how much it has, which grants it took
+//	Refuse     ↕  the end of the stream, and why
+//
+// # Duties of the child
+//
+// It answers the first Challenge of a stream with one Hello. It takes a Welcome that
+// echoes the nonce of that Hello and is signed by the key that the Challenge named:
+// one of an earlier stream tells of a mirror that may not be there any more. The
+// checkpoint in it must be its own; its log must have as many entries, and the same
+// root at that size. Fewer entries mean that the child was restored (Behind); another
+// root, that two histories were signed (Fork). Then it sends entries from there on.
+//
+// Every Entries message ends at a checkpoint that the child signs for it, over synced
+// entries. It has at most [MaxEntries] entries and [MaxOctets] octets. The octets of
+// payloads that were sent and are not acknowledged never exceed the credit. (After a
+// Nack what lies beyond its position counts as not sent.) An Ack whose root is not that
+// of the child's log ends the stream. An Ack for more than was ever sent in the session
+// does so too.
+//
+// It takes grants in the order of their numbers, each after the one before was dealt
+// with. Its heartbeat asks again for those that did not arrive.
+//
+// # Duties of the parent
+//
+// It checks the Hello ([CheckHello]), asks its registry whether a delegation names
+// that node key, and opens the stream ([Parent.Open]); of two streams of one log the
+// newer one counts. While entries of the last stream are on their way to the disk it
+// does not answer: only then it is certain where the mirror ends. Then the checkpoint
+// in the Hello must not be behind the mirror, nor have another root at the same size.
+//
+// Of Entries it skips what it has. What does not follow on that is not taken and
+// answered with a Nack. The rest must add up, with all before it, to the root in the
+// checkpoint; else nothing is stored and the stream refused (Mismatch). What is taken
+// is one [Unit], to be stored as a whole. An Ack follows when it is synced, not before.
+//
+// Credit never counts before the child can have heard of it: the parent takes what was
+// under way when it lowered it. It is 0 (wait) or at least [MaxOctets], so that every
+// entry fits.
+//
+// # Both
+//
+// A message of another session is dropped, whatever it says. Sessions are random, not
+// counted: a restored parent could count the same number twice.
+//
+// A heartbeat's time after time, each side says that it is there: the child with a
+// Heartbeat, the parent by repeating its Ack. After two of them without a word the
+// stream is given up. These repeat all that may have been lost: a heartbeat that tells
+// of entries which did not arrive is answered with a Nack.
+//
+// The first reason to refuse ends a stream on that side; the other side is told. The
+// child connects again after a while. What only people can mend (Fork, Behind, another
+// log) is refused each time, by its name; the rest ([Reason.Passing]) passes.
+//
+// # What is durable when, and what a crash leaves
+//
+//   - The child stores nothing of the protocol. Its log is all it needs: after a crash
+//     at any point it asks the parent where it is. Entries that it had not synced were
+//     never sent.
+//   - The parent stores units. A unit is synced before its Ack is sent. A crash before
+//     the sync leaves it there or not there; either way the child sends from where the
+//     Welcome says. A unit counts as a whole: [AppendUnit] puts it into one frame of the
+//     journal, so that a torn one is cut off as a whole.
+//   - A crash between sync and Ack leaves more in the mirror than the child knows of.
+//     The Welcome tells.
+//   - A parent that has lost its disk welcomes with nothing, and gets everything again.
+//
+// # Forks
+//
+// Two checkpoints of one log with one size and two roots, both signed by the node's
+// key, prove to anybody that the node has signed two histories. Whoever notices sends
+// the other the one that it lacks; [Refusal] holds both. A child that finds its own
+// log to be another than the mirror signs its root at that size, so that its parent has
+// the proof too. A parent takes no child's word for it without.
+//
+// # What it does not do yet
+//
+// A child that was restored is refused, not healed; a fork stays one; no acknowledgement
+// is cosigned; entries are sent whole or not at all.
 package replica

@@ -189,7 +189,21 @@ func (w *world) round(n *node) error {
 	if !n.open || n.child.Refusal() != nil {
 		w.connect(n)
 	}
-	oldest := func(int) int { return 1 } // of what take may do, the plain thing
+	if err := w.settle(n); err != nil {
+		return err
+	}
+	n.child.Tick()
+	if n.parent != nil {
+		n.parent.Tick()
+	}
+	return w.check()
+}
+
+// oldest takes messages in their order, each once.
+func oldest(int) int { return 1 }
+
+// settle lets both sides send until neither has anything to say, and nothing goes wrong.
+func (w *world) settle(n *node) error {
 	for idle := false; !idle; {
 		w.send(n, true)
 		w.send(n, false)
@@ -205,9 +219,5 @@ func (w *world) round(n *node) error {
 			return err
 		}
 	}
-	n.child.Tick()
-	if n.parent != nil {
-		n.parent.Tick()
-	}
-	return w.check()
+	return nil
 }

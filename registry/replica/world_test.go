@@ -39,6 +39,7 @@ type node struct {
 	stream  *replica.Challenge // of the newest stream; nil when the parent knows of none
 	greeted bool               // the stream's Hello came
 	open    bool               // the child has a stream
+	hello   *replica.Hello     // that the parent took
 
 	grants [][]byte        // payloads of all
 	taken  map[string]bool // by payload
@@ -134,7 +135,7 @@ func (w *world) toParent(n *node, m replica.Message) error {
 				return err
 			}
 		}
-		n.greeted, n.tainted = true, false
+		n.greeted, n.tainted, n.hello = true, false, hello
 		var s replica.Session
 		binary.BigEndian.PutUint64(s[:], w.draw())
 		n.parent.Open(hello, s)
