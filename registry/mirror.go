@@ -248,12 +248,12 @@ func (m *mirror) age(now time.Time) time.Duration {
 // maxAge is the age of a mirror of which nothing has been heard since the start.
 const maxAge = 24 * time.Hour
 
-// hear notes what the child says it has.
+// hear notes what the child says it has, in words or by what it sends.
 func (m *mirror) hear(size uint64, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.told = size
-	if size <= m.published.Load() {
+	m.told = max(m.told, size)
+	if m.told <= m.published.Load() {
 		m.heard = now
 	}
 }

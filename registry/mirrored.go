@@ -159,6 +159,7 @@ func (m *Mirror) Append(ctx context.Context, u *replica.Unit, synced func()) err
 				m.r.fail(err)
 				return
 			}
+			m.m.hear(u.End(), time.Now())
 			synced()
 		})
 		if !errors.Is(err, journal.ErrBusy) && !errors.Is(err, journal.ErrFull) {
