@@ -39,6 +39,10 @@ func newResolve() *cobra.Command {
 		Long: `Asks a node what identifiers point to, each in any spelling of any scheme, over the
 protocol that --server names: grpc, http, https or dns.
 
+With --trace it does not leave the way to the node: it begins there, follows every
+referral itself and shows each node that it asks, over which protocol, what that said
+and how long it took.
+
 It ends with 0 when every identifier was found, and with 1 otherwise: an identifier
 that is absent, refused or answered by another node is printed all the same.`,
 		Example: `  nameplate resolve '(01)09506000134352(21)42'
@@ -54,17 +58,10 @@ that is absent, refused or answered by another node is printed all the same.`,
 	c.Flags().UintSliceVar(&f.indexes, "index", nil, "only the value with this `INDEX`; may be repeated")
 	c.Flags().StringVar(&f.relation, "relation", "", "only links of this `RELATION`, such as gs1:pip")
 	c.Flags().BoolVar(&f.authoritative, "authoritative", false, "take no answer from a mirror or a cache")
-	c.Flags().BoolVar(&f.trace, "trace", false, "show every node that was asked")
+	c.Flags().BoolVar(&f.trace, "trace", false, "walk from the server, or several with commas between, and show every node that is asked")
 	timeoutFlag(c, &f.timeout)
 	jsonFlag(c, &f.asJSON)
 	return c
-}
-
-// hop is one node that was asked.
-type hop struct {
-	Server  string `json:"server"`
-	Outcome string `json:"outcome"` // or the error
-	Micros  int64  `json:"micros"`  // until the answer
 }
 
 func resolveAll(c *cobra.Command, f *resolveFlags, texts []string) error {
@@ -75,34 +72,32 @@ func resolveAll(c *cobra.Command, f *resolveFlags, texts []string) error {
 			return err
 		}
 	}
-	r, closer, err := f.resolver()
+	var hops []hop
+	r, closer, err := f.resolver(c.Context(), func(h hop) {
+		hops = append(hops, h)
+		if !f.asJSON {
+			h.print(c.OutOrStdout())
+		}
+	})
 	if err != nil {
 		return err
 	}
 	defer closer.Close()
 	missed := 0
 	for _, id := range ids {
-		q := f.query(id)
 		var a resolver.Answer
-		begin := time.Now()
+		hops = hops[:0]
 		err := within(c.Context(), f.timeout, func(ctx context.Context) (err error) {
-			a, err = r.Resolve(ctx, q)
+			a, err = r.Resolve(ctx, f.query(id))
 			return err
 		})
-		h := hop{Server: f.server, Outcome: a.Outcome.String(), Micros: time.Since(begin).Microseconds()}
-		if err != nil {
-			h.Outcome = err.Error()
-		}
-		if f.trace && !f.asJSON {
-			fmt.Fprintf(c.OutOrStdout(), "%s  %s  %.1f ms\n", h.Server, h.Outcome, float64(h.Micros)/1000)
-		}
 		if err != nil {
 			return err
 		}
 		if a.Outcome != resolver.Found {
 			missed++
 		}
-		if err := f.print(c.OutOrStdout(), &a, []hop{h}); err != nil {
+		if err := f.print(c.OutOrStdout(), &a, hops); err != nil {
 			return err
 		}
 	}
@@ -121,8 +116,12 @@ func (f *resolveFlags) query(id identifier.ID) resolver.Query {
 	return q
 }
 
-// resolver returns a client for the protocol of the server.
-func (f *resolveFlags) resolver() (resolver.Resolver, io.Closer, error) {
+// resolver returns a client for the protocol of the server, or a walk that tells its
+// hops.
+func (f *resolveFlags) resolver(ctx context.Context, told func(hop)) (resolver.Resolver, io.Closer, error) {
+	if f.trace {
+		return f.walker(ctx, told)
+	}
 	protocol, address, err := splitServer(f.server)
 	if err != nil {
 		return nil, nil, err
@@ -184,8 +183,11 @@ func printAnswer(w io.Writer, a *resolver.Answer) error {
 	case resolver.Refused:
 		fmt.Fprintf(&b, "%s\n  is not told to everybody, or not by this node\n", a.ID)
 	}
-	if a.Origin.Mirror {
-		fmt.Fprintf(&b, "  from a mirror, %v old\n", a.Origin.Age.Round(time.Second))
+	switch age := a.Origin.Age.Round(time.Second); {
+	case a.Origin.Mirror:
+		fmt.Fprintf(&b, "  from a mirror, %v old\n", age)
+	case a.Origin.Stale:
+		fmt.Fprintf(&b, "  from a cache, %v old: nobody who knows better answers\n", age)
 	}
 	_, err := w.Write(b.Bytes())
 	return err

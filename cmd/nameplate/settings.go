@@ -14,12 +14,13 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
+	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
 // A node's configuration is put together from the defaults, a file, the environment
 // and flags; what comes later wins, field by field. All three are read from one list
-// of settings, so that none has a name of its own for anything. Addresses, which are
-// a list of lists, stand in the file only.
+// of settings, so that none has a name of its own for anything. Addresses and top-level
+// nodes, which are lists of lists, stand in the file only.
 
 // environmentPrefix begins the name of every variable that is read: --log-level is
 // NAMEPLATE_LOG_LEVEL. Other variables with this beginning are nobody's mistake and
@@ -65,6 +66,17 @@ func settings() []setting {
 		{"dns", "ADDRESSES", "where DNS is answered, host:port with commas between, or off", list(func(c *node.Config) *[]string { return &c.Listen.DNS })},
 		{"grpc", "ADDRESSES", "where gRPC is answered", list(func(c *node.Config) *[]string { return &c.Listen.GRPC })},
 		{"http", "ADDRESSES", "where HTTP is answered", list(func(c *node.Config) *[]string { return &c.Listen.HTTP })},
+		{"mirror", "ADDRESSES", "where DNS is answered from the mirrors of the children's logs", list(func(c *node.Config) *[]string { return &c.Listen.Mirror })},
+		{"parent-address", "ADDRESS", "the gRPC port of the node above, host:port", text(func(c *node.Config) *string { return &c.Parent.Address })},
+		{"parent-key", "KEY", "the node key that the node above proves itself with", func(c *node.Config, v string) (err error) {
+			c.Parent.Key, err = identifier.ParsePublicKey(v)
+			return err
+		}},
+		{"recursive-protocols", "NAMES", "what a recursive node asks others over, best first, with commas between", list(func(c *node.Config) *[]string { return &c.Recursive.Protocols })},
+		{"recursive-cache", "SIZE", "how much memory the cache of a recursive node may take", func(c *node.Config, v string) (err error) {
+			c.Recursive.Cache, err = node.ParseSize(v)
+			return err
+		}},
 		{"journal-segment", "SIZE", "how large the journal's files are", func(c *node.Config, v string) (err error) {
 			c.Journal.Segment, err = node.ParseSize(v)
 			return err

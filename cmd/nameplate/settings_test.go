@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -118,12 +119,12 @@ func TestShippedConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaves := fields(t, reflect.TypeFor[node.Config](), shown, "")
-	// Every one but the addresses has a flag and a variable.
-	if got, want := len(settings()), leaves-1; got != want {
+	// Every one but the addresses and the roots has a flag and a variable.
+	if got, want := len(settings()), leaves-2; got != want {
 		t.Errorf("got %d settings, want %d, one for each field", got, want)
 	}
 	for _, s := range settings() {
-		if !strings.Contains(string(text), strings.TrimPrefix(strings.TrimPrefix(s.flag, "log-"), "journal-")+":") {
+		if !strings.Contains(string(text), regexp.MustCompile("^(log|journal|recursive|parent)-").ReplaceAllString(s.flag, "")+":") {
 			t.Errorf("the flag --%s has another name than its field", s.flag)
 		}
 	}

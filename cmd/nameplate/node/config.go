@@ -11,6 +11,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/resolver"
 )
 
 // Config is everything that a node can be told. [DefaultConfig] is a whole node on
@@ -39,6 +40,8 @@ type Config struct {
 	// SVCB records of its own zone. Empty: the addresses it listens on, as far as
 	// they name one host; a node behind a translated address has to be told.
 	Addresses []Address `yaml:"addresses"`
+	// Recursive makes the node one that resolves for others.
+	Recursive Recursive `yaml:"recursive"`
 	// Journal says how the journal is kept.
 	Journal Journal `yaml:"journal"`
 	// Limits bound what strangers can make the node do at once.
@@ -116,7 +119,8 @@ func DefaultConfig() Config {
 			GRPC: []string{"127.0.0.1:2640"},
 			HTTP: []string{"127.0.0.1:8080"},
 		},
-		Journal: Journal{Segment: journal.DefaultSegmentSize},
+		Recursive: Recursive{Protocols: []string{string(resolver.GRPC), string(resolver.DNS)}, Cache: 64 << 20},
+		Journal:   Journal{Segment: journal.DefaultSegmentSize},
 		Limits: Limits{
 			DNSConnections:  1024,
 			GRPCConnections: 1024,
@@ -140,7 +144,7 @@ func (c *Config) Check() error {
 	if !label(c.Name) {
 		return fmt.Errorf("name %q is not one DNS label: use 1 to 63 lower case letters, digits and inner hyphens", c.Name)
 	}
-	if c.Data == "" {
+	if c.Data == "" && !c.Recursive.is() {
 		return fmt.Errorf("data is empty: name a folder")
 	}
 	if err := checkZone(c.Zone); err != nil {
@@ -164,6 +168,12 @@ func (c *Config) Check() error {
 		if err := checkHostPort(c.Parent.Address); err != nil {
 			return fmt.Errorf("parent.address %q %w: write host:port, such as 192.0.2.1:2640", c.Parent.Address, err)
 		}
+	}
+	if err := c.Recursive.check(); err != nil {
+		return err
+	}
+	if c.Recursive.is() && (c.Parent.Address != "" || len(c.Listen.Mirror) > 0) {
+		return fmt.Errorf("recursive node with parent or listen.mirror: it holds nothing and mirrors nobody: leave them out")
 	}
 	if err := c.Limits.check(); err != nil {
 		return err

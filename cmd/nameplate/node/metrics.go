@@ -23,7 +23,8 @@ type metrics struct {
 	changes  *prometheus.CounterVec
 }
 
-func newMetrics(r *registry.Registry, version string, log *slog.Logger) *metrics {
+// newMetrics returns the metrics of a node, with those of what it answers from.
+func newMetrics(from prometheus.Collector, version string, log *slog.Logger) *metrics {
 	m := &metrics{
 		log:      log,
 		registry: prometheus.NewRegistry(),
@@ -42,7 +43,7 @@ func newMetrics(r *registry.Registry, version string, log *slog.Logger) *metrics
 		Name: "nameplate_build_info", Help: "Always 1; the label tells the version.",
 	}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.answers, m.took, m.changes, build, &registryCollector{registry: r},
+	m.registry.MustRegister(m.answers, m.took, m.changes, build, from,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -1,6 +1,7 @@
-// Package node puts a node together: one registry, the authority that reads it, and a
-// server for each protocol in front. It wires and does nothing else: what a node is
-// follows from its configuration, not from a type.
+// Package node puts a node together: what it answers from, and a server for each
+// protocol in front. That is one registry and the authority that reads it, or at a
+// recursive node a cache around a walk around clients of other nodes. The package wires
+// and does nothing else: what a node is follows from its configuration, not from a type.
 //
 // The order of the start: listeners, so that a busy port changes nothing in the
 // folder; the registry; the servers. The order of the end is the other way round:
@@ -26,12 +27,16 @@ import (
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
 
-// Node is a running node: a registry, the authority that reads it, and a server for
-// each protocol in front.
+// Node is a running node: what it answers from, and a server for each protocol in
+// front.
 type Node struct {
-	config    Config
-	log       *slog.Logger
-	registry  *registry.Registry
+	config   Config
+	log      *slog.Logger
+	registry *registry.Registry // nil at a recursive node
+	walker   *walker            // nil at any other
+
+	replication *replication // nil at a recursive node
+
 	listeners *listeners
 	dns       *resolverdns.Server
 	mirror    *resolverdns.Server // answers from the mirrors
@@ -49,28 +54,99 @@ func New(c Config, version string, log *slog.Logger) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := registry.Open(registry.Config{
-		Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Log: log,
-		Journal: journal.Options{SegmentSize: int64(c.Journal.Segment)},
-	})
-	if err != nil {
+	n := &Node{config: c, log: log, listeners: l}
+	if err := n.open(); err != nil {
 		l.close()
 		return nil, err
 	}
-	n := &Node{config: c, log: log, registry: r, listeners: l}
 	if err := n.wire(version); err != nil {
 		l.close()
-		return nil, errors.Join(err, r.Close())
+		return nil, errors.Join(err, n.end())
 	}
 	return n, nil
 }
 
-// wire puts the servers in front of the registry.
-func (n *Node) wire(version string) error {
-	m := newMetrics(n.registry, version, n.log)
+// open opens what the node answers from.
+func (n *Node) open() (err error) {
+	c := &n.config
+	if c.Recursive.is() {
+		n.walker, err = newWalker(c)
+		return err
+	}
+	n.registry, err = registry.Open(registry.Config{
+		Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Log: n.log,
+		Journal: journal.Options{SegmentSize: int64(c.Journal.Segment)},
+	})
+	if err != nil {
+		return err
+	}
+	if n.replication, err = newReplication(c, n.registry, n.log); err != nil {
+		return errors.Join(err, n.registry.Close())
+	}
+	return nil
+}
+
+// run keeps it going until ctx ends.
+func (n *Node) run(ctx context.Context) error {
+	if n.walker != nil {
+		return nil // nothing to do but to answer
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.registry.Run(ctx) })
+	g.Go(func() error { return n.replication.run(ctx) })
+	return g.Wait()
+}
+
+// end closes it.
+func (n *Node) end() error {
+	if n.walker != nil {
+		return n.walker.Close()
+	}
+	return n.registry.Close()
+}
+
+// front is what stands behind the servers of a node.
+type front struct {
+	answers resolver.Resolver
+	mirrors resolver.Resolver // what answers at the mirror's address
+	healthy func(context.Context) error
+	grpc    []service // beside resolution
+	metrics *metrics
+}
+
+// holding is the front of a node that holds prefixes: its registry.
+func (n *Node) holding(version string) front {
+	m := newMetrics(&registryCollector{registry: n.registry}, version, n.log)
 	authority := resolver.NewAuthority(n.registry, resolver.Options{
 		Node: n.registry.Key(), Mirrors: copies{n.registry}, MirrorNodes: n.mirrorNode(),
 	})
+	return front{
+		answers: authority, mirrors: resolver.FromMirrors(authority), healthy: n.registry.Healthy, metrics: m,
+		grpc: []service{registryrpc.New(&counted{Registry: n.registry, changes: m.changes, log: n.log}, registryrpc.Options{
+			Name: n.config.Name, Version: version, Started: time.Now(),
+		}), n.replication.parent},
+	}
+}
+
+// walking is the front of a recursive node: its cache.
+func (n *Node) walking(version string) front {
+	answers := resolver.ForRecursive(n.walker.cache)
+	return front{
+		answers: answers, mirrors: answers, metrics: newMetrics(walkerCollector{n.walker}, version, n.log),
+		grpc: []service{resolverrpc.NewCacheServer(n.walker.cache)},
+	}
+}
+
+// wire puts the servers in front.
+func (n *Node) wire(version string) error {
+	recursive := n.walker != nil
+	var f front
+	if recursive {
+		f = n.walking(version)
+	} else {
+		f = n.holding(version)
+	}
+	m := f.metrics
 	zone, err := resolverdns.ParseZone(n.config.Zone)
 	if err != nil {
 		return err
@@ -79,30 +155,31 @@ func (n *Node) wire(version string) error {
 	if err != nil {
 		return err
 	}
-	n.dns, err = resolverdns.New(m.measure(authority, "dns"), resolverdns.Options{
-		Zone: zone, Node: self, Log: n.log, Connections: n.config.Limits.DNSConnections,
-	})
+	d := resolverdns.Options{
+		Zone: zone, Node: self, Log: n.log, Connections: n.config.Limits.DNSConnections, Recursive: recursive,
+	}
+	o := resolverrpc.Options{}
+	if recursive {
+		// Whoever asks may have to wait for others.
+		d.Workers, d.Waiting, d.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
+		o.Workers, o.Parallel = walkingAtOnce, walkingPipeline
+	}
+	n.dns, err = resolverdns.New(m.measure(f.answers, "dns"), d)
 	if err != nil {
 		return err
 	}
-	n.mirror, err = resolverdns.New(m.measure(resolver.FromMirrors(authority), "dns-mirror"), resolverdns.Options{
-		Zone: zone, Node: self, Log: n.log, Connections: n.config.Limits.DNSConnections,
-	})
+	n.mirror, err = resolverdns.New(m.measure(f.mirrors, "dns-mirror"), d)
 	if err != nil {
 		return err
 	}
-	n.http = resolverhttp.New(m.measure(authority, "http"), resolverhttp.Options{
+	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
 		About:       n.about(version),
 		Metrics:     promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}),
-		Healthy:     n.registry.Healthy,
+		Healthy:     f.healthy,
 		Connections: n.config.Limits.HTTPConnections,
 		Logger:      n.log,
 	})
-	n.grpc = newGRPCServer(n.config.Limits, n.log,
-		resolverrpc.New(m.measure(authority, "grpc"), resolverrpc.Options{}),
-		registryrpc.New(&counted{Registry: n.registry, changes: m.changes, log: n.log}, registryrpc.Options{
-			Name: n.config.Name, Version: version, Started: time.Now(),
-		}))
+	n.grpc = newGRPCServer(n.config.Limits, n.log, append(f.grpc, resolverrpc.New(m.measure(f.answers, "grpc"), o))...)
 	return nil
 }
 
@@ -111,21 +188,21 @@ func (n *Node) wire(version string) error {
 // answer without; it has closed everything then too. Call it once.
 func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.registry.Run(ctx) })
+	g.Go(func() error { return n.run(ctx) })
 	g.Go(func() error { return n.dns.Serve(ctx, n.listeners.sockets, n.listeners.dns) })
 	g.Go(func() error { return n.mirror.Serve(ctx, n.listeners.mirrorSockets, n.listeners.mirror) })
 	g.Go(func() error { return n.http.Serve(ctx, n.listeners.http...) })
 	g.Go(func() error { return n.grpc.serve(ctx, n.listeners.grpc) })
 	err := g.Wait()
-	// The servers first, the registry after them: nobody asks it any more.
+	// The servers first, then what they answer from: nobody asks it any more.
 	n.listeners.close()
-	return errors.Join(err, n.registry.Close())
+	return errors.Join(err, n.end())
 }
 
 // Close gives up a node that Run was not called for.
 func (n *Node) Close() error {
 	n.listeners.close()
-	return n.registry.Close()
+	return n.end()
 }
 
 // Addresses returns where the node listens, by protocol: ports that were asked for as

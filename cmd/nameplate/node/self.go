@@ -18,7 +18,10 @@ import (
 // self says how others reach this node: as configured, else by the addresses that
 // it listens on, as far as they name one host.
 func (n *Node) self() (identifier.Node, error) {
-	self := identifier.Node{Name: n.config.Name, Key: n.registry.Key()}
+	self := identifier.Node{Name: n.config.Name}
+	if n.registry != nil {
+		self.Key = n.registry.Key()
+	}
 	for _, a := range n.config.Addresses {
 		self.Addresses = append(self.Addresses, identifier.Address{IP: a.IP, DNS: a.DNS, GRPC: a.GRPC, HTTP: a.HTTP})
 	}
