@@ -65,7 +65,9 @@ func (s *Store) gather(ctx context.Context) bool {
 func (s *Store) apply() error {
 	s.committing.Lock()
 	defer s.committing.Unlock()
-
+	if s.ended {
+		return nil
+	}
 	s.mu.Lock()
 	if err := s.failed; err != nil {
 		s.mu.Unlock()

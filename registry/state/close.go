@@ -35,6 +35,7 @@ func (s *Store) Close() error {
 	}
 	s.committing.Lock() // a check is done
 	defer s.committing.Unlock()
+	s.ended = true
 	return errors.Join(err, s.closeFile())
 }
 

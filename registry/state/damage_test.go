@@ -2,12 +2,14 @@ package state_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -152,6 +154,100 @@ func try(t *testing.T, path string, stored map[string][]byte) (outcome, error) {
 		return byReading, nil
 	}
 	return byCheck, nil
+}
+
+// Damage that bbolt would follow into the ground is found before it does.
+func TestDirectedDamage(t *testing.T) {
+	text, stored := damageFile(t)
+	path := filepath.Join(t.TempDir(), "state.db")
+	native := binary.NativeEndian
+	write := func(change func(text []byte, p state.Pages)) {
+		damaged := bytes.Clone(text)
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := state.PagesOf(path, state.Records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(damaged, p)
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Of a page: where its i-th element is.
+	element := func(page uint64, i int) int { return int(page)*4096 + 16 + 16*i }
+
+	for name, change := range map[string]func(text []byte, p state.Pages){
+		"a branch that leads to itself":    func(b []byte, p state.Pages) { native.PutUint64(b[element(p.Branches[0], 1)+8:], p.Branches[0]) },
+		"a branch that leads past the end": func(b []byte, p state.Pages) { native.PutUint64(b[element(p.Branches[0], 1)+8:], 1<<40) },
+		"a leaf that two branches lead to": func(b []byte, p state.Pages) { native.PutUint64(b[element(p.Branches[0], 1)+8:], p.Leaves[0]) },
+		"a branch out of order": func(b []byte, p state.Pages) {
+			at := element(p.Branches[0], 1)
+			b[at+int(native.Uint32(b[at:]))] ^= 0xff
+		},
+		"a branch of 65,535 elements":        func(b []byte, p state.Pages) { native.PutUint16(b[int(p.Branches[0])*4096+10:], 0xffff) },
+		"a branch of none":                   func(b []byte, p state.Pages) { native.PutUint16(b[int(p.Branches[0])*4096+10:], 0) },
+		"a branch that is another page":      func(b []byte, p state.Pages) { b[int(p.Branches[0])*4096]++ },
+		"a branch that is no branch":         func(b []byte, p state.Pages) { b[int(p.Branches[0])*4096+8] = 0x10 },
+		"a free list with a page in use":     func(b []byte, p state.Pages) { native.PutUint64(b[element(p.Freelist, 0):], p.Leaves[3]) },
+		"a free list with a page of a table": func(b []byte, p state.Pages) { native.PutUint64(b[element(p.Freelist, 0):], p.Branches[0]) },
+		"a free list that is too long":       func(b []byte, p state.Pages) { native.PutUint16(b[int(p.Freelist)*4096+10:], 0xfffe) },
+		"a free list that is none":           func(b []byte, p state.Pages) { b[int(p.Freelist)*4096+8] = 2 },
+	} {
+		write(change)
+		if how, err := try(t, path, stored); how != atOpen || err != nil {
+			t.Errorf("%s is %s, %v; want %s", name, how, err, atOpen)
+		}
+	}
+
+	// Leaves are not read by Open. Before a commit changes one, it is checked.
+	for name, change := range map[string]func(text []byte, leaf uint64){
+		"a value of a gigabyte":       func(b []byte, leaf uint64) { b[element(leaf, 2)+15] ^= 0x40 },
+		"a key of a gigabyte":         func(b []byte, leaf uint64) { b[element(leaf, 2)+11] ^= 0x40 },
+		"a row that lies elsewhere":   func(b []byte, leaf uint64) { b[element(leaf, 2)+6] ^= 0x40 },
+		"a leaf with many pages":      func(b []byte, leaf uint64) { native.PutUint32(b[int(leaf)*4096+12:], 1) },
+		"a leaf of 65,535 rows":       func(b []byte, leaf uint64) { native.PutUint16(b[int(leaf)*4096+10:], 0xffff) },
+		"a leaf that is another page": func(b []byte, leaf uint64) { b[int(leaf)*4096]++ },
+		"a key out of order": func(b []byte, leaf uint64) {
+			at := element(leaf, 2)
+			b[at+int(native.Uint32(b[at+4:]))+5] ^= 0x80
+		},
+	} {
+		var hit string // the row that the damage is in: bbolt is to meet it in passing
+		write(func(b []byte, p state.Pages) {
+			at := element(p.Leaves[5], 2)
+			key := b[at+int(native.Uint32(b[at+4:])):]
+			hit = string(key[4:native.Uint32(b[at+8:])])
+			change(b, p.Leaves[5])
+		})
+		text, _ := os.ReadFile(path)
+		s, err := state.Open(path, state.Options{Journal: journalID})
+		if err != nil {
+			t.Fatalf("%s: Open: %v", name, err)
+		}
+		var rows []state.Mutation
+		for key := range stored {
+			if key != hit {
+				rows = append(rows, state.Mutation{Table: state.Records, Key: []byte(key), Value: content(9, ""), Withdrawn: len(rows)%2 == 0})
+			}
+		}
+		publish(t, s, rows...)
+		var damage *state.DamageError
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := s.Apply(); !errors.As(err, &damage) {
+			t.Errorf("%s: applying: %v, want a DamageError", name, err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 100<<20 {
+			t.Errorf("%s: applying took %d octets of memory", name, took)
+		}
+		s.Close()
+		if now, _ := os.ReadFile(path); !bytes.Equal(text, now) {
+			t.Errorf("%s: the file has changed", name)
+		}
+	}
 }
 
 // Whichever bit of the file is wrong, the process lives, no value passes for

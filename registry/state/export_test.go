@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 
@@ -39,75 +40,60 @@ func (s *Store) ViewInverted(between func(), f func(*Reader) error) error {
 	return f(r)
 }
 
-// Leaves returns how many leaf pages a table has and how many octets of them are
-// used.
-func Leaves(path string, t Table) (pages, used int, err error) {
+// Pages are the page numbers of a table's tree, and others.
+type Pages struct {
+	Branches, Leaves []uint64
+	Freelist         uint64
+	Used             int // octets of the leaves
+}
+
+// PagesOf returns the pages of a table of a closed file.
+func PagesOf(path string, t Table) (Pages, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, 0, err
+		return Pages{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return 0, 0, err
+		return Pages{}, err
 	}
 	im, err := openImage(f, info.Size())
 	if err != nil {
-		return 0, 0, err
+		return Pages{}, err
 	}
 	roots, err := im.buckets()
 	if err != nil {
-		return 0, 0, err
+		return Pages{}, err
 	}
-	before := im.claimed()
-	root := roots[t.String()]
-	if err := im.tree(root, nil); err != nil {
-		return 0, 0, err
-	}
-	pages = im.claimed() - before
-	branches := 0
-	if im, err = openImage(f, info.Size()); err != nil {
-		return 0, 0, err
-	}
-	depth, err := im.depth(root)
-	if err != nil {
-		return 0, 0, err
-	}
-	branches = im.branches(root, depth)
-	err = im.tree(root, func(_ uint32, key, value []byte) error {
-		used += elementSize + len(key) + len(value)
-		return nil
-	})
-	return pages - branches, used, err
+	p := Pages{Freelist: im.meta.freelist}
+	return p, p.add(im, roots[t.String()])
 }
 
-func (im *image) claimed() int {
-	n := 0
-	for id := range im.meta.high {
-		if im.seen[id/64]&(1<<(id%64)) != 0 {
-			n++
-		}
-	}
-	return n
-}
-
-func (im *image) branches(id uint64, depth int) int {
-	if depth == 0 {
-		return 0
-	}
+func (ps *Pages) add(im *image, id uint64) error {
 	p, err := im.read(id, nil)
 	if err != nil {
-		panic(err)
+		return err
 	}
-	n := 1
+	if p.flags == leafFlag {
+		ps.Leaves = append(ps.Leaves, id)
+	} else {
+		ps.Branches = append(ps.Branches, id)
+	}
 	for i := range p.count {
-		head, _, _, err := p.element(i)
-		if err != nil {
-			panic(err)
+		head, key, value, err := p.element(i)
+		switch {
+		case err != nil:
+			return err
+		case p.flags == leafFlag:
+			ps.Used += elementSize + len(key) + len(value)
+		default:
+			if err := ps.add(im, child(head)); err != nil {
+				return err
+			}
 		}
-		n += im.branches(child(head), depth-1)
 	}
-	return n
+	return nil
 }
 
 // RewriteHeader changes the header row of a closed file.
@@ -177,3 +163,8 @@ func (t Tree) From(key string) []string {
 // AddDigests and SubDigests do arithmetic modulo 2²⁵⁶.
 func AddDigests(a, b Digest) Digest { a.add(b); return a }
 func SubDigests(a, b Digest) Digest { a.sub(b); return a }
+
+// Examine checks the octets of a file as Open does.
+func Examine(text []byte, o Options) error {
+	return examineFile("fuzz", bytes.NewReader(text), int64(len(text)), o)
+}

@@ -282,11 +282,12 @@ func TestFill(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		pages, used, err := state.Leaves(path, state.Records)
+		p, err := state.PagesOf(path, state.Records)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fill := float64(used) / float64(pages*4096)
+		pages := len(p.Leaves)
+		fill := float64(p.Used) / float64(pages*4096)
 		t.Logf("%s: %d rows in %d leaf pages, %.3f full, %.0f octets a row", c.name, rows, pages, fill, float64(pages*4096)/float64(rows))
 		if fill < c.least {
 			t.Errorf("%s: leaf pages are %.3f full, want %.2f", c.name, fill, c.least)

@@ -80,14 +80,16 @@ func (m *machine) mutations(t *rapid.T, now *twin, log uint32) []state.Mutation 
 		return []state.Mutation{mutation}
 	}
 	version := uint64(rapid.IntRange(1, 3).Draw(t, "step"))
+	mutation.Withdrawn = rapid.Bool().Draw(t, "withdrawn")
 	if old, ok := now.rows[rowName{mutation.Table, log, string(mutation.Key)}]; ok {
+		if rapid.IntRange(0, 3).Draw(t, "repeated") == 0 { // the same version in other octets
+			version, mutation.Withdrawn = 0, old.withdrawn
+		}
 		version += versionOf(old.value)
 	}
 	mutation.Value = content(version, text)
-	mutation.Withdrawn = rapid.Bool().Draw(t, "withdrawn")
 	stale := mutation
 	stale.Value = content(version-uint64(rapid.IntRange(0, 1).Draw(t, "late")), text+"stale")
-	stale.Withdrawn = !mutation.Withdrawn
 	return []state.Mutation{mutation, stale}[:rapid.IntRange(1, 2).Draw(t, "stale")]
 }
 

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -193,7 +194,7 @@ func examine(path string, o Options) error {
 	return err
 }
 
-func examineFile(path string, f *os.File, size int64, o Options) error {
+func examineFile(path string, f io.ReaderAt, size int64, o Options) error {
 	im, err := openImage(f, size)
 	if n, ok := errors.AsType[*notBolt](err); ok {
 		if size == 0 {

@@ -84,8 +84,9 @@ type Store struct {
 	// publishing is held by one Publish from the admission of its batches to
 	// their visibility, so that calls take effect in their order.
 	publishing sync.Mutex
-	// committing is held while a transaction writes.
+	// committing is held while a transaction writes, and by a check.
 	committing sync.Mutex
+	ended      bool // under committing: the file is closed or about to be
 
 	mu        sync.Mutex
 	published uint64

@@ -75,8 +75,9 @@ const minVersioned = 9
 //
 // In [Records] and [Delegations] a value carries its version in octets 1 to 8
 // (big-endian, behind the octet of its format), and a row only replaces one of a
-// lower version: putting it again changes nothing. Such rows are never removed;
-// a tombstone is a value like any other, with Withdrawn set.
+// lower version. One of the same version is without effect, whatever its octets;
+// it must agree about being withdrawn. Such rows are never removed; a tombstone is
+// a value like any other, with Withdrawn set.
 //
 // In the other tables the last row wins, and a nil Value removes it.
 type Mutation struct {

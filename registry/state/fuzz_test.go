@@ -1,0 +1,55 @@
+package state_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// However the octets of a file are changed, examining it ends, without a panic.
+// What is drawn are changes to a sound file: five octets each, where and how.
+func FuzzExamine(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "state.db")
+	s, err := state.Open(path, state.Options{Journal: journalID})
+	if err != nil {
+		f.Fatal(err)
+	}
+	b := state.Batch{Log: 1, Position: 1, At: 0, End: 1}
+	for i := range 3000 {
+		b.Mutations = append(b.Mutations, record(strings.Repeat("k", 30)+fmt.Sprint(i), 1))
+	}
+	if err := s.Publish(f.Context(), b); err != nil {
+		f.Fatal(err)
+	}
+	s.Close()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	text = text[:min(len(text), 128*4096)]
+	branches, err := state.PagesOf(path, state.Records)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte{})
+	f.Add([]byte{0, 0, 16, 40, 1})
+	for _, id := range append(branches.Branches, branches.Freelist) {
+		f.Add(append(binary.BigEndian.AppendUint32(nil, uint32(id)*4096+24), 3))
+	}
+	f.Fuzz(func(t *testing.T, changes []byte) {
+		damaged := bytes.Clone(text)
+		for ; len(changes) >= 5; changes = changes[5:] {
+			damaged[int(binary.BigEndian.Uint32(changes))%len(damaged)] ^= changes[4]
+		}
+		err := state.Examine(damaged, state.Options{Journal: journalID})
+		if err != nil && err.Error() == "" {
+			t.Error("an error that says nothing")
+		}
+	})
+}
