@@ -1561,7 +1561,11 @@ type StatusResponse struct {
 	// The size of the state's file.
 	StateBytes uint64 `protobuf:"varint,15,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
 	// The prefixes that the node answers for; an empty text is the root.
-	Apexes        []string `protobuf:"bytes,16,rep,name=apexes,proto3" json:"apexes,omitempty"`
+	Apexes []string `protobuf:"bytes,16,rep,name=apexes,proto3" json:"apexes,omitempty"`
+	// The logs of its children, as it holds them.
+	Mirrors []*MirrorStatus `protobuf:"bytes,17,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
+	// Its own log at its parent; missing at a node without one.
+	Upstream      *UpstreamStatus `protobuf:"bytes,18,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1708,6 +1712,198 @@ func (x *StatusResponse) GetApexes() []string {
 	return nil
 }
 
+func (x *StatusResponse) GetMirrors() []*MirrorStatus {
+	if x != nil {
+		return x.Mirrors
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetUpstream() *UpstreamStatus {
+	if x != nil {
+		return x.Upstream
+	}
+	return nil
+}
+
+// MirrorStatus tells of the copy of a child's log.
+type MirrorStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The child's node key and the id of its log, 16 octets.
+	Node *PublicKey `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Log  []byte     `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
+	// How many entries the copy has, all of them on disk, and their root.
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Root []byte `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	// How many the child said that it has.
+	Told uint64 `protobuf:"varint,5,opt,name=told,proto3" json:"told,omitempty"`
+	// How many are marked because they break a rule.
+	Bad uint64 `protobuf:"varint,6,opt,name=bad,proto3" json:"bad,omitempty"`
+	// How long ago the copy was known to be whole.
+	AgeMs int64 `protobuf:"varint,7,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	// How many identifiers resolve in it.
+	Identifiers   uint64 `protobuf:"varint,8,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirrorStatus) Reset() {
+	*x = MirrorStatus{}
+	mi := &file_proto_registration_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirrorStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirrorStatus) ProtoMessage() {}
+
+func (x *MirrorStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirrorStatus.ProtoReflect.Descriptor instead.
+func (*MirrorStatus) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *MirrorStatus) GetNode() *PublicKey {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *MirrorStatus) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *MirrorStatus) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *MirrorStatus) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *MirrorStatus) GetTold() uint64 {
+	if x != nil {
+		return x.Told
+	}
+	return 0
+}
+
+func (x *MirrorStatus) GetBad() uint64 {
+	if x != nil {
+		return x.Bad
+	}
+	return 0
+}
+
+func (x *MirrorStatus) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *MirrorStatus) GetIdentifiers() uint64 {
+	if x != nil {
+		return x.Identifiers
+	}
+	return 0
+}
+
+// UpstreamStatus tells how far the parent has a node's log.
+type UpstreamStatus struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Address   string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Connected bool                   `protobuf:"varint,2,opt,name=connected,proto3" json:"connected,omitempty"`
+	// How many entries the parent has on disk, as far as it has said.
+	Acknowledged uint64 `protobuf:"varint,3,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	// Why there is no connection; empty when there is.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpstreamStatus) Reset() {
+	*x = UpstreamStatus{}
+	mi := &file_proto_registration_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpstreamStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpstreamStatus) ProtoMessage() {}
+
+func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
+func (*UpstreamStatus) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *UpstreamStatus) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *UpstreamStatus) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *UpstreamStatus) GetAcknowledged() uint64 {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return 0
+}
+
+func (x *UpstreamStatus) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Checkpoint is a signed statement of a log's size and root.
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1723,7 +1919,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[22]
+	mi := &file_proto_registration_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1931,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[22]
+	mi := &file_proto_registration_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1944,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{22}
+	return file_proto_registration_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -1876,7 +2072,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\n" +
 	"value_seed\x18\x06 \x01(\fR\tvalueSeed\x122\n" +
 	"\x04rows\x18\a \x03(\v2\x1e.nameplate.registration.v1.RowR\x04rows\"\x0f\n" +
-	"\rStatusRequest\"\xa6\x04\n" +
+	"\rStatusRequest\"\xb0\x05\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
@@ -1897,7 +2093,23 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\tread_only\x18\x0e \x01(\tR\breadOnly\x12\x1f\n" +
 	"\vstate_bytes\x18\x0f \x01(\x04R\n" +
 	"stateBytes\x12\x16\n" +
-	"\x06apexes\x18\x10 \x03(\tR\x06apexes\"a\n" +
+	"\x06apexes\x18\x10 \x03(\tR\x06apexes\x12A\n" +
+	"\amirrors\x18\x11 \x03(\v2'.nameplate.registration.v1.MirrorStatusR\amirrors\x12E\n" +
+	"\bupstream\x18\x12 \x01(\v2).nameplate.registration.v1.UpstreamStatusR\bupstream\"\xdf\x01\n" +
+	"\fMirrorStatus\x126\n" +
+	"\x04node\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
+	"\x03log\x18\x02 \x01(\fR\x03log\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\x12\x12\n" +
+	"\x04told\x18\x05 \x01(\x04R\x04told\x12\x10\n" +
+	"\x03bad\x18\x06 \x01(\x04R\x03bad\x12\x15\n" +
+	"\x06age_ms\x18\a \x01(\x03R\x05ageMs\x12 \n" +
+	"\videntifiers\x18\b \x01(\x04R\videntifiers\"\x84\x01\n" +
+	"\x0eUpstreamStatus\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
+	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\"\n" +
+	"\facknowledged\x18\x03 \x01(\x04R\facknowledged\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"a\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
@@ -1943,7 +2155,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -1971,17 +2183,19 @@ var file_proto_registration_proto_goTypes = []any{
 	(*LoggedEntry)(nil),            // 23: nameplate.registration.v1.LoggedEntry
 	(*StatusRequest)(nil),          // 24: nameplate.registration.v1.StatusRequest
 	(*StatusResponse)(nil),         // 25: nameplate.registration.v1.StatusResponse
-	(*Checkpoint)(nil),             // 26: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 27: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 28: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 29: nameplate.identifier.v1.Delegation
-	(*Record)(nil),                 // 30: nameplate.identifier.v1.Record
-	(*PublicKey)(nil),              // 31: nameplate.identifier.v1.PublicKey
+	(*MirrorStatus)(nil),           // 26: nameplate.registration.v1.MirrorStatus
+	(*UpstreamStatus)(nil),         // 27: nameplate.registration.v1.UpstreamStatus
+	(*Checkpoint)(nil),             // 28: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 29: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 30: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 31: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 32: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 33: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	27, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	28, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	29, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	30, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -1991,38 +2205,41 @@ var file_proto_registration_proto_depIdxs = []int32{
 	5,  // 9: nameplate.registration.v1.RegisterBatchRequest.change:type_name -> nameplate.registration.v1.Change
 	6,  // 10: nameplate.registration.v1.RegisterBatchResponse.receipt:type_name -> nameplate.registration.v1.Receipt
 	7,  // 11: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
-	28, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	30, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 13: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	29, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	31, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
 	23, // 15: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
 	22, // 16: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
 	21, // 17: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
-	30, // 18: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	32, // 18: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
 	2,  // 19: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	28, // 20: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	30, // 20: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 21: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
-	31, // 22: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	26, // 23: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	33, // 22: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	28, // 23: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
 	0,  // 24: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
-	9,  // 25: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 26: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 27: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	15, // 28: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	17, // 29: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	19, // 30: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	24, // 31: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 32: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 33: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 34: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	16, // 35: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	18, // 36: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	20, // 37: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	25, // 38: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	32, // [32:39] is the sub-list for method output_type
-	25, // [25:32] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	26, // 25: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
+	27, // 26: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	33, // 27: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	9,  // 28: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 29: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 30: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	15, // 31: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	17, // 32: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	19, // 33: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	24, // 34: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 35: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 36: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 37: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	16, // 38: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	18, // 39: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	20, // 40: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	25, // 41: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	35, // [35:42] is the sub-list for method output_type
+	28, // [28:35] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -2045,7 +2262,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -75,6 +75,7 @@ type MirrorStatus struct {
 	// Size is how many entries the mirror has, all synced; Told how many the child said
 	// it has, and Bad how many are marked because they break a rule.
 	Size, Told, Bad uint64
+	Root            identifier.Hash // over the Size entries
 	// Age is how long ago the child last said that it has no more.
 	Age time.Duration
 	// Identifiers is how many resolve in it.
@@ -88,7 +89,8 @@ func (r *Registry) Mirrors() []MirrorStatus {
 	totals := r.state.Totals()
 	status := make([]MirrorStatus, len(list))
 	for i, m := range list {
-		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: m.published.Load(), Age: m.age(time.Now()), Identifiers: totals[m.number].Live}
+		size, root := m.tree.head()
+		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live}
 		m.mu.Lock()
 		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
 		m.mu.Unlock()

@@ -65,6 +65,27 @@ type nodeStatus struct {
 	Applied     uint64               `json:"applied"` // journal offset
 	StateBytes  int64                `json:"stateBytes"`
 	Checkpoint  shownCheckpoint      `json:"checkpoint"`
+	Upstream    *shownUpstream       `json:"upstream,omitempty"`
+	Mirrors     []shownMirror        `json:"mirrors,omitempty"`
+}
+
+type shownUpstream struct {
+	Address      string `json:"address"`
+	Connected    bool   `json:"connected"`
+	Acknowledged uint64 `json:"acknowledged"` // entries
+	Lag          uint64 `json:"lag"`          // entries that the parent has not
+	Reason       string `json:"reason,omitempty"`
+}
+
+type shownMirror struct {
+	Node        identifier.PublicKey `json:"node"`
+	Log         string               `json:"log"`
+	Size        uint64               `json:"size"`
+	Root        string               `json:"root"`
+	Lag         uint64               `json:"lag"` // entries that the child has more, as far as it has said
+	Bad         uint64               `json:"bad"`
+	Age         float64              `json:"age"` // seconds
+	Identifiers uint64               `json:"identifiers"`
 }
 
 type shownCheckpoint struct {
@@ -75,7 +96,7 @@ type shownCheckpoint struct {
 }
 
 func newNodeStatus(s *registryrpc.Status) nodeStatus {
-	return nodeStatus{
+	shown := nodeStatus{
 		Name: s.Name, Version: s.Version, Uptime: int64(s.Uptime.Seconds()), Key: s.Key,
 		Log: s.Log.String(), Position: s.Position, Level: s.Level.String(), ReadOnly: s.ReadOnly, Apexes: s.Apexes,
 		Identifiers: s.Identifiers, Withdrawn: s.Withdrawn, Delegations: s.Delegations,
@@ -85,6 +106,19 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 			Time: s.Checkpoint.Time.UTC(), Note: string(s.Checkpoint.Note),
 		},
 	}
+	if u := s.Upstream; u != nil {
+		shown.Upstream = &shownUpstream{
+			Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason,
+			Lag: s.Position - min(u.Acknowledged, s.Position),
+		}
+	}
+	for _, m := range s.Mirrors {
+		shown.Mirrors = append(shown.Mirrors, shownMirror{
+			Node: m.Node, Log: m.Log.String(), Size: m.Size, Root: hex.EncodeToString(m.Root[:]),
+			Lag: m.Told - min(m.Size, m.Told), Bad: m.Bad, Age: m.Age.Seconds(), Identifiers: m.Identifiers,
+		})
+	}
+	return shown
 }
 
 func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
@@ -107,6 +141,17 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 	line("level", "%s", s.Level)
 	line("journal", "%s on disk, %s of it not in the state yet", octets(s.Synced), octets(s.Synced-min(s.Applied, s.Synced)))
 	line("state", "%s", octets(uint64(max(0, s.StateBytes))))
+	if u := s.Upstream; u != nil {
+		how := "connected"
+		if !u.Connected {
+			how = "not connected: " + u.Reason
+		}
+		line("parent", "%s, %s entries behind, %s", u.Address, thousands(int(s.Position-min(u.Acknowledged, s.Position))), how)
+	}
+	for _, m := range s.Mirrors {
+		line("mirror", "of log %s: %s entries, %s behind, %s marked bad, %v old, %s identifiers", m.Log, thousands(int(m.Size)),
+			thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)))
+	}
 	if s.ReadOnly != "" {
 		line("read-only", "%s", s.ReadOnly)
 	}

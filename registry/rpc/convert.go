@@ -14,6 +14,16 @@ type Status struct {
 	// Name is what the operator calls the node, Version that of its software.
 	Name, Version string
 	Uptime        time.Duration // in whole seconds
+	Mirrors       []registry.MirrorStatus
+	Upstream      *Upstream // nil at a node without a parent
+}
+
+// Upstream tells how far a node's parent has its log.
+type Upstream struct {
+	Address      string
+	Connected    bool
+	Acknowledged uint64 // entries on the parent's disk, as far as it has said
+	Reason       string // why there is no connection; empty when there is
 }
 
 // levels have the same numbers on the wire.
@@ -54,6 +64,15 @@ func statusToProto(s *Status) *proto.StatusResponse {
 	for _, p := range s.Apexes {
 		m.Apexes = append(m.Apexes, string(p))
 	}
+	for _, x := range s.Mirrors {
+		m.Mirrors = append(m.Mirrors, &proto.MirrorStatus{
+			Node: proto.KeyToProto(x.Node), Log: proto.LogToProto(x.Log), Size: x.Size, Root: proto.HashToProto(x.Root),
+			Told: x.Told, Bad: x.Bad, AgeMs: x.Age.Milliseconds(), Identifiers: x.Identifiers,
+		})
+	}
+	if u := s.Upstream; u != nil {
+		m.Upstream = &proto.UpstreamStatus{Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason}
+	}
 	return m
 }
 
@@ -85,7 +104,33 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 		}
 		s.Apexes = append(s.Apexes, prefix)
 	}
+	for _, x := range m.GetMirrors() {
+		mirror, err := mirrorFromProto(x)
+		if err != nil {
+			return Status{}, err
+		}
+		s.Mirrors = append(s.Mirrors, mirror)
+	}
+	if u := m.GetUpstream(); u != nil {
+		s.Upstream = &Upstream{Address: u.GetAddress(), Connected: u.GetConnected(), Acknowledged: u.GetAcknowledged(), Reason: u.GetReason()}
+	}
 	return s, nil
+}
+
+func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
+	s := registry.MirrorStatus{
+		Size: m.GetSize(), Told: m.GetTold(), Bad: m.GetBad(), Identifiers: m.GetIdentifiers(),
+		Age: time.Duration(min(max(0, m.GetAgeMs()), maxUptime*1000)) * time.Millisecond,
+	}
+	var err error
+	if s.Node, err = proto.KeyFromProto(m.GetNode()); err != nil {
+		return s, err
+	}
+	if s.Log, err = proto.LogFromProto(m.GetLog()); err != nil {
+		return s, err
+	}
+	s.Root, err = proto.HashFromProto("mirror.root", m.GetRoot())
+	return s, err
 }
 
 // maxUptime keeps what another node says within what can be calculated with, in

@@ -24,6 +24,7 @@ type fake struct {
 	watch    func(context.Context, uint64, func(registry.Logged) error) error
 	export   func(context.Context, identifier.Prefix, identifier.ID, func(*identifier.Record) error) error
 	status   registry.Status
+	mirrors  []registry.MirrorStatus
 }
 
 func (f *fake) Register(ctx context.Context, c *identifier.Change) (registry.Receipt, error) {
@@ -40,6 +41,7 @@ func (f *fake) Export(ctx context.Context, below identifier.Prefix, after identi
 	return f.export(ctx, below, after, yield)
 }
 func (f *fake) Status(context.Context) (registry.Status, error) { return f.status, nil }
+func (f *fake) Mirrors() []registry.MirrorStatus                { return f.mirrors }
 
 // served is a registry on the wire.
 type served struct {

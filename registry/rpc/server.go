@@ -23,6 +23,7 @@ type Registry interface {
 	Watch(ctx context.Context, from uint64, yield func(registry.Logged) error) error
 	Export(ctx context.Context, below identifier.Prefix, after identifier.ID, yield func(*identifier.Record) error) error
 	Status(context.Context) (registry.Status, error)
+	Mirrors() []registry.MirrorStatus
 }
 
 // Options describe a server and limit what it does at once. The zero value is usable.
@@ -31,6 +32,8 @@ type Options struct {
 	// server.
 	Name, Version string
 	Started       time.Time
+	// Upstream tells how far the node's parent has its log; nil without a parent.
+	Upstream func() *Upstream
 	// Timeout is how long one change may wait for its sync. 0 means 30 seconds.
 	Timeout time.Duration
 	// InFlight is how many changes of one stream are with the registry at once. 0
@@ -180,7 +183,12 @@ func (s *Server) Status(ctx context.Context, _ *proto.StatusRequest) (*proto.Sta
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	return statusToProto(&Status{
+	told := &Status{
 		Status: status, Name: s.options.Name, Version: s.options.Version, Uptime: time.Since(s.options.Started),
-	}), nil
+		Mirrors: s.registry.Mirrors(),
+	}
+	if s.options.Upstream != nil {
+		told.Upstream = s.options.Upstream()
+	}
+	return statusToProto(told), nil
 }

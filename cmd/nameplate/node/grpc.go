@@ -57,7 +57,7 @@ func newGRPCServer(l Limits, log *slog.Logger, services ...service) *grpcServer 
 	s := &grpcServer{
 		services: services, health: health.NewServer(), connections: l.GRPCConnections, shutdown: l.Shutdown,
 		server: grpc.NewServer(
-			grpc.MaxRecvMsgSize(proto.MaxRequest),
+			grpc.MaxRecvMsgSize(proto.MaxReplication), // one limit for all services of the port
 			grpc.MaxSendMsgSize(proto.MaxResponse),
 			grpc.MaxHeaderListSize(proto.MaxHeaders),
 			grpc.StaticStreamWindowSize(grpcStreamWindow),

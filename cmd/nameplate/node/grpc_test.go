@@ -83,6 +83,7 @@ func (empty) Watch(ctx context.Context, _ uint64, _ func(registry.Logged) error)
 	return nil
 }
 
+func (empty) Mirrors() []registry.MirrorStatus                { return nil }
 func (empty) Status(context.Context) (registry.Status, error) { return registry.Status{}, nil }
 
 func openPort(t *testing.T) *port {

@@ -123,7 +123,7 @@ func (n *Node) holding(version string) front {
 	return front{
 		answers: authority, mirrors: resolver.FromMirrors(authority), healthy: n.registry.Healthy, metrics: m,
 		grpc: []service{registryrpc.New(&counted{Registry: n.registry, changes: m.changes, log: n.log}, registryrpc.Options{
-			Name: n.config.Name, Version: version, Started: time.Now(),
+			Name: n.config.Name, Version: version, Started: time.Now(), Upstream: n.replication.upstream,
 		}), n.replication.parent},
 	}
 }

@@ -52,3 +52,16 @@ func (m mirrors) Mirror(ctx context.Context, log identifier.LogID, node identifi
 	}
 	return found, nil
 }
+
+// upstream tells how far the parent has the log; nil without one.
+func (p *replication) upstream() *registryrpc.Upstream {
+	if p.child == nil {
+		return nil
+	}
+	s := p.child.Status()
+	u := &registryrpc.Upstream{Address: s.Address, Connected: s.Connected, Acknowledged: s.Acked}
+	if !s.Connected && s.Err != nil {
+		u.Reason = s.Err.Error()
+	}
+	return u
+}
