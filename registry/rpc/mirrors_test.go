@@ -1,0 +1,212 @@
+package rpc_test
+
+import (
+	"context"
+	"sync"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
+	"github.com/nameplate-id/nameplate/registry/rpc"
+)
+
+// memoryMirrors is a parent's registry in memory.
+type memoryMirrors struct {
+	mu      sync.Mutex
+	refuse  error // what every child is told
+	mirrors map[identifier.LogID]*memoryMirror
+}
+
+func (m *memoryMirrors) Mirror(_ context.Context, log identifier.LogID, _ identifier.PublicKey, _ uint64) (rpc.Mirror, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refuse != nil {
+		return nil, m.refuse
+	}
+	return m.of(log), nil
+}
+
+func (m *memoryMirrors) of(log identifier.LogID) *memoryMirror {
+	if m.mirrors == nil {
+		m.mirrors = make(map[identifier.LogID]*memoryMirror)
+	}
+	if m.mirrors[log] == nil {
+		m.mirrors[log] = &memoryMirror{more: make(chan struct{}), room: make(chan struct{})}
+		close(m.mirrors[log].room)
+	}
+	return m.mirrors[log]
+}
+
+// mirror returns the mirror of a log.
+func (m *memoryMirrors) mirror(log identifier.LogID) *memoryMirror {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.of(log)
+}
+
+func (m *memoryMirrors) refuseWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuse = err
+}
+
+// memoryMirror is a mirror whose disk may be full.
+type memoryMirror struct {
+	mu         sync.Mutex
+	payloads   [][]byte
+	checkpoint []byte
+	units      int
+	heard      []uint64
+	refused    []*replica.Refusal
+	grants     []identifier.Envelope
+	more       chan struct{}
+	room       chan struct{} // closed while there is some
+	held       bool          // nothing is synced
+	waiting    []func()
+	fail       error
+}
+
+func (m *memoryMirror) Open() (replica.Mirror, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return replica.Mirror{Checkpoint: m.checkpoint, Size: uint64(len(m.payloads)), Subtrees: replicatest.Subtrees(m.payloads)}, nil
+}
+
+func (m *memoryMirror) Append(ctx context.Context, u *replica.Unit, synced func()) error {
+	m.mu.Lock()
+	room, fail := m.room, m.fail
+	m.mu.Unlock()
+	if fail != nil {
+		return fail
+	}
+	select {
+	case <-room:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	m.mu.Lock()
+	m.payloads, m.checkpoint = append(m.payloads, u.Payloads...), u.Checkpoint
+	m.units++
+	held := m.held
+	if held {
+		m.waiting = append(m.waiting, synced)
+	}
+	m.mu.Unlock()
+	if !held {
+		synced()
+	}
+	return nil
+}
+
+func (m *memoryMirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.grants[from:], m.more
+}
+
+func (m *memoryMirror) Heard(size uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard = append(m.heard, size)
+}
+
+func (m *memoryMirror) Refused(r *replica.Refusal) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused = append(m.refused, r)
+}
+
+func (m *memoryMirror) grant(e identifier.Envelope) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.grants = append(m.grants, e)
+	close(m.more)
+	m.more = make(chan struct{})
+}
+
+// fill lets nothing more in until the returned function is called.
+func (m *memoryMirror) fill() (free func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	room := make(chan struct{})
+	m.room = room
+	return sync.OnceFunc(func() { close(room) })
+}
+
+// hold lets nothing be synced until the returned function is called.
+func (m *memoryMirror) hold() (release func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held = true
+	return func() {
+		m.mu.Lock()
+		waiting := m.waiting
+		m.held, m.waiting = false, nil
+		m.mu.Unlock()
+		for _, synced := range waiting {
+			synced()
+		}
+	}
+}
+
+func (m *memoryMirror) failWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+// size returns how many entries there are.
+func (m *memoryMirror) size() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return uint64(len(m.payloads))
+}
+
+// state returns what was told of the child.
+func (m *memoryMirror) state() (heard []uint64, refused []*replica.Refusal, units int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.heard, m.refused, m.units
+}
+
+// check returns an error unless the mirror is the beginning of a log.
+func (m *memoryMirror) check(l *replicatest.Log) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return l.CheckMirror(m.payloads, m.checkpoint)
+}
+
+// memorySource is a child's registry in memory.
+type memorySource struct {
+	*replicatest.Log
+
+	mu     sync.Mutex
+	grants []identifier.Envelope
+	accept func(identifier.Envelope) error // nil for always
+}
+
+func (s *memorySource) AcceptGrant(_ context.Context, e identifier.Envelope) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.accept != nil {
+		if err := s.accept(e); err != nil {
+			return err
+		}
+	}
+	s.grants = append(s.grants, e)
+	return nil
+}
+
+func (s *memorySource) granted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.grants)
+}
+
+// grow registers entries and syncs them.
+func (s *memorySource) grow(number uint64, entries int, octets int) {
+	for i := range entries {
+		s.Append(replicatest.Entry(number+uint64(i), octets))
+	}
+	s.Sync()
+}
