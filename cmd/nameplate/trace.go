@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,7 +9,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
@@ -58,16 +58,13 @@ func (h *hop) print(w io.Writer) {
 	if h.Lame != "" {
 		outcome += ", not believed: it " + h.Lame
 	}
-	of := h.Node
-	if h.Prefix != "" {
-		of += " (" + h.Prefix + ")"
+	switch {
+	case h.Prefix != "":
+		outcome = fmt.Sprintf("%s (%s): %s", cmp.Or(h.Node, "the server"), h.Prefix, outcome)
+	case h.Node != "":
+		outcome = h.Node + ": " + outcome
 	}
-	t := tabwriter.NewWriter(w, 36, 0, 2, ' ', 0)
-	if of != "" {
-		fmt.Fprintf(t, "%s\t", of)
-	}
-	fmt.Fprintf(t, "%s\t%.1f ms\t%s\n", h.Server, float64(h.Micros)/1000, outcome)
-	t.Flush()
+	fmt.Fprintf(w, "%-28s %8.1f ms  %s\n", h.Server, float64(h.Micros)/1000, outcome)
 }
 
 // walker returns a Resolver that walks from the servers as the top-level nodes. A server
