@@ -1,6 +1,8 @@
 // Package rpc takes in changes over gRPC, and sends them: [Server] puts a registry on
 // the wire, [Client] has the registry's methods. The contract is
-// proto/registration.proto.
+// proto/registration.proto. It also carries a child's log to its parent: [Child] and
+// [Parent] put connections around the machines of package replica. That contract is
+// proto/replication.proto.
 //
 // # Errors
 //
@@ -32,4 +34,20 @@
 // processes on the node's own machine may watch, unless Options say otherwise. A
 // watcher that does not read costs one entry in memory and what the connection
 // buffers.
+//
+// # Replication
+//
+// A stream has one goroutine that sends and one that receives, at either end; the
+// child has one more that keeps time. Both tell the machine what happened and ask it
+// what to send, under a lock that nobody holds while waiting for wire or disk. So a
+// side that is slow to read, or to store, holds up its own stream and nothing else; and
+// since nothing is made before it can be sent, no queue grows.
+//
+// What is kept of a log at the parent outlives its streams. A new stream replaces the
+// one before it, whose entries may still be on their way to the disk: the child is
+// welcomed once they have arrived, or been given up.
+//
+// The child connects again after every end, at random within a time that doubles from
+// MinWait to MaxWait and begins anew after a Welcome. There is no TLS yet: either side
+// refuses the other unless it is on the same machine.
 package rpc

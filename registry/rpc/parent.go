@@ -157,7 +157,11 @@ func (p *Parent) Replicate(stream proto.Replication_ReplicateServer) error {
 	defer cancel()
 	refusal, err := s.run()
 	if refusal != nil {
-		p.config.Logger.Warn("the replication of a child's log ended", "log", s.log(), "error", refusal)
+		level := slog.LevelWarn
+		if refusal.Reason.Passing() {
+			level = slog.LevelInfo
+		}
+		p.config.Logger.Log(stream.Context(), level, "a child's stream ended", "child", s.child, "error", refusal)
 	}
 	switch e, ours := errors.AsType[*registry.Error](err); {
 	case err == io.EOF: // the child hung up

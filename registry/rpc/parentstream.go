@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
@@ -22,17 +23,10 @@ type parentStream struct {
 	first     chan *replica.Hello
 	begin     chan struct{} // closed when keeper is set
 	keeper    *keeper
-	wake      chan struct{} // the machine was told something
-	received  chan error    // why nothing comes any more
-	busy      atomic.Bool   // what came is being dealt with
-}
-
-func (s *parentStream) log() string {
-	if s.keeper == nil {
-		return "unknown"
-	}
-	status, _ := s.keeper.status()
-	return status.Log.String()
+	child     identifier.PublicKey // as it says, before the Hello was checked
+	wake      chan struct{}        // the machine was told something
+	received  chan error           // why nothing comes any more
+	busy      atomic.Bool          // what came is being dealt with
 }
 
 // run has the stream from beginning to end. It returns why it ended: a refusal, which
@@ -75,6 +69,7 @@ func (s *parentStream) awaitHello() (*replica.Hello, *replica.Refusal, error) {
 	defer late.Stop()
 	select {
 	case hello := <-s.first:
+		s.child = hello.Node
 		return hello, replica.CheckHello(hello, &s.challenge), nil
 	case err := <-s.received:
 		return nil, nil, err
@@ -254,7 +249,7 @@ func (s *parentStream) take(m replica.Message) {
 	if u != nil {
 		if err := k.mirror.Append(s.ctx, u, k.stored); err != nil {
 			if s.ctx.Err() == nil {
-				s.config.Logger.Error("entries of a child cannot be stored", "log", s.log(), "from", u.Start, "error", err)
+				s.config.Logger.Error("entries of a child cannot be stored", "child", s.child, "from", u.Start, "error", err)
 			}
 			k.mu.Lock()
 			k.machine.Dropped()

@@ -1,129 +1,22 @@
 package rpc_test
 
 import (
-	"context"
 	"errors"
-	"net"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
-
-	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
-	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
 	"github.com/nameplate-id/nameplate/registry/rpc"
 )
 
-// uplink is a parent behind a wire in memory, and a child that can reach it. Inside of
-// a synctest bubble its heartbeats take no time.
-type uplink struct {
-	t       *testing.T
-	mirrors *memoryMirrors
-	parent  *rpc.Parent
-	source  *memorySource
-	child   *rpc.Child
-	server  *grpc.Server
-
-	mu       sync.Mutex
-	listener *bufconn.Listener // nil while the parent is away
-}
-
-func newUplink(t *testing.T, o rpc.ParentConfig) *uplink {
-	u := &uplink{t: t, mirrors: &memoryMirrors{}, source: &memorySource{Log: replicatest.NewLog(1)}}
-	o.Mirrors, o.Signer, o.Log, o.Verify = u.mirrors, replicatest.NodeKey(200), replicatest.LogID(200), replicatest.VerifyCheckpoint
-	o.MayConnect = func(context.Context) error { return nil }
-	u.parent = rpc.NewParent(o)
-	u.child = u.newChild(u.source)
-	return u
-}
-
-func (u *uplink) newChild(s *memorySource) *rpc.Child {
-	c, err := rpc.NewChild(rpc.ChildConfig{
-		Source: s, Signer: s.Key, Verify: replicatest.VerifyCheckpoint, Address: "passthrough:///parent",
-		Parent: replicatest.NodeKey(200).Public(), Dial: []grpc.DialOption{grpc.WithContextDialer(u.dial)}, Secure: true,
-	})
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	return c
-}
-
-func (u *uplink) dial(ctx context.Context, _ string) (net.Conn, error) {
-	u.mu.Lock()
-	l := u.listener
-	u.mu.Unlock()
-	if l == nil {
-		return nil, errors.New("nobody is there")
-	}
-	return l.DialContext(ctx)
-}
-
-// serve lets the parent be there until the returned function is called.
-func (u *uplink) serve() (stop func()) {
-	l := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(proto.MaxReplication))
-	u.parent.AddTo(server)
-	u.mu.Lock()
-	u.listener, u.server = l, server
-	u.mu.Unlock()
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	return func() {
-		u.mu.Lock()
-		u.listener = nil
-		u.mu.Unlock()
-		server.Stop()
-		if err := <-ended; err != nil {
-			u.t.Errorf("serve: %v", err)
-		}
-	}
-}
-
-// run lets a child run until the returned function is called.
-func (u *uplink) run(c *rpc.Child) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	return func() {
-		cancel()
-		if err := <-ended; err != nil {
-			u.t.Errorf("run: %v", err)
-		}
-	}
-}
-
-// mirror returns the mirror of the child's log.
-func (u *uplink) mirror() *memoryMirror { return u.mirrors.mirror(u.source.ID) }
-
-// expect checks how many entries the parent holds and the child knows of.
-func (u *uplink) expect(entries uint64) {
-	u.t.Helper()
-	if err := u.mirror().check(u.source.Log); err != nil {
-		u.t.Fatal(err)
-	}
-	s := u.child.Status()
-	if u.mirror().size() != entries || s.Acked != entries || !s.Connected || s.Err != nil {
-		u.t.Fatalf("the mirror has %d entries, want %d; child: %+v", u.mirror().size(), entries, s)
-	}
-}
-
-// bubble plays in a bubble of its own, in which time passes when nobody does anything.
-func bubble(t *testing.T, o rpc.ParentConfig, play func(*testing.T, *uplink)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		u := newUplink(t, o)
-		play(t, u)
-	})
-}
+// The registry is what either side needs.
+var (
+	_ rpc.Source = (*registry.Source)(nil)
+	_ rpc.Mirror = (*registry.Mirror)(nil)
+)
 
 func TestReplicate(t *testing.T) {
 	bubble(t, rpc.ParentConfig{}, func(t *testing.T, u *uplink) {
@@ -367,76 +260,4 @@ func TestDrainReplication(t *testing.T) {
 		synctest.Wait()
 		refused(t, u.child, replica.Unavailable)
 	})
-}
-
-func TestAddressOfTheParent(t *testing.T) {
-	source := &memorySource{Log: replicatest.NewLog(1)}
-	for address, want := range map[string]bool{
-		"127.0.0.1:2640": true, "127.88.1.2:2640": true, "[::1]:2640": true, "localhost:2640": true, "unix:/run/nameplate": true,
-		"192.0.2.1:2640": false, "parent.example:2640": false, "127.0.0.1": false, "": false, "0.0.0.0:2640": false,
-		"127.0.0.1.example:2640": false, "dns:///127.0.0.1:2640": false,
-	} {
-		_, err := rpc.NewChild(rpc.ChildConfig{Source: source, Signer: source.Key, Address: address})
-		if (err == nil) != want {
-			t.Errorf("%q: got %v", address, err)
-		}
-	}
-}
-
-func TestAddressOfTheChild(t *testing.T) {
-	for _, c := range []struct {
-		address net.Addr
-		want    bool
-	}{
-		{&net.TCPAddr{IP: net.IPv4(127, 88, 1, 2)}, true},
-		{&net.TCPAddr{IP: net.IPv6loopback}, true},
-		{&net.UnixAddr{}, true},
-		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, false},
-		{&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, false},
-	} {
-		err := rpc.LocalOrSecure(peer.NewContext(t.Context(), &peer.Peer{Addr: c.address}))
-		if (err == nil) != c.want {
-			t.Errorf("%v: got %v", c.address, err)
-		}
-	}
-	if rpc.LocalOrSecure(t.Context()) == nil {
-		t.Error("a caller without an address is let in")
-	}
-}
-
-func TestStranger(t *testing.T) {
-	p := rpc.NewParent(rpc.ParentConfig{Signer: replicatest.NodeKey(200), MayConnect: func(context.Context) error { return errors.New("no") }})
-	conn := replication(t, p)
-	stream, err := proto.NewReplicationClient(conn).Replicate(t.Context())
-	if err == nil {
-		_, err = stream.Recv()
-	}
-	if status.Code(err) != codes.PermissionDenied {
-		t.Errorf("got %v", err)
-	}
-}
-
-// replication serves a parent on the loopback interface until the test ends.
-func replication(t *testing.T, p *rpc.Parent) *grpc.ClientConn {
-	t.Helper()
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(proto.MaxReplication))
-	p.AddTo(server)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := proto.Dial(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	t.Cleanup(func() {
-		conn.Close()
-		server.Stop()
-		if err := <-ended; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return conn
 }

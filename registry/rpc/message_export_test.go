@@ -1,0 +1,8 @@
+package rpc
+
+var (
+	RequestToProto    = requestToProto
+	RequestFromProto  = requestFromProto
+	ResponseToProto   = responseToProto
+	ResponseFromProto = responseFromProto
+)

@@ -1,0 +1,127 @@
+package rpc_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	protobuf "google.golang.org/protobuf/proto"
+
+	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/rpc"
+)
+
+var (
+	someKey = identifier.PublicKey{Type: identifier.Ed25519, Raw: "0123456789abcdef0123456789abcdef"}
+	refusal = replica.Refuse{Nonce: replica.Nonce{1}, Reason: replica.Fork, Detail: "why", Evidence: []byte("note")}
+)
+
+func requests() []replica.Message {
+	return []replica.Message{
+		&replica.Hello{Protocol: 1, Node: someKey, Log: identifier.LogID{2}, Tip: []byte("tip"), Nonce: replica.Nonce{3}, Signature: []byte{4}},
+		&replica.Entries{Session: replica.Session{1}, Start: 2, Payloads: [][]byte{{3}, {4, 5}}, Checkpoint: []byte("note")},
+		&replica.Heartbeat{Session: replica.Session{1}, Sent: 2, Size: 3, Grants: 4},
+		&refusal, &replica.Refuse{Reason: replica.Unavailable},
+	}
+}
+
+func responses() []replica.Message {
+	return []replica.Message{
+		&replica.Challenge{Nonce: replica.Nonce{1}, Parent: someKey},
+		&replica.Welcome{Parent: someKey, ParentLog: identifier.LogID{1}, Session: replica.Session{2}, Nonce: replica.Nonce{3}, Checkpoint: []byte("note"), Credit: 4, Signature: []byte{5}},
+		&replica.Ack{Session: replica.Session{1}, Size: 2, Root: identifier.Hash{3}, Credit: 4},
+		&replica.Nack{Session: replica.Session{1}, Next: 2},
+		&replica.Grant{Session: replica.Session{1}, Number: 2, Envelope: identifier.Envelope{PayloadType: "t", Payload: []byte{1}, Signatures: []identifier.Signature{{Key: identifier.KeyID{1}, Signature: []byte{2}}}}},
+		&refusal,
+	}
+}
+
+func TestMessagesCrossTheWire(t *testing.T) {
+	for _, want := range requests() {
+		got, err := rpc.RequestFromProto(overTheWire(t, rpc.RequestToProto(want), new(proto.ReplicateRequest)))
+		if err != nil {
+			t.Fatalf("%T: %v", want, err)
+		}
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%T: %s", want, d)
+		}
+	}
+	for _, want := range responses() {
+		got, err := rpc.ResponseFromProto(overTheWire(t, rpc.ResponseToProto(want), new(proto.ReplicateResponse)))
+		if err != nil {
+			t.Fatalf("%T: %v", want, err)
+		}
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%T: %s", want, d)
+		}
+	}
+}
+
+func overTheWire[M protobuf.Message](t testing.TB, sent, received M) M {
+	t.Helper()
+	b, err := protobuf.Marshal(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := protobuf.Unmarshal(b, received); err != nil {
+		t.Fatal(err)
+	}
+	return received
+}
+
+// The largest message that a child sends is within what a parent takes.
+func TestLargestMessage(t *testing.T) {
+	m := &replica.Entries{Start: 1<<62 - 1, Checkpoint: make([]byte, replica.MaxCheckpoint)}
+	for range replica.MaxEntries {
+		m.Payloads = append(m.Payloads, make([]byte, replica.MaxOctets/replica.MaxEntries))
+	}
+	if n := protobuf.Size(rpc.RequestToProto(m)); n > proto.MaxReplication {
+		t.Errorf("it has %d octets, a parent takes %d", n, proto.MaxReplication)
+	}
+}
+
+func TestUnknownReason(t *testing.T) {
+	m := &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Refuse{Refuse: &proto.Refuse{Reason: 99, Detail: "why"}}}
+	got, err := rpc.ResponseFromProto(m)
+	if r, ok := got.(*replica.Refuse); err != nil || !ok || r.Reason != replica.Unavailable || r.Detail != "why" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// Whatever arrives is read or refused, and what is read is written as the same.
+func FuzzReplicate(f *testing.F) {
+	for _, m := range requests() {
+		b, err := protobuf.Marshal(rpc.RequestToProto(m))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	for _, m := range responses() {
+		b, err := protobuf.Marshal(rpc.ResponseToProto(m))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m := new(proto.ReplicateRequest); protobuf.Unmarshal(b, m) == nil {
+			if first, err := rpc.RequestFromProto(m); err == nil {
+				second, err := rpc.RequestFromProto(overTheWire(t, rpc.RequestToProto(first), new(proto.ReplicateRequest)))
+				if d := cmp.Diff(first, second, cmpopts.EquateEmpty()); err != nil || d != "" {
+					t.Errorf("%v %s", err, d)
+				}
+			}
+		}
+		if m := new(proto.ReplicateResponse); protobuf.Unmarshal(b, m) == nil {
+			if first, err := rpc.ResponseFromProto(m); err == nil {
+				second, err := rpc.ResponseFromProto(overTheWire(t, rpc.ResponseToProto(first), new(proto.ReplicateResponse)))
+				if d := cmp.Diff(first, second, cmpopts.EquateEmpty()); err != nil || d != "" {
+					t.Errorf("%v %s", err, d)
+				}
+			}
+		}
+	})
+}
