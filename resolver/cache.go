@@ -40,8 +40,7 @@ const (
 	longestKept = 24 * time.Hour
 	// mirrorKept is the longest that an answer from a mirror is fresh: the node whose
 	// log it is may be back. What is absent there may be registered by then.
-	mirrorKept       = 30 * time.Second
-	mirrorAbsentKept = 5 * time.Second
+	mirrorKept = 5 * time.Second
 	// An entry that was asked for so often is fetched again in the last tenth of its
 	// time, when it is fresh for so long at least.
 	prefetchHits  = 3
@@ -52,8 +51,7 @@ const (
 // Cache is a Resolver that remembers what another one answered.
 //
 // An entry is fresh for as long as the answer's lifetime says, at most a day; an
-// answer from a mirror for 30 s at most, or 5 s when it is not found there. What is
-// told of it grows older second by second: Origin.Age goes up, Lifetime down. Found,
+// answer from a mirror for 5 s at most. What is told of it grows older second by second: Origin.Age goes up, Lifetime down. Found,
 // absent, refused and referral are kept alike, and all selections of one record are
 // answered from one entry. That there was no answer is remembered for a few seconds
 // (RFC 9520).

@@ -114,7 +114,7 @@ func TestCacheLifetimes(t *testing.T) {
 		{"absent", unknown(), resolver.NegativeTTL},
 		{"refused", refused, resolver.NegativeTTL},
 		{"referral", refers, resolver.ReferralTTL},
-		{"from a mirror", mirrored, 30 * time.Second},
+		{"from a mirror", mirrored, 5 * time.Second},
 		{"absent in a mirror", mirroredAbsent, 5 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {

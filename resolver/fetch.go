@@ -52,8 +52,6 @@ func newEntry(a Answer, err error, failure time.Duration, now time.Time) *entry 
 	if err == nil {
 		e.fresh = min(a.Lifetime, longestKept)
 		switch {
-		case a.Origin.Mirror && a.Outcome != Found:
-			e.fresh = min(e.fresh, mirrorAbsentKept)
 		case a.Origin.Mirror:
 			e.fresh = min(e.fresh, mirrorKept)
 		case a.Origin.Stale:

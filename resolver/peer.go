@@ -24,7 +24,7 @@ const (
 	// failure doubles it, up to deadMost: so long it may take until a node that is
 	// back is asked again.
 	deadFirst = time.Second
-	deadMost  = 8 * time.Second
+	deadMost  = 4 * time.Second
 	// failuresDead is how many failures in a row make an endpoint dead. One that does
 	// not answer in time is dead at once: waiting is what costs.
 	failuresDead = 2

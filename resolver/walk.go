@@ -53,8 +53,8 @@ const (
 // The addresses of a prefix are asked in the order in which their nodes list them;
 // those much slower than the best come later, those that did not answer lately last.
 // Another is asked when one fails, or takes longer than usual: the first good answer
-// counts. One that does not answer is asked again after a second, and then after two,
-// four and at most eight, by one question at a time that waits for it only shortly.
+// counts. One that does not answer is asked again after a second, then after two, and
+// from then on every four, by one question at a time that waits for it only shortly.
 //
 // When no node of a prefix answers, the node that referred to it is asked again: first
 // whether the delegation is still the same (at most every five seconds), then for

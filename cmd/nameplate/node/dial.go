@@ -23,7 +23,7 @@ const (
 	// How soon gRPC tries to connect again to a node that was not there. A walk asks it
 	// at most so often itself.
 	walkReconnect    = 100 * time.Millisecond
-	walkReconnectMax = time.Second
+	walkReconnectMax = 500 * time.Millisecond
 	walkConnect      = time.Second
 )
 
