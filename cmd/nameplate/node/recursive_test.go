@@ -152,16 +152,20 @@ func ownPrefix(t *testing.T, n *Node, p identifier.Prefix) identifier.PrivateKey
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &identifier.Delegation{Prefix: p, Epoch: 1, Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{holder.Public()}}}
+	delegate(t, n, &identifier.Delegation{Prefix: p, Epoch: 1, Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{holder.Public()}}})
+	return holder
+}
+
+// delegate logs a delegation that a node signs itself.
+func delegate(t *testing.T, n *Node, d *identifier.Delegation) {
+	t.Helper()
 	payload, err := identifier.AppendDelegation(nil, d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	envelope := identifier.Sign(identifier.DelegationType, payload, nodeKey(t, n))
-	if _, err := n.registry.Delegate(t.Context(), envelope); err != nil {
+	if _, err := n.registry.Delegate(t.Context(), identifier.Sign(identifier.DelegationType, payload, nodeKey(t, n))); err != nil {
 		t.Fatal(err)
 	}
-	return holder
 }
 
 // register puts a record with one link.
