@@ -232,7 +232,9 @@ func (k *killed) read(notes io.Reader) (died bool, err error) {
 			k.done[number] = s
 			k.fresh++
 		case scan(line, "delegating %s", &prefix):
-			k.delegated[prefix] = k.delegated[prefix]
+			if _, before := k.delegated[prefix]; !before {
+				k.delegated[prefix] = false
+			}
 		case scan(line, "delegated %s", &prefix):
 			k.delegated[prefix] = true
 		case strings.HasPrefix(line, "killed"):
