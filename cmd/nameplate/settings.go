@@ -19,7 +19,7 @@ import (
 
 // A node's configuration is put together from the defaults, a file, the environment
 // and flags; what comes later wins, field by field. All three are read from one list
-// of settings, so that none has a name of its own for anything. Addresses and top-level
+// of settings, so that none has a name of its own for anything. Addresses and other
 // nodes, which are lists of lists, stand in the file only.
 
 // environmentPrefix begins the name of every variable that is read: --log-level is

@@ -134,7 +134,7 @@ func (c *cut) svcb() []dns.RR {
 // zoneOf describes the zone that an answer comes from: its apex, and who answers
 // for it. From a mirror that is the child's node, and who has a copy.
 func (s *Server) zoneOf(q *question, a *resolver.Answer) *cut {
-	c := &cut{zone: q.above(s.zone, a.Apex), nodes: s.nodes}
+	c := &cut{zone: q.above(s.zone, a.Apex), nodes: s.nodes, mirrored: len(s.o.Mirrors) > 0}
 	if a.Origin.Mirror && a.Delegation != nil && a.Delegation.Node != nil {
 		c.nodes, c.mirrored = withMirrors(a), true
 	}

@@ -36,6 +36,9 @@ type Config struct {
 	// Parent is the node above, which delegates to this one and mirrors its log. Without
 	// one the node answers for the root.
 	Parent Parent `yaml:"parent"`
+	// Peers are the other top-level nodes, at a top-level node: the root's zone names
+	// all of them.
+	Peers []Root `yaml:"peers"`
 	// Addresses are where others reach this node, best first, for the glue and the
 	// SVCB records of its own zone. Empty: the addresses it listens on, as far as
 	// they name one host; a node behind a translated address has to be told.
@@ -56,6 +59,16 @@ type Parent struct {
 	Key identifier.PublicKey `yaml:"key"`
 	// Address is its gRPC port, host:port.
 	Address string `yaml:"address"`
+	// Mirror is where it answers from its mirror of this node's log, as its own zones
+	// name it (its listen.mirror): the zones of this node then name it too.
+	Mirror Mirror `yaml:"mirror"`
+}
+
+// Mirror is a node where it answers from mirrors. Both fields empty: there is none.
+type Mirror struct {
+	// Name is the node's name and "-mirror" behind it.
+	Name      string    `yaml:"name"`
+	Addresses []Address `yaml:"addresses"`
 }
 
 // Listen lists addresses, host:port each. Port 0 takes a free one.
@@ -168,6 +181,9 @@ func (c *Config) Check() error {
 		if err := checkHostPort(c.Parent.Address); err != nil {
 			return fmt.Errorf("parent.address %q %w: write host:port, such as 192.0.2.1:2640", c.Parent.Address, err)
 		}
+	}
+	if err := c.checkNamed(); err != nil {
+		return err
 	}
 	if err := c.Recursive.check(); err != nil {
 		return err

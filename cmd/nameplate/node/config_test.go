@@ -1,11 +1,13 @@
 package node_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
+	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
 func TestDefaultConfigIsGood(t *testing.T) {
@@ -16,6 +18,8 @@ func TestDefaultConfigIsGood(t *testing.T) {
 }
 
 func TestCheckNamesTheField(t *testing.T) {
+	peers := []node.Root{{Name: "east", Addresses: []node.Address{{IP: "192.0.2.1", DNS: 53}}}}
+	key := identifier.PublicKey{Type: identifier.Ed25519, Raw: strings.Repeat("\x01", 32)}
 	tests := []struct {
 		field  string
 		change func(*node.Config)
@@ -32,6 +36,14 @@ func TestCheckNamesTheField(t *testing.T) {
 		{"listen.http", func(c *node.Config) { c.Listen.HTTP = []string{"example.com:80"} }},
 		{"listen.http", func(c *node.Config) { c.Listen.HTTP = c.Listen.GRPC }},
 		{"addresses[1].ip", func(c *node.Config) { c.Addresses = []node.Address{{IP: "192.0.2.1"}, {IP: "0.0.0.0"}} }},
+		{"peers[0]", func(c *node.Config) { c.Peers = []node.Root{{Name: "east"}} }},
+		{"peers", func(c *node.Config) { c.Peers, c.Parent.Key, c.Parent.Address = peers, key, "127.0.0.1:2640" }},
+		{"peers", func(c *node.Config) { c.Peers, c.Recursive.Roots = peers, peers }},
+		{"peers", func(c *node.Config) { c.Peers = slices.Repeat(peers, 13) }},
+		{"parent.mirror", func(c *node.Config) { c.Parent.Mirror.Name = "east-mirror" }},
+		{"parent.mirror", func(c *node.Config) {
+			c.Parent.Mirror = node.Mirror{Name: "east-mirror", Addresses: peers[0].Addresses}
+		}},
 		{"journal.segment", func(c *node.Config) { c.Journal.Segment = 1 << 20 }},
 		{"journal.segment", func(c *node.Config) { c.Journal.Segment = 5<<20 + 1 }},
 		{"limits.grpc-streams", func(c *node.Config) { c.Limits.GRPCStreams = 0 }},

@@ -155,8 +155,12 @@ func (n *Node) wire(version string) error {
 	if err != nil {
 		return err
 	}
+	peers, mirrors, err := n.config.named()
+	if err != nil {
+		return err
+	}
 	d := resolverdns.Options{
-		Zone: zone, Node: self, Log: n.log, Connections: n.config.Limits.DNSConnections, Recursive: recursive,
+		Zone: zone, Node: self, Peers: peers, Mirrors: mirrors, Log: n.log, Connections: n.config.Limits.DNSConnections, Recursive: recursive,
 	}
 	o := resolverrpc.Options{}
 	if recursive {

@@ -1,0 +1,94 @@
+package dns_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/resolver"
+	"github.com/nameplate-id/nameplate/resolver/dns"
+
+	wire "github.com/miekg/dns"
+)
+
+// copied is a parent's copy of the one child's log.
+type copied struct{ child *store }
+
+func (c copied) Mirror(*identifier.Delegation) (resolver.Store, time.Duration) {
+	return c.child, time.Second
+}
+
+// twoSides are the servers at the cut 88.30: the parent's own address, which refers, its
+// mirror's, and the child's.
+func twoSides(t *testing.T) (parent, mirror, child *dns.Server) {
+	t.Helper()
+	below := &store{apexes: []identifier.Prefix{"88.30"}, records: map[identifier.ID]*identifier.Record{}, delegations: map[identifier.Prefix]*identifier.Delegation{}}
+	below.put("88.30/item", value("DESC", "at the child", 300))
+	copyNode := identifier.Node{Name: "centre-mirror", Key: thisKey, Addresses: []identifier.Address{
+		{IP: "192.0.2.101", DNS: 53}, {IP: "192.0.2.1", GRPC: 2640},
+	}}
+	above := resolver.NewAuthority(node(), resolver.Options{Node: thisKey, Mirrors: copied{below}, MirrorNodes: []identifier.Node{copyNode}})
+	serve := func(r resolver.Resolver, o dns.Options) *dns.Server {
+		s, err := dns.New(r, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	return serve(above, dns.Options{Node: thisNode}),
+		serve(resolver.FromMirrors(above), dns.Options{Node: thisNode}),
+		serve(resolver.NewAuthority(below, resolver.Options{Node: childKey}), dns.Options{Node: childNode, Mirrors: []identifier.Node{copyNode}})
+}
+
+// A zone has the same name servers whoever is asked, and each of them answers for the
+// others' addresses: resolvers replace what the parent said by what the child says.
+func TestBothSidesOfACut(t *testing.T) {
+	parent, mirror, child := twoSides(t)
+	const zone = "30.88.id.internal."
+	want := []string{"centre-mirror._ns." + zone, "n1._ns." + zone}
+	servers := func(rrs []wire.RR) []string {
+		var names []string
+		for _, rr := range rrs {
+			if ns, ok := rr.(*wire.NS); ok && ns.Hdr.Name == zone {
+				names = append(names, ns.Ns)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	m := ask(t, parent, query(t, "x."+zone, wire.TypeA))
+	if got := servers(m.Ns); m.Authoritative || !slices.Equal(got, want) {
+		t.Errorf("the parent: got AA %t and %v; want a referral to %v", m.Authoritative, got, want)
+	}
+	var glue []string
+	for _, rr := range m.Extra {
+		if a, ok := rr.(*wire.A); ok {
+			glue = append(glue, a.A.String())
+		}
+	}
+	if want := []string{"192.0.2.30", "192.0.2.101"}; !slices.Equal(glue, want) {
+		t.Errorf("the parent: got glue %v; want %v", glue, want)
+	}
+	for name, s := range map[string]*dns.Server{"the mirror": mirror, "the child": child} {
+		m := ask(t, s, query(t, zone, wire.TypeNS))
+		if got := servers(m.Answer); !m.Authoritative || !slices.Equal(got, want) {
+			t.Errorf("%s: got AA %t and %v; want an authoritative %v", name, m.Authoritative, got, want)
+		}
+		for _, server := range want {
+			if m := ask(t, s, query(t, server, wire.TypeA)); !m.Authoritative || len(m.Answer) != 1 {
+				t.Errorf("%s: got %v; want the address of %s", name, m, server)
+			}
+		}
+		m = ask(t, s, query(t, zone, wire.TypeSOA))
+		if len(m.Answer) != 1 || m.Answer[0].(*wire.SOA).Ns != "n1._ns."+zone {
+			t.Errorf("%s: got %v; want the child's SOA", name, m.Answer)
+		}
+		services := query(t, zone, wire.TypeSVCB)
+		services.SetEdns0(1232, false)
+		m = ask(t, s, services)
+		if len(m.Answer) != 4 || m.Answer[0].(*wire.SVCB).Target != "n1._ns."+zone || m.Answer[3].(*wire.SVCB).Priority != 4 {
+			t.Errorf("%s: got %v; want the child before its mirror", name, m.Answer)
+		}
+	}
+}
