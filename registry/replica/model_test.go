@@ -58,6 +58,17 @@ func TestManyHistories(t *testing.T) {
 	}
 }
 
+// And over as many as there is time for.
+func FuzzHistories(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		pick := seeded(seed)
+		if err := history(1+pick(3), 300, 0, pick); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Without any one of these rules the protocol fails, and the histories show it soon.
 // Those about sessions and nonces are needed so seldom that TestEachRule leads there.
 func TestRulesAreNeeded(t *testing.T) {
