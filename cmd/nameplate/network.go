@@ -291,6 +291,7 @@ type shownNode struct {
 	Memory      int64               `json:"memory,omitempty"` // octets
 	Answers     uint64              `json:"answers"`
 	Lag         *uint64             `json:"lag,omitempty"` // entries
+	Bad         uint64              `json:"bad,omitempty"` // entries that the parent has marked
 	Identifiers uint64              `json:"identifiers"`
 	Position    uint64              `json:"position"`
 	Log         string              `json:"log,omitempty"`
@@ -299,13 +300,18 @@ type shownNode struct {
 func newShownNode(n *network.Network, s *network.NodeStatus) shownNode {
 	shown := shownNode{
 		Role: s.Role, Name: s.Node.Name, Prefixes: s.Prefixes, Parent: s.Parent, Address: s.Address.String(),
-		PID: s.PID, Memory: s.Memory, Answers: s.Answers, Lag: s.Lag, Identifiers: s.Identifiers, Position: s.Position,
+		PID: s.PID, Memory: s.Memory, Answers: s.Answers, Identifiers: s.Identifiers, Position: s.Position,
+	}
+	if s.Copy != nil {
+		shown.Lag, shown.Bad = &s.Lag, s.Copy.Bad
 	}
 	if s.Err != nil {
 		shown.Error = oneLine(s.Err)
 		return shown
 	}
-	shown.Log = s.Log.String()
+	if !s.Recursive {
+		shown.Log = s.Log.String()
+	}
 	return shown
 }
 
@@ -323,8 +329,8 @@ func printNetwork(w io.Writer, n *network.Network, all []network.NodeStatus, wid
 		cells := []string{string(s.Role), s.Node.Name, shortPrefixes(s), "", orDash(s.Parent), "", ""}
 		if s.Err == nil {
 			cells[3], cells[5], cells[6] = thousands(int(s.Identifiers)), "-", thousands(int(s.Answers))
-			if s.Lag != nil {
-				cells[5] = thousands(int(*s.Lag))
+			if s.Copy != nil {
+				cells[5] = thousands(int(s.Lag))
 			}
 		} else {
 			cells[3], cells[5], cells[6] = "-", "-", oneLine(s.Err)

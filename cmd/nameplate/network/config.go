@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
+	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
 // written is what the configuration of a node says; the rest is as it is by default.
@@ -17,29 +18,78 @@ type written struct {
 	Data      string         `yaml:"data,omitempty"`
 	Zone      string         `yaml:"zone"`
 	Listen    node.Listen    `yaml:"listen"`
+	Parent    *above         `yaml:"parent,omitempty"`
 	Addresses []node.Address `yaml:"addresses"`
 	Journal   node.Journal   `yaml:"journal"`
 	Log       node.Log       `yaml:"log"`
+	Recursive *startingAt    `yaml:"recursive,omitempty"`
+}
+
+// above is the parent of a node.
+type above struct {
+	Key     identifier.PublicKey `yaml:"key"`
+	Address string               `yaml:"address"`
+}
+
+// startingAt is where a recursive node begins.
+type startingAt struct {
+	Roots []root `yaml:"roots"`
+}
+
+// root is a top-level node.
+type root struct {
+	Name      string               `yaml:"name"`
+	Key       identifier.PublicKey `yaml:"key"`
+	Addresses []node.Address       `yaml:"addresses"`
 }
 
 // config returns the configuration of a node.
-func (n *Network) config(x *Node) written {
+func (n *Network) config(x *Node) (written, error) {
 	w := written{
 		Name: x.Name, Data: n.data(x.Name), Zone: n.Zone,
 		Listen:    node.Listen{DNS: []string{n.dns(x)}, GRPC: []string{n.grpc(x)}, HTTP: []string{n.http(x)}},
-		Addresses: []node.Address{{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP}},
+		Addresses: n.addresses(x),
 		Journal:   n.Journal, Log: n.File.Log,
 	}
 	if x.Mirror.IsValid() {
 		w.Listen.Mirror = []string{at(x.Mirror, n.Ports.DNS)}
 	}
-	return w
+	if parent := n.Node(x.Parent); parent != nil {
+		key, err := readKey(n.nodeKey(parent.Name))
+		if err != nil {
+			return w, err
+		}
+		w.Parent = &above{Key: key.Public(), Address: n.grpc(parent)}
+		if link, ok := n.Links[x.Name]; ok {
+			w.Parent.Address = link
+		}
+	}
+	if !x.Recursive {
+		return w, nil
+	}
+	w.Data, w.Recursive = "", &startingAt{}
+	for _, top := range n.With(TopLevel) {
+		key, err := readKey(n.nodeKey(top.Name))
+		if err != nil {
+			return w, err
+		}
+		w.Recursive.Roots = append(w.Recursive.Roots, root{Name: top.Name, Key: key.Public(), Addresses: n.addresses(top)})
+	}
+	return w, nil
+}
+
+// addresses are where others reach a node.
+func (n *Network) addresses(x *Node) []node.Address {
+	return []node.Address{{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP}}
 }
 
 // writeConfig writes the configuration of a node. A node that runs with another one
 // has to be stopped first.
 func (n *Network) writeConfig(x *Node) error {
-	w := n.config(x)
+	w, err := n.config(x)
+	if err != nil {
+		return err
+	}
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "# Written when the network was brought up, from %s.\n", filepath.Join(n.folder, fileName))
 	e := yaml.NewEncoder(&text)

@@ -20,6 +20,14 @@ import (
 // that start and end nodes not for one node at a time.
 type Network struct {
 	*File
+	// Links are addresses, host:port, at which nodes reach their parents instead of where
+	// those answer, by the name of the child: something stands in between that can cut
+	// the link. It is set before the network is brought up; nil as a rule.
+	Links map[string]string
+	// Attached says that the nodes do not outlive this process, even when it is killed
+	// (on Linux; elsewhere they do). It is set before one is started.
+	Attached bool
+
 	folder  string
 	program string
 

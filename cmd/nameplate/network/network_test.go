@@ -87,6 +87,7 @@ func up(t *testing.T, text string) (*network.Network, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.Attached = true
 	t.Cleanup(func() {
 		if err := n.Down(context.Background()); err != nil {
 			t.Error(err)

@@ -54,7 +54,7 @@ func (n *Network) unknown(name string) error {
 }
 
 // launch starts the process of a node, in a session of its own, so that it outlives
-// this one and no ^C reaches it. The channel is closed when it ends.
+// this one, unless it is attached, and no ^C reaches it. The channel is closed when it ends.
 func (n *Network) launch(name string) (<-chan struct{}, error) {
 	program, err := exec.LookPath(n.program)
 	if err != nil {
@@ -72,7 +72,7 @@ func (n *Network) launch(name string) (<-chan struct{}, error) {
 	}
 	c.Env = n.environment()
 	c.Stdout, c.Stderr = log, log
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	c.SysProcAttr = session(n.Attached)
 	if err := c.Start(); err != nil {
 		return nil, err
 	}

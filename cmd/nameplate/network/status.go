@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 )
 
@@ -26,9 +28,11 @@ type NodeStatus struct {
 	// only known then.
 	Err error
 	registryrpc.Status
-	// Lag is how many entries of the node's log its parent has not synced; nil for a
-	// node without a parent, and where the parent does not tell.
-	Lag *uint64
+	// Copy is the node's log as its parent has it; nil for a node without a parent, and
+	// where the parent does not tell or has none. Lag is how many entries it does not
+	// have yet.
+	Copy *registry.MirrorStatus
+	Lag  uint64
 	// Answers is how many questions the node has answered since its start, over all
 	// protocols.
 	Answers uint64
@@ -52,7 +56,55 @@ func (n *Network) Status(ctx context.Context) []NodeStatus {
 		asked.Go(func() { all[i] = n.status(ctx, &n.Nodes[i]) })
 	}
 	asked.Wait()
+	for i := range all {
+		parent := slices.IndexFunc(n.Nodes, func(x Node) bool { return x.Name == all[i].Parent })
+		if parent >= 0 && all[i].Err == nil && all[parent].Err == nil {
+			all[i].lagBehind(&all[parent])
+		}
+	}
 	return all
+}
+
+// lagBehind works out what the parent does not have of a child's log. The parent may
+// have been asked later, and have more than the child told.
+func (s *NodeStatus) lagBehind(parent *NodeStatus) {
+	for i := range parent.Mirrors {
+		if m := &parent.Mirrors[i]; m.Log == s.Log {
+			s.Copy, s.Lag = m, s.Position-min(s.Position, m.Size)
+		}
+	}
+}
+
+// Mirrored reports whether the node's parent has its whole log, with the root that the
+// node itself has signed.
+func (s *NodeStatus) Mirrored() bool {
+	return s.Copy != nil && s.Copy.Size == s.Position && s.Checkpoint.Size == s.Position && s.Copy.Root == s.Checkpoint.Root
+}
+
+// AwaitMirrors waits until the parents of these nodes have their whole logs. Nodes
+// without a parent are passed over. The error of a wait that ctx ends says what is
+// missing where.
+func (n *Network) AwaitMirrors(ctx context.Context, names ...string) error {
+	for {
+		behind := ""
+		for _, s := range n.Status(ctx) {
+			switch {
+			case s.Parent == "" || !slices.Contains(names, s.Node.Name) || s.Mirrored():
+			case s.Err != nil:
+				behind = fmt.Sprintf("node %s: %v", s.Node.Name, s.Err)
+			default:
+				behind = fmt.Sprintf("node %s lacks %d of the %d entries of node %s", s.Parent, s.Lag, s.Position, s.Node.Name)
+			}
+		}
+		if behind == "" {
+			return nil
+		}
+		select {
+		case <-time.After(10 * look):
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", behind, context.Cause(ctx))
+		}
+	}
 }
 
 func (n *Network) status(ctx context.Context, x *Node) NodeStatus {

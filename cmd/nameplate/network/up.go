@@ -35,18 +35,10 @@ func (n *Network) Up(ctx context.Context, tell func(Progress)) error {
 	if err := n.prepare(); err != nil {
 		return fmt.Errorf("network folder: %w", err)
 	}
-	u := &rise{Network: n, tell: tell, running: make(map[string]chan struct{})}
-	u.Nodes = len(n.Nodes)
-	for _, h := range n.holdings() {
-		u.Delegations += len(n.places(h))
-	}
-	for i := range n.Nodes {
-		u.running[n.Nodes[i].Name] = make(chan struct{})
-	}
+	u := newRise(n, tell)
 	g, inner := errgroup.WithContext(ctx)
-	g.Go(func() error { return u.startAll(inner) })
 	for i := range n.Nodes {
-		g.Go(func() error { return u.delegateAt(inner, &n.Nodes[i]) })
+		g.Go(func() error { return u.raise(inner, &n.Nodes[i]) })
 	}
 	err := g.Wait()
 	if err == nil {
@@ -76,39 +68,90 @@ func (n *Network) unlisted() error {
 // rise is a network on its way up.
 type rise struct {
 	*Network
-	running map[string]chan struct{} // closed when the node answers
+	may   map[string]chan struct{} // closed when the node has been delegated to and may start
+	slots chan struct{}            // taken by the nodes that are starting
 
 	mu sync.Mutex
 	Progress
+	missing map[string]int // delegations that the node waits for
 	started []string
 	tell    func(Progress)
 }
 
-// startAtOnce is how many nodes start at a time.
-func startAtOnce() int { return 4 * runtime.GOMAXPROCS(0) }
-
-// startAll starts the nodes that do not run, those with others below them first.
-func (u *rise) startAll(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(startAtOnce())
-	for _, role := range []Role{TopLevel, Secondary, Enterprise, Recursive} {
-		for _, x := range u.With(role) {
-			g.Go(func() error {
-				if err := u.ensure(ctx, x); err != nil {
-					return err
-				}
-				close(u.running[x.Name])
-				u.step(func() { u.Running++ })
-				return nil
-			})
+func newRise(n *Network, tell func(Progress)) *rise {
+	u := &rise{
+		Network: n, tell: tell, may: make(map[string]chan struct{}), missing: make(map[string]int),
+		slots: make(chan struct{}, 4*runtime.GOMAXPROCS(0)),
+	}
+	u.Nodes = len(n.Nodes)
+	for _, h := range n.holdings() {
+		u.Delegations += len(n.places(h))
+		if h.node != nil {
+			u.missing[h.node.Name] += len(n.places(h))
 		}
 	}
-	return g.Wait()
+	for _, x := range n.Nodes {
+		u.may[x.Name] = make(chan struct{})
+		if u.missing[x.Name] == 0 {
+			close(u.may[x.Name])
+		}
+	}
+	return u
+}
+
+// raise starts a node once it has been delegated to, so that it finds a parent that
+// knows it, waits until it holds what the file says, and delegates there what the file
+// gives to others.
+func (u *rise) raise(ctx context.Context, x *Node) error {
+	select {
+	case <-u.may[x.Name]:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := u.ensure(ctx, x); err != nil {
+		return err
+	}
+	u.step(func() { u.Running++ })
+	if x.Recursive {
+		return nil
+	}
+	client, err := registryrpc.NewClient(u.grpc(x), registryrpc.ClientOptions{})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := u.awaitGrant(ctx, client, x); err != nil {
+		return err
+	}
+	for _, h := range u.holdings() {
+		if !slices.Contains(u.places(h), x) {
+			continue
+		}
+		if err := u.delegate(ctx, client, x, h); err != nil {
+			return fmt.Errorf("delegate %s to %s at node %s: %w", h.prefix, h.holder, x.Name, err)
+		}
+		u.step(func() { u.delegated(h) })
+	}
+	return nil
+}
+
+// delegated notes that a prefix is delegated at one more node.
+func (u *rise) delegated(h holding) {
+	u.Delegated++
+	if h.node == nil {
+		return
+	}
+	if u.missing[h.node.Name]--; u.missing[h.node.Name] == 0 {
+		close(u.may[h.node.Name])
+	}
 }
 
 // ensure starts a node if it does not run.
 func (u *rise) ensure(ctx context.Context, x *Node) error {
-	if ctx.Err() != nil {
+	select {
+	case u.slots <- struct{}{}:
+		defer func() { <-u.slots }()
+	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	if u.PID(x.Name) != 0 {
@@ -128,37 +171,6 @@ func (u *rise) step(note func()) {
 	}
 }
 
-// delegateAt waits until a node holds what the file says, and delegates there what the
-// file gives to others.
-func (u *rise) delegateAt(ctx context.Context, x *Node) error {
-	select {
-	case <-u.running[x.Name]:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	if x.Role == Recursive {
-		return nil
-	}
-	client, err := registryrpc.NewClient(u.grpc(x), registryrpc.ClientOptions{})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := u.awaitGrant(ctx, client, x); err != nil {
-		return err
-	}
-	for _, h := range u.holdings() {
-		if !slices.Contains(u.places(h), x) {
-			continue
-		}
-		if err := u.delegate(ctx, client, x, h); err != nil {
-			return fmt.Errorf("delegate %s to %s at node %s: %w", h.prefix, h.holder, x.Name, err)
-		}
-		u.step(func() { u.Delegated++ })
-	}
-	return nil
-}
-
 // awaitGrant waits until a node has been told by its parent what it holds.
 func (u *rise) awaitGrant(ctx context.Context, client *registryrpc.Client, x *Node) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("its parent has not told it within %v that it holds its prefixes: see nameplate network logs %s", patience, x.Name))
@@ -167,9 +179,6 @@ func (u *rise) awaitGrant(ctx context.Context, client *registryrpc.Client, x *No
 		status, err := client.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("node %s: %w", x.Name, err)
-		}
-		if x.Parent != "" && slices.Contains(status.Apexes, "") {
-			return u.grantItself(ctx, client, x) // it has not been told of a parent
 		}
 		missing := slices.ContainsFunc(x.Prefixes, func(p identifier.Prefix) bool { return !slices.Contains(status.Apexes, p) })
 		if !missing {
