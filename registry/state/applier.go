@@ -89,8 +89,6 @@ func (s *Store) apply() error {
 	id, err := s.commit(g, totals)
 	if err != nil {
 		err = fmt.Errorf("state: applying up to journal offset %d: %w", g.end, err)
-	}
-	if err != nil {
 		s.fail(err) // the generation stays visible
 		return err
 	}

@@ -157,6 +157,28 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 	b.Run("overlay=empty", run)
+	path := filepath.Join(b.TempDir(), "plain.db")
+	plain(b, path, ascending(benchRows))
+	b.Run("bbolt alone/get", func(b *testing.B) {
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer db.Close()
+		i := 0
+		for b.Loop() {
+			err := db.View(func(tx *bbolt.Tx) error {
+				if tx.Bucket([]byte("rows")).Get(keys[i%len(keys)]) == nil {
+					b.Fatal("a row is missing")
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			i++
+		}
+	})
 	at, position := s.Published(), s.Positions()[1]
 	for i := 0; s.Stats().OverlayBytes < state.DefaultLimit/2; i++ {
 		position++
@@ -231,36 +253,55 @@ func BenchmarkPublish(b *testing.B) {
 }
 
 // BenchmarkApply measures how fast rows get from Publish into the file, and what
-// they take there, beside bbolt's own sorted batches of 2,000 rows doing the same.
+// they take there, beside bbolt's own sorted batches of 2,000 rows doing the same in
+// the same run: new rows in order, new rows in any order, and new values for rows in
+// any order among a million.
 func BenchmarkApply(b *testing.B) {
 	const n = 200_000
-	for name, order := range map[string]func(int) []int{"ordered": ascending, "scattered": scattered} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				b.StopTimer()
+	for _, c := range []struct {
+		name   string
+		before []int
+		rows   []int
+	}{
+		{"ordered", nil, ascending(n)},
+		{"scattered", nil, scattered(n)},
+		{"updates", ascending(benchRows), scattered(benchRows)[:n/4]},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for range b.N {
 				path := filepath.Join(b.TempDir(), "state.db")
 				s, err := state.Open(path, state.Options{})
 				if err != nil {
 					b.Fatal(err)
 				}
-				b.StartTimer()
-				took := load(b, s, order(n), 1, 100)
-				b.StopTimer()
-				b.ReportMetric(n/took.Seconds(), "rows/s")
-				b.ReportMetric(float64(s.Stats().FileBytes)/n, "octets/row")
+				load(b, s, c.before, 1, 1000)
+				took := load(b, s, c.rows, 2, 100)
+				all := float64(max(len(c.before), len(c.rows)))
+				b.ReportMetric(float64(len(c.rows))/took.Seconds(), "rows/s")
+				b.ReportMetric(float64(s.Stats().FileBytes)/all, "octets/row")
 				s.Close()
-				rate, size := plain(b, order(n))
+				p, err := state.PagesOf(path, state.Records)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(len(p.Leaves)+len(p.Branches))*4096/all, "used-octets/row")
+
+				path = filepath.Join(b.TempDir(), "plain.db")
+				plain(b, path, c.before)
+				rate := plain(b, path, c.rows)
 				b.ReportMetric(rate, "bbolt-rows/s")
-				b.ReportMetric(size, "bbolt-octets/row")
-				b.StartTimer()
+				info, err := os.Stat(path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(info.Size())/all, "bbolt-octets/row")
 			}
 		})
 	}
 }
 
-// plain puts the rows with bbolt alone.
-func plain(b *testing.B, order []int) (rate, size float64) {
-	path := filepath.Join(b.TempDir(), "plain.db")
+// plain puts the rows with bbolt alone and returns how many a second.
+func plain(b *testing.B, path string, order []int) float64 {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		b.Fatal(err)
@@ -295,10 +336,48 @@ func plain(b *testing.B, order []int) (rate, size float64) {
 			b.Fatal(err)
 		}
 	}
-	rate = float64(len(order)) / time.Since(start).Seconds()
-	info, err := os.Stat(path)
+	return float64(len(order)) / time.Since(start).Seconds()
+}
+
+// BenchmarkFile measures what is done with a whole file of a million rows.
+func BenchmarkFile(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "state.db")
+	s, err := state.Open(path, state.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	return rate, float64(info.Size()) / float64(len(order))
+	load(b, s, ascending(benchRows), 1, 1000)
+	b.Run("check", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.Check(b.Context(), nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("warm", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.Warm(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("ascend", func(b *testing.B) {
+		for b.Loop() {
+			for _, err := range s.Ascend(b.Context(), state.Records, 1, nil) {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	s.Close()
+	b.Run("open", func(b *testing.B) {
+		for b.Loop() {
+			s, err := state.Open(path, state.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.Close()
+		}
+	})
 }

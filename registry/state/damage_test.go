@@ -156,11 +156,15 @@ func try(t *testing.T, path string, stored map[string][]byte) (outcome, error) {
 	return byCheck, nil
 }
 
+var native = binary.NativeEndian
+
+// element returns where the i-th element of a page is.
+func element(page uint64, i int) int { return int(page)*4096 + 16 + 16*i }
+
 // Damage that bbolt would follow into the ground is found before it does.
 func TestDirectedDamage(t *testing.T) {
 	text, stored := damageFile(t)
 	path := filepath.Join(t.TempDir(), "state.db")
-	native := binary.NativeEndian
 	write := func(change func(text []byte, p state.Pages)) {
 		damaged := bytes.Clone(text)
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
@@ -175,9 +179,6 @@ func TestDirectedDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Of a page: where its i-th element is.
-	element := func(page uint64, i int) int { return int(page)*4096 + 16 + 16*i }
-
 	for name, change := range map[string]func(text []byte, p state.Pages){
 		"a branch that leads to itself":    func(b []byte, p state.Pages) { native.PutUint64(b[element(p.Branches[0], 1)+8:], p.Branches[0]) },
 		"a branch that leads past the end": func(b []byte, p state.Pages) { native.PutUint64(b[element(p.Branches[0], 1)+8:], 1<<40) },
@@ -200,8 +201,13 @@ func TestDirectedDamage(t *testing.T) {
 			t.Errorf("%s is %s, %v; want %s", name, how, err, atOpen)
 		}
 	}
+}
 
-	// Leaves are not read by Open. Before a commit changes one, it is checked.
+// Leaves are not read by Open. Before a commit changes one, or one beside it, it is
+// checked.
+func TestDirectedDamageInLeaves(t *testing.T) {
+	text, stored := damageFile(t)
+	path := filepath.Join(t.TempDir(), "state.db")
 	for name, change := range map[string]func(text []byte, leaf uint64){
 		"a value of a gigabyte":       func(b []byte, leaf uint64) { b[element(leaf, 2)+15] ^= 0x40 },
 		"a key of a gigabyte":         func(b []byte, leaf uint64) { b[element(leaf, 2)+11] ^= 0x40 },
@@ -214,39 +220,62 @@ func TestDirectedDamage(t *testing.T) {
 			b[at+int(native.Uint32(b[at+4:]))+5] ^= 0x80
 		},
 	} {
-		var hit string // the row that the damage is in: bbolt is to meet it in passing
-		write(func(b []byte, p state.Pages) {
-			at := element(p.Leaves[5], 2)
-			key := b[at+int(native.Uint32(b[at+4:])):]
-			hit = string(key[4:native.Uint32(b[at+8:])])
-			change(b, p.Leaves[5])
-		})
-		text, _ := os.ReadFile(path)
-		s, err := state.Open(path, state.Options{Journal: journalID})
-		if err != nil {
-			t.Fatalf("%s: Open: %v", name, err)
-		}
-		var rows []state.Mutation
-		for key := range stored {
-			if key != hit {
-				rows = append(rows, state.Mutation{Table: state.Records, Key: []byte(key), Value: content(9, ""), Withdrawn: len(rows)%2 == 0})
+		for _, removing := range []bool{false, true} {
+			damaged := bytes.Clone(text)
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
 			}
+			p, err := state.PagesOf(path, state.Records)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaf := p.Leaves[5]
+			hit, beside := rowKey(damaged, leaf, 2), rowKey(damaged, leaf, 3)
+			change(damaged, leaf)
+			if err := os.WriteFile(path, damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var rows []state.Mutation
+			for key := range stored {
+				// bbolt is to meet the damaged row in passing: because it puts the
+				// one beside it, or removes all others.
+				if removing && key != hit || key == beside {
+					rows = append(rows, state.Mutation{Table: state.Records, Key: []byte(key), Value: content(9, ""), Withdrawn: removing})
+				}
+			}
+			applyToDamaged(t, fmt.Sprintf("%s, removing %v", name, removing), path, rows)
 		}
-		publish(t, s, rows...)
-		var damage *state.DamageError
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		if err := s.Apply(); !errors.As(err, &damage) {
-			t.Errorf("%s: applying: %v, want a DamageError", name, err)
-		}
-		runtime.ReadMemStats(&after)
-		if took := after.TotalAlloc - before.TotalAlloc; took > 100<<20 {
-			t.Errorf("%s: applying took %d octets of memory", name, took)
-		}
-		s.Close()
-		if now, _ := os.ReadFile(path); !bytes.Equal(text, now) {
-			t.Errorf("%s: the file has changed", name)
-		}
+	}
+}
+
+// rowKey returns the key of the i-th row of a leaf.
+func rowKey(text []byte, leaf uint64, i int) string {
+	at := element(leaf, i)
+	key := text[at+int(native.Uint32(text[at+4:])):]
+	return string(key[4:native.Uint32(text[at+8:])])
+}
+
+// applyToDamaged commits rows to a file in which they meet damage.
+func applyToDamaged(t *testing.T, name, path string, rows []state.Mutation) {
+	text, _ := os.ReadFile(path)
+	s, err := state.Open(path, state.Options{Journal: journalID})
+	if err != nil {
+		t.Fatalf("%s: Open: %v", name, err)
+	}
+	publish(t, s, rows...)
+	var damage *state.DamageError
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := s.Apply(); !errors.As(err, &damage) {
+		t.Errorf("%s: applying: %v, want a DamageError", name, err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 100<<20 {
+		t.Errorf("%s: applying took %d octets of memory", name, took)
+	}
+	s.Close()
+	if now, _ := os.ReadFile(path); !bytes.Equal(text, now) {
+		t.Errorf("%s: the file has changed", name)
 	}
 }
 

@@ -15,7 +15,8 @@
 //
 // A crash loses the overlay. After a start the frames from [Store.Applied] on are
 // published again; nothing else is done for recovery, and there is nothing else to
-// do after a clean stop. Publishing a frame twice changes nothing: a batch that
+// do after a clean stop. The applier runs meanwhile, since the frames may be more
+// than the overlay holds. Publishing a frame twice changes nothing: a batch that
 // ends at or before what was published is skipped, and a row of a versioned table
 // only ever replaces one of a lower version, in the overlay and in bbolt.
 //
@@ -89,12 +90,14 @@
 //
 // bbolt trusts its pages. [Open] therefore checks meta pages, free list and every
 // branch page first (a hundredth of the file), and reads the checksums of its own
-// rows. What damaged leaves make bbolt do later, panic or touch memory that is not
-// there, becomes a [*DamageError] of that call. A leaf's octets may be wrong
-// without bbolt noticing: a wrong value fails its own checksum, if whoever made it
-// gave it one that covers the key; a key that has changed hides its row.
-// [Store.Check] finds both, and anything else, by the digests of the log. A file that is not ours, newer than we are, or of another
-// journal is refused before bbolt writes to it.
+// rows; a commit checks every page before bbolt changes it. What damaged leaves make
+// bbolt do in a reader, panic or touch memory that is not there, becomes a
+// [*DamageError] of that call. A leaf's octets may be wrong without bbolt noticing: a
+// wrong value fails its own checksum, if whoever made it gave it one that covers the
+// key; a key that has changed hides its row. [Store.Check] finds both, and anything
+// else, by the digests of the log. When the newer meta page is lost, the state is
+// that of the commit before, and its applied offset says so. A file that is not ours,
+// newer than we are, or of another journal is refused before bbolt writes to it.
 //
 // A commit that fails, for damage or a full disk, is final: nothing more can be
 // published, readers go on, and the process should end. The journal has it all.

@@ -235,7 +235,7 @@ func TestDigestArithmetic(t *testing.T) {
 // bbolt leaves 15, since it keeps three for the page behind.
 func TestFill(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes thousands of commits")
+		t.Skip("takes many commits")
 	}
 	value := content(1, strings.Repeat("v", 191))
 	row := func(prefix byte, i int) state.Mutation {
@@ -259,13 +259,13 @@ func TestFill(t *testing.T) {
 			}
 			return rows
 		}, 0.9},
-		{"one at a time, before others", 2000, func(n int) []state.Mutation {
+		{"one at a time, before others", 600, func(n int) []state.Mutation {
 			if n == 0 {
 				return []state.Mutation{row('z', 1), row('z', 2), row('a', 0)}
 			}
 			return []state.Mutation{row('a', n)}
-		}, 0.86},
-		{"three, one at a time", 3000, func(n int) []state.Mutation { return []state.Mutation{row('a'+byte(n%3), n/3)} }, 0.86},
+		}, 0.84},
+		{"three, one at a time", 900, func(n int) []state.Mutation { return []state.Mutation{row('a'+byte(n%3), n/3)} }, 0.84},
 	} {
 		path := filepath.Join(t.TempDir(), "state.db")
 		s, err := state.Open(path, state.Options{})
