@@ -19,6 +19,7 @@ type written struct {
 	Zone      string         `yaml:"zone"`
 	Listen    node.Listen    `yaml:"listen"`
 	Parent    *above         `yaml:"parent,omitempty"`
+	Peers     []root         `yaml:"peers,omitempty"` // the other top-level nodes
 	Addresses []node.Address `yaml:"addresses"`
 	Journal   node.Journal   `yaml:"journal"`
 	Log       node.Log       `yaml:"log"`
@@ -29,6 +30,7 @@ type written struct {
 type above struct {
 	Key     identifier.PublicKey `yaml:"key"`
 	Address string               `yaml:"address"`
+	Mirror  *node.Mirror         `yaml:"mirror,omitempty"`
 }
 
 // startingAt is where a recursive node begins.
@@ -60,20 +62,31 @@ func (n *Network) config(x *Node) (written, error) {
 			return w, err
 		}
 		w.Parent = &above{Key: key.Public(), Address: n.grpc(parent)}
+		if parent.Mirror.IsValid() { // named in the zones of both
+			w.Parent.Mirror = &node.Mirror{Name: parent.Name + "-mirror", Addresses: []node.Address{{IP: parent.Mirror.String(), DNS: n.Ports.DNS}}}
+		}
 		if link, ok := n.Links[x.Name]; ok {
 			w.Parent.Address = link
 		}
 	}
-	if !x.Recursive {
+	if x.Role != TopLevel && !x.Recursive {
 		return w, nil
 	}
-	w.Data, w.Recursive = "", &startingAt{}
+	var tops []root // but itself
 	for _, top := range n.With(TopLevel) {
+		if top == x {
+			continue
+		}
 		key, err := readKey(n.nodeKey(top.Name))
 		if err != nil {
 			return w, err
 		}
-		w.Recursive.Roots = append(w.Recursive.Roots, root{Name: top.Name, Key: key.Public(), Addresses: n.addresses(top)})
+		tops = append(tops, root{Name: top.Name, Key: key.Public(), Addresses: n.addresses(top)})
+	}
+	if x.Recursive {
+		w.Data, w.Recursive = "", &startingAt{Roots: tops}
+	} else {
+		w.Peers = tops
 	}
 	return w, nil
 }
