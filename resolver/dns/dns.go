@@ -59,9 +59,11 @@
 // # Limits
 //
 // Answers over UDP have 512 octets at most, with EDNS what the asker takes up to
-// 1,232; what does not fit is TC without records. Queries have 4,096 octets at most. A
-// fixed number of workers answers datagrams from a bounded queue, and what passes it
-// is dropped, as are datagrams from port 0 and everything with the QR bit. TCP is
+// 1,232; what does not fit is TC without records. Queries have 4,096 octets at most. They are
+// read and answered in batches, by the goroutine that read them where the Resolver
+// waits for nobody (Options.AtOnce), else by a fixed number of workers from a bounded
+// queue. What passes that, or the system's buffer, is dropped, as are datagrams from
+// port 0 and everything with the QR bit. TCP is
 // bounded in connections, in connections per client, in queries at a time on one, and
 // in time. Whatever is sent: work and memory are linear in its length.
 //

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/nameplate-id/nameplate/resolver/udp"
 )
 
 // Serve answers on the sockets and listeners until the context is done, which ends
@@ -22,7 +24,7 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 			l.Close()
 		}
 	}()
-	var opened []datagrams
+	var opened []udp.Socket
 	for _, socket := range sockets {
 		d, err := openSocket(socket)
 		if err != nil {
@@ -48,7 +50,7 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 	c := &clients{by: map[netip.Prefix]int{}}
 	var taking sync.WaitGroup
 	for _, socket := range opened {
-		taking.Go(func() { ended(answers.read(stopping, socket)) })
+		taking.Go(func() { ended(answers.read(working, stopping, socket)) })
 	}
 	for _, l := range listeners {
 		taking.Go(func() { ended(s.accept(working, stopping, l, c)) })
@@ -58,7 +60,7 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 	late := time.AfterFunc(s.o.Patience, abandon)
 	defer late.Stop()
 	for _, socket := range opened {
-		if err := socket.interrupt(); err != nil {
+		if err := socket.Interrupt(); err != nil {
 			socket.Close()
 		}
 	}

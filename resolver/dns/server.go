@@ -43,6 +43,11 @@ type Options struct {
 	// Workers is how many datagrams are answered at the same time, 256 when zero;
 	// Waiting how many more may wait, 1,024 when zero. What comes then is dropped.
 	Workers, Waiting int
+	// AtOnce says that the Resolver answers from what it holds and waits for nobody.
+	// Then a datagram is answered by the goroutine that read it, one after the other
+	// for each socket, without workers; give the server as many sockets as there are
+	// processors. What comes meanwhile waits in the system's buffer.
+	AtOnce bool
 
 	// Connections is how many TCP connections there may be, 1,024 when zero, and
 	// PerClient how many from one IPv4 address or IPv6 /64, 64 when zero. What comes

@@ -3,8 +3,11 @@ package node
 import (
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/nameplate-id/nameplate/resolver/udp"
 )
 
 // listeners are the open sockets of a node.
@@ -26,18 +29,18 @@ func listen(c Listen) (*listeners, error) {
 
 func (l *listeners) open(c Listen) error {
 	for _, address := range c.DNS {
-		tcp, udp, err := listenBoth(address)
+		tcp, sockets, err := listenBoth(address)
 		if err != nil {
 			return busy("dns", address, err)
 		}
-		l.dns, l.sockets = append(l.dns, tcp), append(l.sockets, udp)
+		l.dns, l.sockets = append(l.dns, tcp), append(l.sockets, sockets...)
 	}
 	for _, address := range c.Mirror {
-		tcp, udp, err := listenBoth(address)
+		tcp, sockets, err := listenBoth(address)
 		if err != nil {
 			return busy("mirror", address, err)
 		}
-		l.mirror, l.mirrorSockets = append(l.mirror, tcp), append(l.mirrorSockets, udp)
+		l.mirror, l.mirrorSockets = append(l.mirror, tcp), append(l.mirrorSockets, sockets...)
 	}
 	for _, p := range []struct {
 		name      string
@@ -55,17 +58,19 @@ func (l *listeners) open(c Listen) error {
 	return nil
 }
 
-// listenBoth opens TCP and UDP on one port, also when any port will do.
-func listenBoth(address string) (net.Listener, net.PacketConn, error) {
+// listenBoth opens TCP and UDP on one port, also when any port will do: UDP as often
+// as there are processors. TCP comes first and only once, so that a second node does
+// not share the port of the first.
+func listenBoth(address string) (net.Listener, []net.PacketConn, error) {
 	const attempts = 16 // to find a port that is free for both
 	for attempt := 1; ; attempt++ {
 		tcp, err := net.Listen("tcp", address)
 		if err != nil {
 			return nil, nil, err
 		}
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
+		sockets, err := udp.Listen(tcp.Addr().String(), runtime.GOMAXPROCS(0))
 		if err == nil {
-			return tcp, udp, nil
+			return tcp, sockets, nil
 		}
 		tcp.Close()
 		if !strings.HasSuffix(address, ":0") || attempt == attempts {

@@ -161,6 +161,7 @@ func (n *Node) wire(version string) error {
 	}
 	d := resolverdns.Options{
 		Zone: zone, Node: self, Peers: peers, Mirrors: mirrors, Log: n.log, Connections: n.config.Limits.DNSConnections, Recursive: recursive,
+		AtOnce: !recursive,
 	}
 	o := resolverrpc.Options{}
 	if recursive {
