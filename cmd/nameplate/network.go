@@ -329,6 +329,9 @@ func printNetwork(w io.Writer, n *network.Network, all []network.NodeStatus, wid
 		cells := []string{string(s.Role), s.Node.Name, shortPrefixes(s), "", orDash(s.Parent), "", ""}
 		if s.Err == nil {
 			cells[3], cells[5], cells[6] = thousands(int(s.Identifiers)), "-", thousands(int(s.Answers))
+			if s.Role == network.Recursive {
+				cells[3] = "-"
+			}
 			if s.Copy != nil {
 				cells[5] = thousands(int(s.Lag))
 			}

@@ -30,6 +30,7 @@ import (
 //
 //	network FILE             brings up a network
 //	up                       brings it up again
+//	place FILE               puts the net in the place of NET in a file
 //	start|halt|crash NODE... starts nodes, asks them to stop, ends them as a power cut would
 //	freeze|thaw NODE...      holds processes and lets them go on
 //	wipe NODE                takes everything from a node that does not run but its key
@@ -59,6 +60,7 @@ func TestScenarios(t *testing.T) {
 			}
 			e.Defer(release)
 			e.Values[running{}] = &scenario{subnet: subnet, folder: filepath.Join(e.WorkDir, "network")}
+			e.Defer(func() { endLeftOver(t, e.WorkDir, file) })
 			e.Setenv("NET", subnet)
 			e.Setenv("NAMEPLATE_FOLDER", filepath.Join(e.WorkDir, "network"))
 			e.Setenv("PATH", filepath.Dir(file)+string(filepath.ListSeparator)+e.Getenv("PATH"))
@@ -66,6 +68,10 @@ func TestScenarios(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"network": command(1, (*scenario).begin),
+			"place": command(1, func(s *scenario, ts *testscript.TestScript, args []string) error {
+				text := strings.ReplaceAll(ts.ReadFile(args[0]), "NET", s.subnet)
+				return os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600)
+			}),
 			"up": command(0, func(s *scenario, _ *testscript.TestScript, _ []string) error {
 				return s.Up(context.Background(), nil)
 			}),
@@ -88,6 +94,17 @@ func TestScenarios(t *testing.T) {
 			"await":    command(3, func(s *scenario, ts *testscript.TestScript, args []string) error { return s.expect(args, awaited) }),
 		},
 	})
+}
+
+// endLeftOver takes down what a script that failed has brought up with nameplate itself.
+func endLeftOver(t *testing.T, folder, program string) {
+	n, err := network.Open(filepath.Join(folder, "network"), program)
+	if err != nil {
+		return // it has not
+	}
+	if err := n.Down(context.Background()); err != nil {
+		t.Error(err)
+	}
 }
 
 // awaited is how long an answer is awaited.
