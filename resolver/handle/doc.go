@@ -1,0 +1,70 @@
+// Package handle answers for identifiers over the Handle protocol, and asks: its
+// [Server] wraps a Resolver and its [Client] is one. The protocol is that of RFC 3652,
+// as Handle.Net 9.2 and the SDKs of China's industrial identifier system speak it:
+// versions 2.1 to 2.11, and major 3 (DO-IRP).
+//
+// # Codec
+//
+// A message is an [Envelope] of 20 octets, a header of 24, a body, and a credential.
+// Integers are big-endian; a string is its length (u32) and octets. There is a type for
+// the body of every operation ([Message.ParseBody]), those of administration and
+// sessions included, and for the data of every predefined type: [Site], [Admin],
+// [Members], [PublicKey]. Decoders are strict: a body is read to its last octet, counts
+// and lengths are held against what is there before anything is allocated, and what
+// they accept is written again octet by octet the same. The error is a [*FormatError].
+//
+// A message has at most 262,144 octets, a list 2,048 values, a handle 2,048 octets.
+//
+// # Handles
+//
+// A handle is read as the canonical text of an identifier of any scheme, with the case
+// of ASCII letters ignored where the scheme ignores it; 0.NA/P, and P alone, is the
+// prefix P. The answer repeats the handle as it was asked.
+//
+// # Answers
+//
+// Operation 1 (resolution) and 2 (site information) are answered. Every other one gets
+// "operation not supported", which is where administration will stand. The response
+// codes are those of the table of outcomes ([resolver.Cases]). Beyond the table:
+//
+//   - What lies below a delegation is answered 302, with the child's sites as HS_SITE
+//     values; a prefix below a delegated prefix 303, with them as HS_SITE.PREFIX; and
+//     the delegated prefix itself, 0.NA/P, is found: a record with both, made here. So a
+//     stock client walks from the root to the node that answers. The referral handle is
+//     always empty. A request that does not want to be referred (DNR) gets 301.
+//   - A prefix in this node's own zone that is found, the apex, or has something below
+//     it, has the node's own sites beside the values of its record.
+//   - A type HS_SITE is a place with an IPv4 address, HS_SITE.6 one with an IPv6
+//     address, HS_SITE.PREFIX either. A site has one server, so nobody hashes; its first
+//     interface is TCP for both kinds of requests, as the SDKs want it.
+//   - The values are those that everybody may read, whether PO is set or not.
+//   - RD puts the SHA-256 of the request's header and body in front of the body.
+//   - CT is not heeded: answers carry no signature.
+//   - A message that is compressed, or encrypted without a session, is a protocol
+//     error (4). One that is so broken that its length is unknown ends the connection,
+//     and gets no datagram.
+//   - The answer has the lower of the version that the request suggests and 2.11, or
+//     3.0 for a request of major 3.
+//
+// # What only Nameplate reads
+//
+// Handle has no place for much of an Answer. A request with [FlagAnswer], which stock
+// software ignores, may end in a string that asks for what Handle cannot ask (see
+// extension.go), and is answered with the same flag and a string at the end of the body
+// with the rest of the answer. The values are not repeated in it.
+//
+// # Transport
+//
+// A datagram has at most 512 octets; longer messages go in several, each with its
+// envelope, marked as truncated. The mark is not asked for. Fragments wait two seconds
+// for one another, in a table bounded in messages, per client, and in octets. An answer
+// that passes 16 datagrams is not sent: a stock client asks over TCP when nothing
+// comes, and who set FlagAnswer hears "too busy". TCP connections stay open, and
+// several questions on one are answered as they become ready, each by its request id;
+// connections are bounded in number, per client, in questions at a time, and in time.
+//
+// # What is not there
+//
+// Sessions, signatures, the HTTP tunnel, TLS. On a host with several addresses, a socket
+// bound to none in particular may answer from another address than was asked: bind each.
+package handle
