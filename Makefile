@@ -13,7 +13,7 @@ help: ## this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "Variables: FUZZTIME=30s (for each fuzz target), KEEP=1 (demo: leave it running), SMALL=1 (demo: a tenth of the data)"
+	@echo "Variables: FUZZTIME=30s (for each fuzz target), KEEP=1 (demo: leave it running), SMALL=1 (demo: 11 nodes, a tenth of the data)"
 
 build: ## one static binary, bin/nameplate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.release=$(VERSION)' -o $(BIN)/nameplate ./cmd/nameplate
@@ -57,7 +57,7 @@ fuzz: ## two million random GS1 keys, then every fuzz target, each for FUZZTIME
 proto: ## generate the Go code of proto/*.proto
 	$(GO) generate ./proto
 
-demo: build ## a whole node at work: registers and resolves real identifiers, on three protocols
+demo: build ## the whole system at work: 61 nodes register and resolve real identifiers, on three protocols
 	@$(BIN)/nameplate demo $(if $(KEEP),--keep) $(if $(SMALL),--small)
 
 bench: build ## all figures, one JSON object a line

@@ -17,15 +17,18 @@ func newDemo() *cobra.Command {
 	var o demo.Options
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Show a whole node at work, and check every answer",
-		Long: `Starts a node in a process of its own, delegates prefixes to three made-up holders,
-lets them import a hundred thousand identifiers of real products and equipment, asks
-for a sample of every scheme over every protocol and compares the answers with the
-CSV files; kills the node in the middle of another import, starts it again and shows
-that nothing acknowledged is lost.
+		Short: "Show a whole system of nodes at work, and check every answer",
+		Long: `Starts the nodes of testdata/network.yaml, 61 processes: five top-level nodes, fifty
+secondary ones, five of enterprises and a recursive one. Their holders import a hundred
+thousand identifiers of real products and equipment; every parent gets the logs of its
+children; the recursive node is asked for a sample of every scheme over every protocol,
+and its answers are compared with the CSV files. A secondary and an enterprise node are
+killed and answered for from mirrors; another is killed in the middle of an import, and
+nothing that it acknowledged is lost.
 
-It needs the sample data of the repository, and about 300 MB of disk. It ends with 0
-only when everything was as it should be.`,
+It needs the sample data of the repository, 3 GB of memory and 1 GB of disk, and with
+--small (11 nodes) a fifth of that. It ends with 0 only when everything was as it should
+be.`,
 		Example: `  nameplate demo
   nameplate demo --small --keep
   nameplate demo --seed 8471`,
@@ -51,10 +54,10 @@ only when everything was as it should be.`,
 		},
 	}
 	c.Flags().StringVar(&o.Folder, "folder", "demo-data", "the `FOLDER` for everything, which is removed first")
-	c.Flags().StringVar(&o.Testdata, "testdata", "testdata", "the `FOLDER` with products.csv and equipment.csv")
+	c.Flags().StringVar(&o.Testdata, "testdata", "testdata", "the `FOLDER` with products.csv, equipment.csv and the network files")
 	c.Flags().Uint64Var(&o.Seed, "seed", 0, "draw the sample with this `NUMBER` (default a random one)")
-	c.Flags().BoolVar(&o.Small, "small", false, "take a tenth of the equipment and of the sample")
-	c.Flags().BoolVar(&o.Keep, "keep", false, "leave the node running")
+	c.Flags().BoolVar(&o.Small, "small", false, "take 11 nodes, and a tenth of the equipment and of the sample")
+	c.Flags().BoolVar(&o.Keep, "keep", false, "leave the nodes running")
 	return c
 }
 

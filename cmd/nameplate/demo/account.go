@@ -125,18 +125,19 @@ func (a *account) line(format string, args ...any) {
 	fmt.Fprintln(a.w, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
-// last shows the end of a file, which is about to be removed.
-func (a *account) last(file string) {
-	const lines, octets = 8, 64 << 10
+// last shows the end of a node's log, if there is anything in it.
+func (a *account) last(name, file string) bool {
+	const lines, octets = 4, 64 << 10
 	text, err := os.ReadFile(file)
 	if err != nil || len(text) == 0 {
-		return
+		return false
 	}
 	all := bytes.Split(bytes.TrimRight(text[max(0, len(text)-octets):], "\n"), []byte("\n"))
-	a.line("the last lines of the node's log:")
+	a.line("the last lines of what node %s logged:", name)
 	for _, line := range all[max(0, len(all)-lines):] {
 		a.line("  %s", line)
 	}
+	return true
 }
 
 // color colors a text on a terminal.

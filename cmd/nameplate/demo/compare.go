@@ -1,13 +1,13 @@
 package demo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nameplate-id/nameplate/cmd/nameplate/network"
+	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
@@ -24,6 +26,7 @@ import (
 
 // asked is what was asked of one scheme over one protocol.
 type asked struct {
+	scheme   *scheme
 	protocol string
 	took     []time.Duration // one an answer, sorted
 }
@@ -31,8 +34,27 @@ type asked struct {
 // askers is how many questions are under way at once.
 const askers = 4
 
+// row is one row of an import.
+type row struct {
+	*imported
+	n int
+}
+
+func (r row) says() saying { return r.saysOf(r.n) }
+
+func (r row) String() string { return fmt.Sprintf("row %d of %s", r.n+1, filepath.Base(r.path)) }
+
+// all are all rows of an import.
+func (im *imported) all() []row {
+	rows := make([]row, len(im.rows))
+	for i := range rows {
+		rows[i] = row{im, i}
+	}
+	return rows
+}
+
 // asker asks for one row and compares.
-type asker func(context.Context, *imported, []string) error
+type asker func(context.Context, row) error
 
 // compareAll asks for a sample of every scheme over every protocol.
 func (d *demo) compareAll(ctx context.Context) error {
@@ -42,33 +64,78 @@ func (d *demo) compareAll(ctx context.Context) error {
 		}
 	}
 	s := d.tell.step("resolve")
-	protocols, closer, err := d.node.askers()
+	protocols, closer, err := d.protocols(d.walker, nil)
 	if err != nil {
 		return err
 	}
 	defer closer()
 	draw := rand.New(rand.NewPCG(d.Seed, 0))
 	differing := &differences{}
-	for _, im := range d.imports {
-		sample := draw.Perm(len(im.rows))[:min(d.size.sample, len(im.rows))]
+	var everything []row
+	for _, scheme := range schemes {
+		sample := d.sample(scheme, draw)
+		everything = append(everything, sample...)
 		for _, p := range protocols {
-			if p.name == redirects && im.redirect == 0 {
+			if p.name == redirects && scheme.redirect == 0 {
 				continue
 			}
-			s.show("%s identifiers over %s", im.name, p.name)
-			a, err := im.ask(ctx, p, sample, differing)
+			s.show("%s identifiers over %s", scheme.name, p.name)
+			if err := d.flush(ctx); err != nil {
+				return err
+			}
+			a, err := ask(ctx, p, sample, differing)
 			if err != nil {
 				return err
 			}
-			im.asked = append(im.asked, a)
+			a.scheme = scheme
+			d.asked = append(d.asked, a)
 			d.figures.answers += len(a.took)
 		}
+	}
+	if err := d.askCached(ctx, protocols[0], everything, differing); err != nil {
+		return err
 	}
 	if err := differing.err(d.figures.answers); err != nil {
 		return err
 	}
-	s.done("%s answers over DNS, gRPC and HTTP say what the CSV rows say", count(d.figures.answers))
+	s.done("%s answers of the recursive node over DNS, gRPC and HTTP say what the CSV rows say", count(d.figures.answers))
 	d.tell.note("%s of every scheme, drawn with seed %d: link, description and spelling compared", count(d.size.sample), d.Seed)
+	return nil
+}
+
+// askCached asks for the sample twice: what counts is the second time.
+func (d *demo) askCached(ctx context.Context, p protocol, rows []row, differing *differences) (err error) {
+	for range 2 {
+		if d.figures.cached, err = ask(ctx, p, rows, differing); err != nil {
+			return err
+		}
+		d.figures.answers += len(rows)
+	}
+	return nil
+}
+
+// sample draws identifiers of a scheme.
+func (d *demo) sample(s *scheme, draw *rand.Rand) []row {
+	var all []row
+	for _, im := range d.imports {
+		if im.scheme == s {
+			all = append(all, im.all()...)
+		}
+	}
+	draw.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:min(d.size.sample, len(all))]
+}
+
+// flush empties the cache of the recursive node, as an operator would.
+func (d *demo) flush(ctx context.Context) error {
+	conn, err := proto.Dial(d.at(d.walker, "grpc"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := resolverrpc.FlushCache(ctx, conn, ""); err != nil {
+		return fmt.Errorf("empty the cache of node %s: %w", d.walker.Name, err)
+	}
 	return nil
 }
 
@@ -95,22 +162,21 @@ func (d *differences) err(of int) error {
 }
 
 // ask asks for rows over one protocol.
-func (im *imported) ask(ctx context.Context, p protocol, rows []int, differing *differences) (*asked, error) {
+func ask(ctx context.Context, p protocol, rows []row, differing *differences) (*asked, error) {
 	a := &asked{protocol: p.name, took: make([]time.Duration, len(rows))}
 	var next atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	for range askers {
 		g.Go(func() error {
 			for n := next.Add(1) - 1; n < int64(len(rows)); n = next.Add(1) - 1 {
-				row := rows[n]
 				began := time.Now()
-				err := p.ask(ctx, im, im.rows[row])
+				err := p.ask(ctx, rows[n])
 				a.took[n] = time.Since(began)
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
 				if err != nil {
-					differing.add(fmt.Errorf("row %d of %s over %s: %w", row+1, im.file, p.name, err))
+					differing.add(fmt.Errorf("%v over %s: %w", rows[n], p.name, err))
 				}
 			}
 			return nil
@@ -121,12 +187,12 @@ func (im *imported) ask(ctx context.Context, p protocol, rows []int, differing *
 	return a, err
 }
 
-// quantile returns what a part of the answers took at the most.
-func (a *asked) quantile(part float64) time.Duration {
-	if len(a.took) == 0 {
+// quantile returns what a part of sorted times took at the most.
+func quantile(sorted []time.Duration, part float64) time.Duration {
+	if len(sorted) == 0 {
 		return 0
 	}
-	return a.took[int(part*float64(len(a.took)-1))]
+	return sorted[int(part*float64(len(sorted)-1))]
 }
 
 // protocol is one way to ask.
@@ -138,14 +204,15 @@ type protocol struct {
 // redirects is asking as a browser does, which follows the link.
 const redirects = "redirect"
 
-// askers returns every way to ask a node.
-func (n *node) askers() ([]protocol, func(), error) {
-	dns := resolverdns.NewClient(n.at.at(n.at.dns), resolverdns.ClientOptions{})
-	grpc, err := resolverrpc.NewClient(n.at.at(n.at.grpc), resolverrpc.ClientOptions{})
+// protocols returns every way to ask a node. Over gRPC, where an answer tells where it
+// comes from, origin may find fault with that; nil for nothing.
+func (d *demo) protocols(x *network.Node, origin func(*resolver.Answer) error) ([]protocol, func(), error) {
+	dns := resolverdns.NewClient(d.at(x, "dns"), resolverdns.ClientOptions{})
+	grpc, err := d.records(x)
 	if err != nil {
 		return nil, nil, err
 	}
-	web, err := resolverhttp.NewClient("http://"+n.at.at(n.at.http), resolverhttp.ClientOptions{})
+	web, err := resolverhttp.NewClient(d.net.Server(x, "http"), resolverhttp.ClientOptions{})
 	if err != nil {
 		return nil, nil, errors.Join(err, grpc.Close())
 	}
@@ -161,26 +228,43 @@ func (n *node) askers() ([]protocol, func(), error) {
 		transport.CloseIdleConnections()
 	}
 	return []protocol{
-		{"DNS", byResolver(dns)},
-		{"gRPC", byResolver(grpc)},
-		{"HTTP", byResolver(web)},
-		{redirects, byRedirect(browser, "http://"+n.at.at(n.at.http))},
+		{"DNS", byResolver(dns, nil)},
+		{"gRPC", byResolver(grpc, origin)},
+		{"HTTP", byResolver(web, nil)},
+		{redirects, byRedirect(browser, d.net.Server(x, "http"))},
 	}, closer, nil
 }
 
+// records returns a client of a node over gRPC.
+func (d *demo) records(x *network.Node) (*resolverrpc.Client, error) {
+	return resolverrpc.NewClient(d.at(x, "grpc"), resolverrpc.ClientOptions{})
+}
+
+// resolve asks for what a row says.
+func resolve(ctx context.Context, r resolver.Resolver, want saying) (resolver.Answer, error) {
+	id, err := identifier.Parse(want.spelling)
+	if err != nil {
+		return resolver.Answer{}, err
+	}
+	a, err := r.Resolve(ctx, resolver.Query{ID: id, Recursive: true})
+	if err != nil {
+		return a, fmt.Errorf("%s: %w", want.spelling, err)
+	}
+	return a, nil
+}
+
 // byResolver asks a client and compares its answer with the row.
-func byResolver(r resolver.Resolver) asker {
-	return func(ctx context.Context, im *imported, row []string) error {
-		want := im.says(row)
-		id, err := identifier.Parse(want.spelling)
+func byResolver(c resolver.Resolver, origin func(*resolver.Answer) error) asker {
+	return func(ctx context.Context, r row) error {
+		want := r.says()
+		a, err := resolve(ctx, c, want)
 		if err != nil {
 			return err
 		}
-		a, err := r.Resolve(ctx, resolver.Query{ID: id})
-		if err != nil {
-			return fmt.Errorf("%s: %w", want.spelling, err)
+		if err := want.compare(&a); err != nil || origin == nil {
+			return err
 		}
-		return want.compare(&a)
+		return origin(&a)
 	}
 }
 
@@ -214,8 +298,8 @@ func (want saying) compare(a *resolver.Answer) error {
 
 // byRedirect asks as a browser and compares where it is sent.
 func byRedirect(browser *http.Client, base string) asker {
-	return func(ctx context.Context, im *imported, row []string) error {
-		want := im.says(row)
+	return func(ctx context.Context, r row) error {
+		want := r.says()
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+want.path, nil)
 		if err != nil {
 			return err
@@ -228,36 +312,39 @@ func byRedirect(browser *http.Client, base string) asker {
 		if err = errors.Join(err, response.Body.Close()); err != nil {
 			return err
 		}
-		if location := response.Header.Get("Location"); response.StatusCode != im.redirect || location != want.link {
-			return fmt.Errorf("%s: status %d to %q, not %d to %q", want.path, response.StatusCode, location, im.redirect, want.link)
+		if location := response.Header.Get("Location"); response.StatusCode != r.redirect || location != want.link {
+			return fmt.Errorf("%s: status %d to %q, not %d to %q", want.path, response.StatusCode, location, r.redirect, want.link)
 		}
 		return nil
 	}
 }
 
-// batch asks for rows in one stream over gRPC and compares all.
-func (n *node) batch(ctx context.Context, im *imported, rows []int) error {
-	client, err := resolverrpc.NewClient(n.at.at(n.at.grpc), resolverrpc.ClientOptions{})
+// batch asks a node for rows in one stream over gRPC and compares all.
+func (d *demo) batch(ctx context.Context, x *network.Node, rows []row) error {
+	client, err := d.records(x)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	ids := make([]identifier.ID, len(rows))
-	for i, row := range rows {
-		if ids[i], err = identifier.Parse(im.says(im.rows[row]).spelling); err != nil {
+	for i, r := range rows {
+		if ids[i], err = identifier.Parse(r.says().spelling); err != nil {
 			return err
 		}
 	}
 	differing, answered := &differences{}, 0
-	for result, err := range client.ResolveBatch(ctx, resolver.Query{}, slices.Values(ids)) {
+	for result, err := range client.ResolveBatch(ctx, resolver.Query{Recursive: x.Recursive}, slices.Values(ids)) {
 		if err != nil {
 			return err
 		}
-		row := rows[answered]
+		r := rows[answered]
 		answered++
-		err := cmp.Or(result.Err, im.says(im.rows[row]).compare(&result.Answer))
+		err := result.Err
+		if err == nil {
+			err = r.says().compare(&result.Answer)
+		}
 		if err != nil {
-			differing.add(fmt.Errorf("row %d of %s: %w", row+1, im.file, err))
+			differing.add(fmt.Errorf("%v: %w", r, err))
 		}
 	}
 	if answered != len(rows) {

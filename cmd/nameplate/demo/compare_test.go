@@ -1,12 +1,18 @@
 package demo
 
 import (
+	"io"
 	"net"
+	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nameplate-id/nameplate/cmd/nameplate/network"
+	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 )
 
@@ -41,41 +47,110 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// Every scheme has a holder that got its prefix, and its rows become identifiers
-// below it, each its own.
-func TestSchemes(t *testing.T) {
-	delegated := map[string]string{}
-	for _, h := range holders {
-		for _, p := range h.prefixes {
-			delegated[p] = h.name
-		}
-	}
-	d := &demo{models: [][]string{{"Vendor", "A/b c(1)", "Ø pump"}, {"Vendor", "K-9'x:2", "Valve"}}}
-	for i := range schemes {
-		s := &schemes[i]
-		if got := delegated[s.prefix]; got != s.holder {
-			t.Errorf("%s: %s is delegated to %q, want %q", s.name, s.prefix, got, s.holder)
-		}
-		var rows [][]string
-		switch s.name {
-		case "GS1":
-			rows = [][]string{{"09506000134352", "Brand", "Name", "1 l"}, {"00000000009102", "", "Raisins", ""}}
-		case "OID":
-			rows = d.numbered(4)
-		default:
-			rows = d.pieces(4)
-		}
-		seen := map[identifier.ID]bool{}
-		for _, row := range rows {
-			id, err := identifier.Parse(s.says(row).spelling)
+// In both networks every row of every scheme becomes an identifier of its own, below
+// the prefix that its holder got, at the node that answers for it.
+func TestData(t *testing.T) {
+	for _, size := range []size{small, full} {
+		t.Run(size.network, func(t *testing.T) {
+			d := testDemo(t, size)
+			if err := d.writeData(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			seen, schemesSeen := map[identifier.ID]bool{}, map[string]bool{}
+			for _, im := range d.imports {
+				if d.net.Holds(im.prefix) != im.firm || im.firm == "" {
+					t.Errorf("%s at %s: the holder is %q, want %q", im.name, im.prefix, im.firm, d.net.Holds(im.prefix))
+				}
+				schemesSeen[im.name] = true
+				for _, r := range im.all() {
+					id, err := identifier.Parse(r.says().spelling)
+					if err != nil {
+						t.Fatalf("%v: %v", r, err)
+					}
+					if !im.prefix.Covers(id.Prefix) || d.net.Responsible(id.Prefix) != im.node || seen[id] {
+						t.Fatalf("%v: %v is not below %s, or not at node %s, or is there twice", r, id, im.prefix, im.node.Name)
+					}
+					seen[id] = true
+				}
+			}
+			if got, want := len(seen), 6000+size.handles+3*size.others; got != want || len(schemesSeen) != len(schemes) {
+				t.Errorf("%d identifiers of %d schemes, want %d of %d", got, len(schemesSeen), want, len(schemes))
+			}
+			victims, err := d.chooseVictims()
 			if err != nil {
-				t.Errorf("%s: %v", s.name, err)
+				t.Fatal(err)
+			}
+			if a, b := victims[0], victims[1]; a.Role != network.Secondary || b.Role != network.Enterprise || b.Parent == a.Name {
+				t.Errorf("nodes %s and %s are killed; want a secondary and an enterprise node, one not above the other", a.Name, b.Name)
+			}
+		})
+	}
+}
+
+// testDemo is a demo in a folder of its own that has not begun.
+func testDemo(t *testing.T, s size) *demo {
+	t.Helper()
+	d := &demo{
+		Options: Options{Folder: filepath.Join(t.TempDir(), "demo-data"), Testdata: "../../../testdata", Program: "nameplate", Out: io.Discard},
+		size:    s, tell: &account{w: io.Discard},
+	}
+	if err := d.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// A mirror that is behind, wrong, or holds marked entries is told from one that is whole.
+func TestCompareMirrors(t *testing.T) {
+	d := testDemo(t, small)
+	log, key := identifier.LogID{1}, identifier.PublicKey{}
+	root := identifier.Hash{7}
+	child := registryrpc.Status{Status: registry.Status{Log: log, Key: key, Position: 5, Checkpoint: registry.Checkpoint{Size: 5, Root: root}}}
+	for _, test := range []struct {
+		name      string
+		mirror    registry.MirrorStatus
+		behind    uint64
+		differing int
+		fails     string
+	}{
+		{"whole", registry.MirrorStatus{Log: log, Size: 5, Root: root}, 0, 0, ""},
+		{"none", registry.MirrorStatus{Log: identifier.LogID{2}}, 5, 0, ""},
+		{"behind", registry.MirrorStatus{Log: log, Size: 3}, 2, 0, ""},
+		{"ahead of the checkpoint", registry.MirrorStatus{Log: log, Size: 6}, 0, 1, ""},
+		{"wrong", registry.MirrorStatus{Log: log, Size: 5, Root: identifier.Hash{8}}, 0, 0, "the root is"},
+		{"marked", registry.MirrorStatus{Log: log, Size: 5, Root: root, Bad: 1}, 0, 0, "has marked 1 entries"},
+	} {
+		all := map[string]registryrpc.Status{}
+		for _, x := range d.holding() {
+			s := registryrpc.Status{}
+			if x.Name == "brightwater" {
+				s = child
+			} else if x.Parent != "" { // empty, and mirrored as such
+				s.Log = identifier.LogID{byte(len(x.Name)), x.Name[0]}
+			}
+			all[x.Name] = s
+		}
+		for _, x := range d.holding() {
+			if x.Parent == "" {
 				continue
 			}
-			if !identifier.Prefix(s.prefix).Covers(id.Prefix) || seen[id] {
-				t.Errorf("%s: %v is not below %s, or is there twice", s.name, id, s.prefix)
+			m := registry.MirrorStatus{Log: all[x.Name].Log}
+			if x.Name == "brightwater" {
+				m = test.mirror
 			}
-			seen[id] = true
+			parent := all[x.Parent]
+			parent.Mirrors = append(parent.Mirrors, m)
+			all[x.Parent] = parent
+		}
+		found, behind, differing, err := d.compareMirrors(all)
+		if test.fails != "" {
+			if err == nil || !strings.Contains(err.Error(), test.fails) {
+				t.Errorf("%s: error %v, want %q", test.name, err, test.fails)
+			}
+			continue
+		}
+		if err != nil || behind != test.behind || differing != test.differing || found.children != 5 || found.parents != 5 {
+			t.Errorf("%s: got %d behind, %d differing, %+v, %v; want %d, %d, 5 parents and children", test.name, behind, differing, found, err, test.behind, test.differing)
 		}
 	}
 }
@@ -98,32 +173,48 @@ func TestEscaped(t *testing.T) {
 	}
 }
 
-// Ports that somebody has are left to them.
-func TestBusyPorts(t *testing.T) {
-	l, err := net.Listen("tcp", usual.at(usual.grpc))
+// Addresses that somebody has are left to them.
+func TestBusyAddresses(t *testing.T) {
+	usual, err := network.Read("../../../testdata/network-small.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := usual.Nodes[0].Address
+	l, err := net.Listen("tcp", netip.AddrPortFrom(first, usual.Ports.GRPC).String())
 	if err != nil {
 		t.Skip(err)
 	}
 	defer l.Close()
-	p, err := findPlace()
+	got, err := readNetwork("../../../testdata/network-small.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.host != usual.host || p.grpc == usual.grpc || p.grpc == 0 || p.dns == 0 || p.http == 0 {
-		t.Errorf("found %+v, want free ports on %s", p, usual.host)
+	if len(got.Nodes) != len(usual.Nodes) || got.Nodes[0].Address == first || !got.Nodes[0].Address.IsLoopback() {
+		t.Errorf("found %d nodes from %v on, want %d elsewhere than %v", len(got.Nodes), got.Nodes[0].Address, len(usual.Nodes), first)
 	}
 }
 
 func TestQuantile(t *testing.T) {
-	a := &asked{}
-	if got := a.quantile(0.5); got != 0 {
+	var took []time.Duration
+	if got := quantile(took, 0.5); got != 0 {
 		t.Errorf("of nothing: %v", got)
 	}
 	for n := 1; n <= 101; n++ {
-		a.took = append(a.took, time.Duration(n))
+		took = append(took, time.Duration(n))
 	}
-	if half, most := a.quantile(0.5), a.quantile(0.99); half != 51 || most != 100 {
+	if half, most := quantile(took, 0.5), quantile(took, 0.99); half != 51 || most != 100 {
 		t.Errorf("got %d and %d, want 51 and 100", half, most)
+	}
+}
+
+// What this process and its children take is found.
+func TestMemory(t *testing.T) {
+	m := watchMemory()
+	m.look()
+	m.end()
+	m.end()
+	if m.most < 1<<20 {
+		t.Errorf("%d octets at most, want this process at least", m.most)
 	}
 }
 

@@ -6,53 +6,43 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/nameplate-id/nameplate/cmd/nameplate/network"
+	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
-// size is how much a demo registers and asks.
+// size is how much a demo registers and asks, and where.
 type size struct {
-	handles, others int // equipment as Handles, and as each of OID, URL and DID
-	second          int // more of it, during whose import the node is killed
-	sample          int // identifiers of every scheme that are asked for
+	network         string // the name of the file
+	handles, others int    // equipment as Handles, and as each of OID, URL and DID
+	second          int    // more of it, during whose import a node is killed
+	sample          int    // identifiers of every scheme that are asked for
+	singles         int    // that are registered one by one, to see how long each takes to the mirror
+	every           int    // identifiers that are asked for at the end, at most
 }
 
 var (
-	full  = size{handles: 85_000, others: 5_000, second: 20_000, sample: 1_000}
-	small = size{handles: 8_500, others: 500, second: 20_000, sample: 100}
+	full  = size{network: "network.yaml", handles: 85_000, others: 5_000, second: 20_000, sample: 1_000, singles: 100, every: math.MaxInt}
+	small = size{network: "network-small.yaml", handles: 8_500, others: 500, second: 20_000, sample: 100, singles: 50, every: 10_000}
 )
 
-// holder is somebody who got prefixes. All are made up: their domains end in .example
-// (RFC 2606), the OID is below the arc for examples, 2.999, and so is the DID method.
-type holder struct {
-	name, title string
-	prefixes    []string
-}
-
-var holders = []holder{
-	{"larkspur", "Larkspur Grocers", []string{"gs1"}},
-	{"brightwater", "Brightwater Works", []string{"88.118.8"}},
-	{"halden", "Halden Instruments", []string{"oid.2.999.118", "web.example.halden", "did.example"}},
-}
-
-func prefixes() (n int) {
-	for _, h := range holders {
-		n += len(h.prefixes)
-	}
-	return n
-}
-
-// scheme is what is registered under one scheme, and how.
+// scheme is what is registered under one scheme, and how. Firms are made up: their
+// domains end in .example (RFC 2606), the OIDs are below the arc for examples, 2.999,
+// and so is the DID method.
 type scheme struct {
-	name     string
-	holder   string
-	prefix   string
-	file     string   // its name
-	mapping  []string // how import is told to read it
-	says     func(row []string) saying
-	redirect int // the status with which the node redirects; 0 where that is not asked
+	name string
+	// prefix is what all identifiers lie below; equipment with Handles is divided among
+	// all nodes that have a prefix below it.
+	prefix   identifier.Prefix
+	columns  []string
+	mapping  func(im *imported) []string // how import is told to read a file
+	says     func(im *imported, row []string) saying
+	redirect int // the status with which a node redirects; 0 where that is not asked
 }
 
 // saying is what a row of a CSV file says about an identifier.
@@ -61,54 +51,70 @@ type saying struct {
 	path                        string // of the redirect
 }
 
+// equipment are the columns of a file with equipment.
+var equipment = []string{"vendor", "model", "serial", "description"}
+
 // schemes are all of them. The mapping of each tells import in templates what says
 // tells the comparison in Go.
-var schemes = []scheme{
+var schemes = []*scheme{
 	{
-		name: "GS1", holder: "larkspur", prefix: "gs1", file: "products.csv", redirect: 307,
-		mapping: []string{"--id", "gs1:{gtin}",
-			"--link", "https://larkspur.example/p/{gtin}; rel=gs1:pip; title={name}; lang=en; default", "--value", "DESC={name}"},
-		says: func(row []string) saying { // gtin, brand, name, size
-			return saying{"gs1:" + row[0], "https://larkspur.example/p/" + row[0], row[2], "/01/" + row[0]}
+		name: "GS1", prefix: "gs1", redirect: 307, columns: []string{"gtin", "brand", "name", "size"},
+		mapping: func(im *imported) []string {
+			return []string{"--id", "gs1:{gtin}",
+				"--link", "https://" + im.firm + ".example/p/{gtin}; rel=gs1:pip; title={name}; lang=en; default", "--value", "DESC={name}"}
+		},
+		says: func(im *imported, row []string) saying {
+			return saying{"gs1:" + row[0], "https://" + im.firm + ".example/p/" + row[0], row[2], "/01/" + row[0]}
 		},
 	},
+	handles,
 	{
-		name: "Handle", holder: "brightwater", prefix: "88.118.8", file: "handles.csv", redirect: 302,
-		mapping: []string{"--id", "88.118.8/{model}-{serial}", "--link", "https://brightwater.example/e/{model}/{serial}", "--value", "DESC={description}"},
-		says:    handleSays,
-	},
-	{
-		name: "OID", holder: "halden", prefix: "oid.2.999.118", file: "oids.csv",
-		mapping: []string{"--id", "oid:2.999.118.{class}.{unit}", "--link", "https://halden.example/type/{class}/unit/{unit}", "--value", "DESC={description}"},
-		says: func(row []string) saying { // vendor, model, class, unit, description
+		name: "OID", prefix: "oid.2.999.118", columns: []string{"vendor", "model", "class", "unit", "description"},
+		mapping: func(im *imported) []string {
+			return []string{"--id", "oid:2.999.118.{class}.{unit}",
+				"--link", "https://" + im.firm + ".example/type/{class}/unit/{unit}", "--value", "DESC={description}"}
+		},
+		says: func(im *imported, row []string) saying {
 			return saying{spelling: "oid:2.999.118." + row[2] + "." + row[3],
-				link: "https://halden.example/type/" + row[2] + "/unit/" + row[3], description: row[4]}
+				link: "https://" + im.firm + ".example/type/" + row[2] + "/unit/" + row[3], description: row[4]}
 		},
 	},
 	{
-		name: "URL", holder: "halden", prefix: "web.example.halden", file: "urls.csv",
-		mapping: []string{"--id", "https://halden.example/t/{model}?sn={serial}", "--link", "https://docs.halden.example/{model}/{serial}", "--value", "DESC={description}"},
-		says: func(row []string) saying { // vendor, model, serial, description
+		name: "URL", prefix: "web.example.halden", columns: equipment,
+		mapping: func(im *imported) []string {
+			return []string{"--id", "https://halden.example/t/{model}?sn={serial}",
+				"--link", "https://docs." + im.firm + ".example/{model}/{serial}", "--value", "DESC={description}"}
+		},
+		says: func(im *imported, row []string) saying {
 			return saying{spelling: "https://halden.example/t/" + escaped(row[1]) + "?sn=" + escaped(row[2]),
-				link: "https://docs.halden.example/" + escaped(row[1]) + "/" + escaped(row[2]), description: row[3]}
+				link: "https://docs." + im.firm + ".example/" + escaped(row[1]) + "/" + escaped(row[2]), description: row[3]}
 		},
 	},
 	{
-		name: "DID", holder: "halden", prefix: "did.example", file: "dids.csv",
-		mapping: []string{"--id", "did:example:halden:{model}:{serial}", "--link", "https://id.halden.example/{serial}?model={model}", "--value", "DESC={description}"},
-		says: func(row []string) saying { // vendor, model, serial, description
+		name: "DID", prefix: "did.example", columns: equipment,
+		mapping: func(im *imported) []string {
+			return []string{"--id", "did:example:halden:{model}:{serial}",
+				"--link", "https://id." + im.firm + ".example/{serial}?model={model}", "--value", "DESC={description}"}
+		},
+		says: func(im *imported, row []string) saying {
 			return saying{spelling: "did:example:halden:" + escaped(row[1]) + ":" + escaped(row[2]),
-				link: "https://id.halden.example/" + escaped(row[2]) + "?model=" + escaped(row[1]), description: row[3]}
+				link: "https://id." + im.firm + ".example/" + escaped(row[2]) + "?model=" + escaped(row[1]), description: row[3]}
 		},
 	},
 }
 
-// handles is the scheme of the second import, too.
-const handles = 1
-
-func handleSays(row []string) saying { // vendor, model, serial, description
-	return saying{"88.118.8/" + row[1] + "-" + row[2], "https://brightwater.example/e/" + escaped(row[1]) + "/" + escaped(row[2]), row[3],
-		"/88.118.8/" + escaped(row[1]+"-"+row[2])}
+// handles is the scheme of what is registered besides, too.
+var handles = &scheme{
+	name: "Handle", prefix: "88", redirect: 302, columns: equipment,
+	mapping: func(im *imported) []string {
+		return []string{"--id", string(im.prefix) + "/{model}-{serial}",
+			"--link", "https://" + im.firm + ".example/e/{model}/{serial}", "--value", "DESC={description}"}
+	},
+	says: func(im *imported, row []string) saying {
+		suffix := row[1] + "-" + row[2]
+		return saying{string(im.prefix) + "/" + suffix, "https://" + im.firm + ".example/e/" + escaped(row[1]) + "/" + escaped(row[2]), row[3],
+			"/" + string(im.prefix) + "/" + escaped(suffix)}
+	},
 }
 
 // escaped writes a field as a part of a URI: what is not unreserved (RFC 3986,
@@ -125,67 +131,132 @@ func escaped(field string) string {
 	return b.String()
 }
 
-// imported is one file that import was given.
+// imported is what is registered under one scheme at one node.
 type imported struct {
 	*scheme
-	path    string
-	results string     // what import said of every row
-	rows    [][]string // of the file, without the names of the columns
+	node    *network.Node     // that answers for it
+	prefix  identifier.Prefix // that all rows lie below
+	firm    string            // that holds it, as the network names it
+	path    string            // of the file
+	results string            // what import said of every row
+	rows    [][]string        // of the file, without the names of the columns
 	outcome outcome
-	asked   []*asked // one a protocol
 }
+
+// saysOf returns what a row says.
+func (im *imported) saysOf(row int) saying { return im.says(im, im.rows[row]) }
 
 // writeData writes the CSV files.
 func (d *demo) writeData(context.Context) error {
 	s := d.tell.step("data")
-	products, err := readCSV(filepath.Join(d.Testdata, "products.csv"), "gtin", "brand", "name", "size")
+	products, err := readCSV(filepath.Join(d.Testdata, "products.csv"), schemes[0].columns...)
 	if err != nil {
 		return err
 	}
 	if d.models, err = readCSV(filepath.Join(d.Testdata, "equipment.csv"), "vendor", "model", "description"); err != nil {
 		return err
 	}
-	for i := range schemes {
-		im := d.newImport(&schemes[i], schemes[i].file)
-		d.imports = append(d.imports, im)
-		switch im.name {
+	for _, scheme := range schemes {
+		switch scheme.name {
 		case "GS1":
-			im.path, im.rows = filepath.Join(d.Testdata, "products.csv"), products
-			continue
+			err = d.divideProducts(scheme, products)
 		case "Handle":
-			im.rows = d.pieces(d.size.handles)
+			d.divideEquipment(scheme)
 		case "OID":
-			im.rows = d.numbered(d.size.others)
+			d.newImport(scheme, scheme.prefix).rows = d.numbered(d.size.others)
 		default:
-			im.rows = d.pieces(d.size.others)
+			d.newImport(scheme, scheme.prefix).rows = d.pieces(d.size.others)
 		}
-		if err := im.write(); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	s.done("%s products, and %s pieces of equipment of %s models, in %s",
-		count(len(products)), count(d.made), count(len(d.models)), d.Folder)
+	owners := map[string]bool{}
+	for _, im := range d.imports {
+		if err := im.write(); err != nil {
+			return err
+		}
+		owners[im.node.Name] = true
+	}
+	s.done("%s products by GS1 prefix, and %s pieces of equipment of %s models, for %d nodes",
+		count(len(products)), count(d.made), count(len(d.models)), len(owners))
 	return nil
 }
 
-func (d *demo) newImport(s *scheme, file string) *imported {
-	return &imported{scheme: s, path: d.path(file), results: d.path(strings.TrimSuffix(file, ".csv") + ".results.csv")}
+// divideProducts gives every product to the node that answers for its GS1 prefix.
+func (d *demo) divideProducts(s *scheme, products [][]string) error {
+	of := map[string]*imported{}
+	for n, row := range products {
+		id, err := identifier.Parse("gs1:" + row[0])
+		if err != nil {
+			return fmt.Errorf("row %d of products.csv: %w", n+1, err)
+		}
+		node := d.net.Responsible(id.Prefix)
+		if node == nil {
+			return fmt.Errorf("row %d of products.csv: no node of the network answers for %s", n+1, id.Prefix)
+		}
+		im := of[node.Name]
+		if im == nil {
+			im = d.newImport(s, d.prefixOf(node, id.Prefix))
+			of[node.Name] = im
+		}
+		im.rows = append(im.rows, row)
+	}
+	return nil
+}
+
+// prefixOf returns the longest prefix of a node that covers another.
+func (d *demo) prefixOf(x *network.Node, p identifier.Prefix) (longest identifier.Prefix) {
+	for _, q := range x.Prefixes {
+		if q.Covers(p) && q.Depth() > longest.Depth() {
+			longest = q
+		}
+	}
+	return longest
+}
+
+// divideEquipment gives every node that has a prefix below the scheme's an equal part
+// of the equipment.
+func (d *demo) divideEquipment(s *scheme) {
+	var prefixes []identifier.Prefix
+	for _, x := range d.net.Nodes {
+		for _, p := range x.Prefixes {
+			if s.prefix.Covers(p) {
+				prefixes = append(prefixes, p)
+			}
+		}
+	}
+	for i, p := range prefixes {
+		d.newImport(s, p).rows = d.pieces(d.size.handles*(i+1)/len(prefixes) - d.size.handles*i/len(prefixes))
+	}
+}
+
+// newImport adds an import to those that there are.
+func (d *demo) newImport(s *scheme, p identifier.Prefix) *imported {
+	im := d.fileFor(s, p, "")
+	d.imports = append(d.imports, im)
+	return im
+}
+
+// fileFor prepares an import that is not among the others yet.
+func (d *demo) fileFor(s *scheme, p identifier.Prefix, mark string) *imported {
+	x := d.net.Responsible(p)
+	name := fmt.Sprintf("%s-%s%s", x.Name, strings.ToLower(s.name), mark)
+	return &imported{
+		scheme: s, node: x, prefix: p, firm: d.net.Holds(p),
+		path: d.path("csv", name+".csv"), results: d.path("csv", name+".results.csv"),
+	}
 }
 
 // write writes the file of an import.
 func (im *imported) write() error {
-	columns := []string{"vendor", "model", "serial", "description"}
-	if im.name == "OID" {
-		columns = []string{"vendor", "model", "class", "unit", "description"}
-	}
 	f, err := os.Create(im.path)
 	if err != nil {
 		return err
 	}
 	buffered := bufio.NewWriterSize(f, 1<<20)
 	w := csv.NewWriter(buffered)
-	err = errors.Join(w.Write(columns), w.WriteAll(im.rows), buffered.Flush(), f.Close())
-	return err
+	return errors.Join(w.Write(im.columns), w.WriteAll(im.rows), buffered.Flush(), f.Close())
 }
 
 // pieces makes the next pieces of equipment: vendor, model, serial, description.

@@ -1,24 +1,31 @@
-// Package demo shows a whole node at work on real identifiers, and fails when
-// anything is not as it should be.
+// Package demo shows a whole system of nodes at work on real identifiers, and fails
+// when anything is not as it should be.
 //
-// It is what `make demo` runs. A node and every import are processes of their own,
-// started from the same program, so what is shown is what an operator and a holder
-// would type. In order:
+// It is what `make demo` runs. Every node and every import is a process of its own,
+// started from the same program, so what is shown is what operators and holders would
+// type. In order:
 //
 //   - the data: products with their GTINs, and equipment with serial numbers, as CSV
-//     files; equal for every run;
-//   - the node, and prefixes delegated to three made-up holders, whose keys lie
-//     outside the node's folder;
-//   - the imports of all holders, side by side;
-//   - a sample of every scheme, asked over every protocol, and compared;
-//   - a second import, in the middle of which the node is killed with SIGKILL and
-//     started again: every row that was acknowledged has to resolve. The import is
-//     then run again to its end;
-//   - a stop, and a check of the node's folder.
+//     files, one for every node that owns some; equal for every run;
+//   - the nodes of a network file: top-level, secondary, enterprise and recursive ones,
+//     every prefix delegated to the node that answers for it;
+//   - the imports of all holders at their nodes, several at a time;
+//   - the mirrors: the parent of every node has the same log, by size and root;
+//   - a sample of every scheme, asked of the recursive node over every protocol, which
+//     walks the tree for it, and compared;
+//   - a secondary and an enterprise node killed with SIGKILL: what they hold is answered
+//     from their parents' mirrors. Then they are started again, and answer themselves;
+//   - one more import, in the middle of which its node is killed and started again:
+//     every row that was acknowledged has to resolve. The import is then run again to
+//     its end;
+//   - every identifier there is, asked of the recursive node (a small demo: a part);
+//   - a stop, and a check of every node's folder.
 //
 // What an answer must say is computed from the CSV rows, by a few lines of this
-// package: neither what the node says nor what import makes of a row has a part in
-// it. The sample is drawn at random; its seed is printed and can be given.
+// package: neither what a node says nor what import makes of a row has a part in it.
+// The sample is drawn at random; its seed is printed and can be given. Before anything
+// is counted as asked, the recursive node's cache is emptied, so that every answer comes
+// from a walk, unless it is said that it comes from the cache.
 //
 // When the demo fails or is interrupted, every process that it started has ended and
 // its folder is gone. After a success the folder stays, for whoever wants to look.
@@ -32,6 +39,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/nameplate-id/nameplate/cmd/nameplate/network"
 )
 
 // Options say how a demo runs.
@@ -40,13 +49,14 @@ type Options struct {
 	Program string
 	// Folder is where everything goes. What an earlier demo left there is removed.
 	Folder string
-	// Testdata is the folder with products.csv and equipment.csv.
+	// Testdata is the folder with products.csv and equipment.csv, and with the network
+	// files.
 	Testdata string
 	// Seed draws the sample.
 	Seed uint64
-	// Small takes a tenth of the equipment and of the sample.
+	// Small takes the small network, and a tenth of the equipment and of the sample.
 	Small bool
-	// Keep leaves the node running.
+	// Keep leaves the nodes running.
 	Keep bool
 	// Out is where the demo tells what goes on.
 	Out io.Writer
@@ -64,26 +74,38 @@ type demo struct {
 	size    size
 	tell    *account
 	program *program
-	node    *node
+	net     *network.Network
+	walker  *network.Node // the recursive node, which is asked
+	memory  *memory
 	started time.Time
 
-	models  [][]string  // of equipment: vendor, model, description
-	made    int         // pieces of equipment; all have serial numbers of their own
-	imports []*imported // one a scheme, and after them what was imported besides
-	second  *imported   // the import in the middle of which the node is killed
+	models  [][]string      // of equipment: vendor, model, description
+	made    int             // pieces of equipment; all have serial numbers of their own
+	imports []*imported     // one a scheme and node, and after them what was registered besides
+	second  *imported       // the import in the middle of which its node is killed
+	victims []*network.Node // that are killed: a secondary and an enterprise node
+	asked   []*asked        // one a scheme and protocol
 	figures figures
 }
 
-// figures are what the table at the end tells beside the imports.
+// figures are what the table at the end tells.
 type figures struct {
-	answers      int           // that were compared
+	answers     int           // that were compared
+	imported    time.Duration // wall time of the first imports
+	registered  int           // identifiers in them
+	identifiers int           // in all
+
+	up           time.Duration // until all nodes answered
+	delegations  int
+	whole        time.Duration // from the last acknowledgement until all mirrors had everything
+	busy, idle   lags          // from an acknowledgement to the parent's mirror
+	cached       *asked        // the sample again, from the cache
+	down, back   []time.Duration
+	mirrored     int           // answers from mirrors
 	restart      time.Duration // from the start after the kill to the first right answer
-	acknowledged int           // rows of the second import, when the node was killed
-	asked        int           // after the kill: all rows that were ever acknowledged
-	disk         disk
-	imported     time.Duration // wall time of the first imports
-	registered   int           // identifiers in them
-	identifiers  int           // in all
+	acknowledged int           // rows of the second import, when its node was killed
+	kept         int           // rows asked for after the kill: all that were ever acknowledged
+	disk         int64
 }
 
 // marker is a file that only the folder of a demo has.
@@ -102,9 +124,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.prepare(); err != nil {
 		return err
 	}
-	d.node = newNode("demo", d.program, d.path("node"), d.path("node.log"))
-	d.tell.line("One node, %d holders, %d schemes: every step is checked against the CSV files (seed %d).\n", len(holders), len(schemes), o.Seed)
+	d.tell.line("%s: every step is checked against the CSV files (seed %d).\n", d.cast(), o.Seed)
+	d.memory = watchMemory()
 	defer func() {
+		d.memory.end()
 		d.tell.abandon()
 		if err == nil {
 			return
@@ -112,13 +135,13 @@ func Run(ctx context.Context, o Options) (err error) {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted; nothing is left of it")
 		} else {
-			d.tell.last(d.node.log)
+			d.tellLogs()
 		}
-		err = errors.Join(err, d.node.kill(), os.RemoveAll(d.Folder))
+		err = errors.Join(err, d.killAll(), os.RemoveAll(d.Folder))
 	}()
 	for _, step := range []func(context.Context) error{
-		d.writeData, d.startNode, d.delegatePrefixes, d.importAll, d.compareAll,
-		d.interruptImport, d.showAcknowledged, d.finishImport, d.checkFolder, d.leave,
+		d.writeData, d.bringUp, d.importAll, d.awaitMirrors, d.compareAll, d.failOver, d.failBack,
+		d.interruptImport, d.showAcknowledged, d.finishImport, d.askEverything, d.checkFolders, d.leave,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -132,9 +155,10 @@ func (d *demo) path(names ...string) string {
 	return filepath.Join(append([]string{d.Folder}, names...)...)
 }
 
-// prepare makes the folder anew. One that is not an earlier demo's is left alone.
+// prepare makes the folder anew, and finds a place for the network. A folder that is
+// not an earlier demo's is left alone.
 func (d *demo) prepare() error {
-	if err := stillRunning(d.path("node.pid")); err != nil {
+	if err := d.stillRunning(); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(d.Folder)
@@ -144,49 +168,23 @@ func (d *demo) prepare() error {
 	if _, err := os.Stat(d.path(marker)); len(entries) > 0 && err != nil {
 		return fmt.Errorf("%s is not the folder of an earlier demo, and is not removed: name another with --folder", d.Folder)
 	}
+	file, err := readNetwork(filepath.Join(d.Testdata, d.size.network))
+	if err != nil {
+		return err
+	}
+	if d.net, err = network.New(file, d.networkFolder(), d.Program); err != nil {
+		return err
+	}
+	if d.walker, err = only(file); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(d.Folder); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(d.path("keys"), 0o700); err != nil {
+	if err := os.MkdirAll(d.path("csv"), 0o700); err != nil {
 		return err
 	}
 	return os.WriteFile(d.path(marker), []byte("Made by nameplate demo, which removes it when it runs again.\n"), 0o600)
 }
 
-// startNode starts the node.
-func (d *demo) startNode(ctx context.Context) error {
-	s := d.tell.step("node")
-	took, err := d.node.start(ctx)
-	if err != nil {
-		return err
-	}
-	at := d.node.at
-	s.done("process %d on %s: DNS %d, gRPC %d, HTTP %d; answers after %s",
-		d.node.pid(), at.host, at.dns, at.grpc, at.http, milliseconds(took))
-	return nil
-}
-
-// delegatePrefixes makes the holders' keys and gives them their prefixes.
-func (d *demo) delegatePrefixes(ctx context.Context) error {
-	s := d.tell.step("delegate")
-	for _, h := range holders {
-		if _, err := d.program.run(ctx, "key", "generate", d.key(h.name)); err != nil {
-			return err
-		}
-		for _, prefix := range h.prefixes {
-			s.show("%s to %s", prefix, h.name)
-			_, err := d.program.run(ctx, "delegate", prefix, "--to", d.key(h.name),
-				"--key", filepath.Join(d.node.data, "node.key"), "--server", d.node.server())
-			if err != nil {
-				return err
-			}
-		}
-	}
-	s.done("%s prefixes to %d holders, each with a key of its own", count(prefixes()), len(holders))
-	for _, h := range holders {
-		d.tell.note("%-20s %s", h.title, list(h.prefixes))
-	}
-	return nil
-}
-
-func (d *demo) key(holder string) string { return d.path("keys", holder+".key") }
+func (d *demo) networkFolder() string { return d.path("network") }

@@ -8,12 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nameplate-id/nameplate/cmd/nameplate/network"
 )
 
 // binary builds the program once for all tests.
@@ -61,14 +61,16 @@ func TestDemo(t *testing.T) {
 	var out bytes.Buffer
 	o := options(t, &out)
 	o.Keep = true
+	t.Cleanup(func() {
+		if n, err := network.Open(filepath.Join(o.Folder, "network"), o.Program); err == nil {
+			_ = n.Down(context.Background())
+		}
+	})
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	text := out.String()
-	pid := keptPID(t, text)
-	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
-
-	want := regexp.MustCompile(`\ndemo: ok: [1-9]\d{4,} identifiers, [1-9]\d{4,} answers, 1 nodes\n$`)
+	want := regexp.MustCompile(`\ndemo: ok: [1-9]\d{4,} identifiers, [1-9]\d{4,} answers, 11 nodes\n$`)
 	if !want.MatchString(text) {
 		t.Errorf("the last line is not %v:\n%s", want, text)
 	}
@@ -77,24 +79,14 @@ func TestDemo(t *testing.T) {
 	}
 	tryCommands(t, text)
 
+	down := o.Program + " network down --folder " + filepath.Join(o.Folder, "network")
+	if !strings.Contains(text, "Stop them with: "+down+"\n") {
+		t.Errorf("it does not say how to stop the nodes, with %s:\n%s", down, text)
+	}
 	again := Run(t.Context(), o)
-	if again == nil || !strings.Contains(again.Error(), "stop it with kill "+strconv.Itoa(pid)) {
-		t.Errorf("a second demo beside the node that was kept: %v; want advice to stop it", again)
+	if again == nil || !strings.Contains(again.Error(), "stop them with "+down) {
+		t.Errorf("a second demo beside the nodes that were kept: %v; want advice to stop them", again)
 	}
-}
-
-// keptPID returns the process that a demo says it left running.
-func keptPID(t *testing.T, text string) int {
-	t.Helper()
-	match := regexp.MustCompile(`Stop it with: kill (\d+)\n`).FindStringSubmatch(text)
-	if match == nil {
-		t.Fatalf("it does not say how to stop the node:\n%s", text)
-	}
-	pid, err := strconv.Atoi(match[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pid
 }
 
 // tryCommands runs what the demo says can be tried.
@@ -113,13 +105,17 @@ func tryCommands(t *testing.T, text string) {
 			continue
 		}
 		tried++
+		want := ".example/" // a link to one of the holders
+		if strings.Contains(command, " network status ") {
+			want = "11 of 11 nodes answer"
+		}
 		out, err := exec.Command("sh", "-c", command).CombinedOutput()
-		if err != nil || !bytes.Contains(out, []byte(".example/")) {
-			t.Errorf("%s: %v\n%s\nwant a link to one of the holders", command, err, out)
+		if err != nil || !bytes.Contains(out, []byte(want)) {
+			t.Errorf("%s: %v\n%s\nwant %q in it", command, err, out, want)
 		}
 	}
-	if tried < 2 {
-		t.Errorf("%d commands could be tried, want the two of nameplate resolve at least:\n%s", tried, text)
+	if tried < 3 {
+		t.Errorf("%d commands could be tried, want the three of nameplate at least:\n%s", tried, text)
 	}
 }
 
@@ -135,17 +131,16 @@ func TestDifferenceIsFound(t *testing.T) {
 			var run *demo
 			o.altered = func(ctx context.Context, d *demo) error {
 				run = d
-				im := d.imports[0] // whose sample is drawn first
-				row := rand.New(rand.NewPCG(d.Seed, 0)).Perm(len(im.rows))[0]
-				says := im.says(im.rows[row])
+				row := d.sample(schemes[0], rand.New(rand.NewPCG(d.Seed, 0)))[0]
+				says := row.says()
 				if test.link != "" {
 					says.link = test.link
 				}
 				if test.description != "" {
 					says.description = test.description
 				}
-				_, err := d.program.run(ctx, "register", says.spelling, "--replace", "--key", d.key(im.holder),
-					"--server", d.node.server(), "--link", says.link, "--value", "DESC="+says.description)
+				_, err := d.program.run(ctx, "register", says.spelling, "--replace", "--key", d.net.Key(row.firm),
+					"--server", d.net.Server(row.node, "grpc"), "--link", says.link, "--value", "DESC="+says.description)
 				return err
 			}
 			err := Run(t.Context(), o)
@@ -184,11 +179,13 @@ func wantNothingLeft(t *testing.T, d *demo) {
 	if _, err := os.Stat(d.Folder); !os.IsNotExist(err) {
 		t.Errorf("the folder is still there: %v", err)
 	}
-	if d.node.process != nil {
-		t.Error("the node was not ended")
+	for _, x := range d.net.Nodes {
+		if pid := d.net.PID(x.Name); pid != 0 {
+			t.Errorf("node %s was not ended: process %d", x.Name, pid)
+		}
 	}
-	if p := d.node.at; p.probe() != nil {
-		t.Errorf("something still listens on %+v", d.node.at)
+	if err := listenable(d.net.File); err != nil {
+		t.Errorf("something still listens: %v", err)
 	}
 }
 
