@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
@@ -43,7 +44,7 @@ func openFolder(path string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := waitForLock(lock); err != nil {
 		owner, _ := os.ReadFile(lock.Name())
 		lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -60,6 +61,21 @@ func openFolder(path string) (*folder, error) {
 		}
 	}
 	return &folder{path: path, lock: lock}, nil
+}
+
+// lockPatience is how long a folder may still be locked by a process that is on its way
+// out: one that was killed a moment ago, or the copy of a process that is about to
+// become another program.
+const lockPatience = 500 * time.Millisecond
+
+// waitForLock locks a file for this process.
+func waitForLock(f *os.File) error {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 func (f *folder) join(name string) string { return filepath.Join(f.path, name) }
