@@ -16,8 +16,11 @@ func newCache() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cache",
 		Short: "Make a recursive node forget",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Long: `A recursive node keeps what it has learnt for as long as it may. What must be asked
+anew at once can be dropped from its cache.`,
+		Example: "  nameplate cache flush 88.118.8/SN-42",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newCacheFlush())
 	return c
@@ -36,6 +39,7 @@ asked anew from the top. Run it on the node's own machine.`,
 		Example: `  nameplate cache flush 88.118.8/SN-42
   nameplate cache flush 88.118
   nameplate cache flush --all --server grpc://127.0.0.1:2640`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, texts []string) error {
 			switch {
 			case all && len(texts) > 0:
