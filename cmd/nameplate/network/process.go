@@ -230,8 +230,24 @@ func (n *Network) Stop(ctx context.Context, name string) error {
 }
 
 // Freeze stops the process of a node where it is, so that it neither answers nor
-// closes a connection, until [Network.Thaw].
-func (n *Network) Freeze(name string) error { return n.signal(name, syscall.SIGSTOP) }
+// closes a connection, until [Network.Thaw]. It returns when that is so.
+func (n *Network) Freeze(name string) error {
+	if err := n.signal(name, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	file := filepath.Join("/proc", strconv.Itoa(n.PID(name)), "stat")
+	for late := time.Now().Add(patience); time.Now().Before(late); time.Sleep(look) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil // the system does not tell
+		}
+		// The state stands behind the name, which may hold anything (proc(5)).
+		if _, state, _ := bytes.Cut(text[bytes.LastIndexByte(text, ')')+1:], []byte(" ")); len(state) > 0 && state[0] == 'T' {
+			return nil
+		}
+	}
+	return fmt.Errorf("node %s does not hold still", name)
+}
 
 // Thaw lets a frozen node go on.
 func (n *Network) Thaw(name string) error { return n.signal(name, syscall.SIGCONT) }
