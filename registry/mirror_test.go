@@ -211,3 +211,25 @@ func TestMirrorRefusesStrangers(t *testing.T) {
 		t.Errorf("another log of the child: %v", err)
 	}
 }
+
+func TestMirrorTellsAChildThatWasAwayOfAMove(t *testing.T) {
+	f := newFamily(t)
+	f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, "88.118/a"), nil, link("https://maker.example/a"))))
+	f.send()
+	moved := grant("88.118", f.holder)
+	moved.Epoch, moved.Keyset.Version = 2, 2
+	moved.Node = &identifier.Node{Name: "other", Key: newKey(t).Public(), Addresses: f.delegation.Node.Addresses}
+	f.parent.mustDelegate(moved, f.parent.root)
+
+	// The parent starts again, so that nothing is left in its memory of who was there.
+	f.parent.restart()
+	f.grants = 0
+	f.join()
+	if found := f.child.find("88.118/a"); found.Delegation == nil || found.Delegation.Node.Name != "other" || found.Record != nil {
+		t.Errorf("the child that lost its prefix finds %+v, not the other node", found)
+	}
+	f.send()
+	if got := f.parent.Mirrors(); got[0].Bad != 0 {
+		t.Errorf("%d honest entries are marked", got[0].Bad)
+	}
+}

@@ -48,9 +48,10 @@ func (c *Copy) FindHashed(ctx context.Context, p identifier.Prefix, hash identif
 
 // Mirror returns where the log of a child is kept, and makes room for it when it is
 // new: a number, synced at return. The error is a [*replica.Refusal] when no delegation
-// in force names the node key, or when there is a mirror of another log of that node.
+// names or has named the node key, or when there is a mirror of another log of that node.
 func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identifier.PublicKey, size uint64) (*Mirror, error) {
-	if !r.delegatesTo(node) {
+	// A node that had a prefix once is let in, so that it learns what became of it.
+	if !r.delegatesTo(node) && r.logs.of(node) == nil {
 		return nil, &replica.Refusal{Reason: replica.UnknownNode,
 			Detail: fmt.Sprintf("no delegation names node key %s: have a prefix delegated to this node first", node)}
 	}
