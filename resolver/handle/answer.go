@@ -1,0 +1,305 @@
+package handle
+
+import (
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/resolver"
+)
+
+// validity is how long a message counts, as stock software has it.
+const validity = 12 * time.Hour
+
+// siteIndex is the index of the first value that is made here; records hardly have
+// such indexes, and stock software takes an index for a signed number.
+const siteIndex = 0x7fffff00
+
+// tooBig is told instead of an answer that passes a limit of the protocol.
+const tooBig = "the values pass 262,144 octets: ask for some of them by type or index"
+
+// answer returns the answer to a request.
+func (s *Server) answer(ctx context.Context, request *Message) *Message {
+	m := &Message{
+		Envelope: Envelope{Version: request.Envelope.answer(), Session: request.Session, Request: request.Request},
+		Opcode:   request.Opcode, Serial: s.o.Serial, Recursion: request.Recursion,
+		Flags:      request.Flags & (FlagDigest | FlagKeepOpen | FlagPublicOnly),
+		Expiration: uint32(time.Now().Add(validity).Unix()),
+	}
+	m.Suggested = newest
+	if request.Version.Major == 3 {
+		m.Suggested = newestMajor3
+	}
+	code, body := s.operate(ctx, request)
+	if extended(body) {
+		m.Flags |= FlagAnswer
+	}
+	s.write(m, request, code, body)
+	if m.length() > MaxMessage {
+		s.write(m, request, Failed, failure(request, tooBig))
+	}
+	return m
+}
+
+// write puts a code and a body into an answer.
+func (s *Server) write(m, request *Message, code Code, body Body) {
+	m.Code = code.For(m.Version)
+	m.Body = nil
+	if request.Flags&FlagDigest != 0 {
+		m.Body = request.Digest().append(nil)
+	}
+	m.Body = body.Append(m.Body)
+}
+
+// extended reports whether a body ends in what only Nameplate reads.
+func extended(body Body) bool {
+	switch b := body.(type) {
+	case Values:
+		return b.Extra != ""
+	case Refer:
+		return b.Extra != ""
+	case Challenge:
+		return b.Extra != ""
+	case Failure:
+		return b.Extra != ""
+	}
+	return false
+}
+
+// failure is the body of an answer that says why there is none.
+func failure(request *Message, detail string) Failure {
+	f := Failure{Told: detail != "", Message: detail}
+	if request.Flags&FlagAnswer != 0 {
+		f.Told, f.Listed, f.Extra = true, true, string([]byte{extensionError})
+	}
+	return f
+}
+
+// operate does what a request asks. Administration will stand here.
+func (s *Server) operate(ctx context.Context, request *Message) (Code, Body) {
+	switch {
+	case request.Compressed || request.Encrypted || request.Code != 0:
+		return ProtocolError, failure(request, "a request is neither compressed nor encrypted, and has response code 0")
+	case request.Opcode != OpResolution && request.Opcode != OpSiteInfo:
+		return NotSupported, failure(request, "this node answers resolution (1) and site information (2) only")
+	}
+	_, body, err := request.ParseBody()
+	if err != nil {
+		return ProtocolError, failure(request, err.Error())
+	}
+	if r, ok := body.(Resolution); ok {
+		return s.resolve(ctx, request, &r)
+	}
+	if sites := s.sites(&s.o.Node); len(sites) > 0 {
+		return Success, SiteInfo{sites[0]}
+	}
+	return Failed, failure(request, "this node tells no address for Handle: its operator sets one")
+}
+
+// resolve answers a question.
+func (s *Server) resolve(ctx context.Context, request *Message, r *Resolution) (Code, Body) {
+	q := resolver.Query{
+		Types: r.Types, Indexes: r.Indexes,
+		Recursive:     request.Flags&FlagRecursive != 0,
+		Authoritative: request.Flags&FlagAuthoritative != 0,
+	}
+	if request.Flags&FlagAnswer != 0 {
+		if err := readAsked(r.Extra, &q); err != nil {
+			return ProtocolError, failure(request, err.Error())
+		}
+	}
+	var err error
+	if q.ID, err = readHandle(r.Handle); err != nil {
+		return InvalidHandle, failure(request, err.Error())
+	}
+	a, err := s.resolver.Resolve(ctx, q)
+	code := Code(resolver.CaseOf(a, err).Codes().Handle[0])
+	if err != nil {
+		detail := "cannot answer now: ask again later"
+		if e, ok := err.(*resolver.Error); ok {
+			detail = e.Detail
+		}
+		if code == AuthenticationNeeded {
+			return code, challenge(request, detail)
+		}
+		return code, failure(request, detail)
+	}
+	if request.Flags&FlagAnswer != 0 {
+		return s.whole(request, code, &a)
+	}
+	return s.stock(request, r, code, &q, &a)
+}
+
+// challenge is the body of an answer that wants to know who asks.
+func challenge(request *Message, detail string) Challenge {
+	c := Challenge{Nonce: make([]byte, 16)}
+	rand.Read(c.Nonce)
+	if request.Flags&FlagAnswer != 0 {
+		c.Extra = string([]byte{extensionError}) + detail
+	}
+	return c
+}
+
+// readHandle reads the handle of a request. The text is not guessed at: what looks
+// like a GTIN is a prefix here.
+func readHandle(text string) (identifier.ID, error) { return identifier.Parse("hdl:" + text) }
+
+// whole is the answer to who reads all of it.
+func (s *Server) whole(request *Message, code Code, a *resolver.Answer) (Code, Body) {
+	extra, err := appendAnswer(a)
+	if err != nil {
+		return Failed, failure(request, "the answer cannot be written")
+	}
+	switch {
+	case a.Outcome == resolver.Referral:
+		return referralCode(a), Refer{Values: s.referralValues(a), Extra: extra}
+	case code == Success:
+		return code, Values{Handle: writeHandle(a.ID), Values: a.Record.Values, Extra: extra}
+	}
+	return code, Failure{Told: true, Listed: true, Message: writeHandle(a.ID), Extra: extra}
+}
+
+// stock is the answer to stock software.
+func (s *Server) stock(request *Message, r *Resolution, code Code, q *resolver.Query, a *resolver.Answer) (Code, Body) {
+	if a.Outcome == resolver.Referral {
+		return s.refer(request, r, q, a)
+	}
+	var values []identifier.Value
+	if a.Record != nil {
+		values = a.Record.Values
+	}
+	known := a.Outcome == resolver.Found || a.Outcome == resolver.Absent && (a.Below || a.ID.Prefix == a.Apex)
+	if !s.o.Recursive && a.ID.IsPrefix() && a.InZone && known {
+		made := numbered(q, s.typed(&s.o.Node, true, true))
+		if a.Outcome == resolver.Absent && len(made) == 0 && len(s.sites(&s.o.Node)) > 0 {
+			return ValuesNotFound, failure(request, "")
+		}
+		values = slices.Concat(values, made)
+	}
+	if len(values) > 0 {
+		return Success, Values{Handle: r.Handle, Values: values}
+	}
+	return code, failure(request, "")
+}
+
+// refer is the answer where another node answers.
+func (s *Server) refer(request *Message, r *Resolution, q *resolver.Query, a *resolver.Answer) (Code, Body) {
+	switch {
+	case a.ID.IsPrefix() && a.ID.Prefix == a.Delegation.Prefix:
+		sites := s.referred(a, true, true)
+		values := numbered(q, sites)
+		switch {
+		case len(values) > 0:
+			return Success, Values{Handle: r.Handle, Values: values}
+		case len(sites) > 0:
+			return ValuesNotFound, failure(request, "")
+		}
+	case request.Flags&FlagDoNotRefer != 0:
+		return NotResponsible, failure(request, "another node answers for "+a.Delegation.Prefix.String())
+	}
+	return referralCode(a), Refer{Values: s.referralValues(a)}
+}
+
+func referralCode(a *resolver.Answer) Code {
+	codes := resolver.CaseReferral.Codes().Handle
+	if a.ID.IsPrefix() {
+		return Code(codes[0])
+	}
+	return Code(codes[1])
+}
+
+// referralValues are the sites of the node that a referral names: HS_SITE.PREFIX where
+// a prefix is asked about, HS_SITE otherwise.
+func (s *Server) referralValues(a *resolver.Answer) []identifier.Value {
+	prefix := a.ID.IsPrefix()
+	return numbered(nil, s.referred(a, !prefix, prefix))
+}
+
+// referred are the values for the node that a referral names and its mirrors.
+func (s *Server) referred(a *resolver.Answer, service, prefix bool) []identifier.Value {
+	var values []identifier.Value
+	if a.Delegation.Node != nil {
+		values = s.typed(a.Delegation.Node, service, prefix)
+	}
+	for i := range a.Mirrors {
+		for _, v := range s.typed(&a.Mirrors[i], service, prefix) {
+			if site, err := ParseSite(v.Data); err == nil {
+				site.Primary = false
+				v.Data = site.Append(nil)
+			}
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// typed are the sites of a node as values.
+func (s *Server) typed(n *identifier.Node, service, prefix bool) []identifier.Value {
+	var values []identifier.Value
+	add := func(kind string, site *Site) {
+		values = append(values, identifier.Value{
+			Type: kind, Data: site.Append(nil), TTL: identifier.TTL{Seconds: uint32(resolver.ReferralTTL / time.Second)},
+			Permissions: identifier.AdminRead | identifier.PublicRead,
+		})
+	}
+	for _, site := range s.sites(n) {
+		kind := "HS_SITE"
+		if !site.Servers[0].IP().Is4() {
+			kind = "HS_SITE.6"
+		}
+		if service {
+			add(kind, site)
+		}
+		if prefix {
+			add("HS_SITE.PREFIX", site)
+		}
+	}
+	return values
+}
+
+// numbered gives values indexes, and returns those that a query asks for; all without
+// a query.
+func numbered(q *resolver.Query, values []identifier.Value) []identifier.Value {
+	var kept []identifier.Value
+	for i := range values {
+		values[i].Index = siteIndex + uint32(i)
+		if q == nil || q.Selects(&values[i]) {
+			kept = append(kept, values[i])
+		}
+	}
+	return kept
+}
+
+// sites are the places where a node speaks Handle, one server each.
+func (s *Server) sites(n *identifier.Node) []*Site {
+	var sites []*Site
+	for _, at := range n.Addresses {
+		ip, err := netip.ParseAddr(at.IP)
+		if err != nil || at.Handle == 0 {
+			continue
+		}
+		sites = append(sites, &Site{
+			Format: siteFormat, Version: newest, Serial: s.o.Serial, Primary: true, Hash: HashWhole,
+			Attributes: []Attribute{{"desc", n.Name}},
+			Servers: []SiteServer{{ID: 1, Address: addressOf(ip), Interfaces: []Interface{
+				{interfaceBoth, TCP, uint32(at.Handle)}, {interfaceQuery, UDP, uint32(at.Handle)},
+			}}},
+		})
+	}
+	return sites
+}
+
+// writeHandle writes an identifier as a handle: a prefix as its record below 0.NA.
+func writeHandle(id identifier.ID) string {
+	if id.IsPrefix() {
+		return prefixHandles + strings.ToUpper(id.String())
+	}
+	return id.String()
+}
+
+// prefixHandles stands in front of a prefix in the handle of its record.
+const prefixHandles = "0.NA/"

@@ -1,0 +1,98 @@
+package handle
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/resolver"
+)
+
+// Options of a server. The zero Options work.
+type Options struct {
+	// Node is this node: the addresses and ports that its site information tells.
+	// Without one it tells none.
+	Node identifier.Node
+	// Serial is that of the site information; 1 when zero.
+	Serial uint16
+	// Recursive says that the Resolver follows referrals, and is the authority for
+	// nothing: prefixes are not given this node's sites.
+	Recursive bool
+	// Log receives what an operator should know; nil for nothing.
+	Log *slog.Logger
+
+	// Patience is how long a question may take; 2 s when zero. A datagram that has
+	// waited as long unread is dropped.
+	Patience time.Duration
+	// Workers is how many datagrams are answered at the same time, 256 when zero;
+	// Waiting how many more may wait, 1,024 when zero. What comes then is dropped.
+	Workers, Waiting int
+
+	// Connections is how many TCP connections there may be, 1,024 when zero, and
+	// PerClient how many from one IPv4 address or IPv6 /64, 64 when zero. What comes
+	// then is closed at once.
+	Connections, PerClient int
+	// Pipeline is how many questions of one connection are answered at the same time,
+	// 16 when zero; further ones wait in the kernel.
+	Pipeline int
+	// Idle is how long a connection may be silent, and how long a message may take to
+	// arrive or to leave; 30 s when zero, because the SDKs keep theirs.
+	Idle time.Duration
+}
+
+// Server answers Handle requests from a Resolver. It may serve several times and from
+// several goroutines.
+type Server struct {
+	resolver resolver.Resolver
+	o        Options
+}
+
+// New returns a server in front of a Resolver.
+func New(r resolver.Resolver, o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Serial = or(o.Serial, 1)
+	o.Patience, o.Idle = or(o.Patience, 2*time.Second), or(o.Idle, 30*time.Second)
+	o.Workers, o.Waiting = or(o.Workers, 256), or(o.Waiting, 1024)
+	o.Connections, o.PerClient, o.Pipeline = or(o.Connections, 1024), or(o.PerClient, 64), or(o.Pipeline, 16)
+	return &Server{resolver: r, o: o}
+}
+
+// or returns v, or what stands for its zero value.
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Answer returns the answer to a request without its envelope, b; nil when none is due,
+// because b is an answer itself: two servers would never stop. The context bounds how
+// long it may take.
+func (s *Server) Answer(ctx context.Context, e Envelope, b []byte) *Message {
+	request := &Message{Envelope: e}
+	if !e.Compressed && !e.Encrypted {
+		m, err := ParseMessage(e, b)
+		if err != nil {
+			return s.refuse(request, err.Error())
+		}
+		if m.Code != 0 {
+			return nil
+		}
+		request = m
+	}
+	return s.answer(ctx, request)
+}
+
+// refuse is the answer to what cannot be read.
+func (s *Server) refuse(request *Message, detail string) *Message {
+	m := &Message{
+		Envelope: Envelope{Version: request.Envelope.answer(), Suggested: newest, Session: request.Session, Request: request.Request},
+		Serial:   s.o.Serial, Expiration: uint32(time.Now().Add(validity).Unix()),
+	}
+	s.write(m, request, ProtocolError, failure(request, detail))
+	return m
+}
