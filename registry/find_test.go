@@ -136,7 +136,7 @@ func TestExport(t *testing.T) {
 	holder := newKey(t)
 	d := n.mustDelegate(grant("88", holder), n.root)
 	var rows []identifier.Row
-	for _, text := range []string{"88/a", "88.1/a", "88.1/b", "88.1.7/c", "88.11/a", "88.2/a"} {
+	for _, text := range []string{"88/a", "88.0/a", "88.1/a", "88.1/b", "88.1.7/c", "88.11/a", "88.2/a"} {
 		rows = append(rows, put(mustID(t, text), nil, link("https://x.example/")))
 	}
 	slices.SortFunc(rows, func(a, b identifier.Row) int { return identifier.Compare(a.ID, b.ID) })
@@ -149,7 +149,7 @@ func TestExport(t *testing.T) {
 		after string
 		want  string
 	}{
-		{"", "", "88/a@1 88.1/a@1 88.1/b@2 88.1.7/c@1 88.2/a@1"},
+		{"", "", "88/a@1 88.0/a@1 88.1/a@1 88.1/b@2 88.1.7/c@1 88.2/a@1"},
 		{"88.1", "", "88.1/a@1 88.1/b@2 88.1.7/c@1"},
 		{"88.1", "88.1/a", "88.1/b@2 88.1.7/c@1"},
 		{"88.1", "88/a", "88.1/a@1 88.1/b@2 88.1.7/c@1"}, // before all of it

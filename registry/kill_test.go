@@ -206,20 +206,22 @@ func (k *killed) kill(p killPoint, random *rand.Rand) (died bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	timer := time.AfterFunc(patience, func() { process.Process.Kill() })
-	died, err = k.read(notes)
+	// From the first thing that it says on: a machine may be slow to start it.
+	died, err = k.read(notes, func() { time.AfterFunc(patience, func() { process.Process.Kill() }) })
 	waited := process.Wait()
-	timer.Stop()
 	if err == nil && waited != nil && waited.Error() != "signal: killed" || waited == nil {
 		err = fmt.Errorf("the process ended by itself: %v: %s", waited, said.String())
 	}
 	return died, err
 }
 
-// read notes what the process says until it is dead.
-func (k *killed) read(notes io.Reader) (died bool, err error) {
+// read notes what the process says until it is dead, and calls begun at the first.
+func (k *killed) read(notes io.Reader, begun func()) (died bool, err error) {
 	lines := bufio.NewScanner(notes)
-	for lines.Scan() {
+	for first := true; lines.Scan(); first = false {
+		if first {
+			begun()
+		}
 		var number, s int
 		var prefix string
 		line := lines.Text()

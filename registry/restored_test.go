@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/journal"
@@ -79,20 +80,20 @@ func TestRestoreThatWasInterrupted(t *testing.T) {
 	}
 }
 
-// anchored returns a closed node with an anchor, a copy of its folder as it was when
-// its log had five entries, and the configuration of that. Its own log has eight.
+// anchored returns a closed node with an anchor, and the configuration of a copy of its
+// folder as it was when its log had five entries, and no checkpoint over them. Its own
+// log has eight.
 func anchored(t *testing.T) (n *node, old registry.Config) {
 	t.Helper()
-	n = openNode(t, registry.Config{Folder: t.TempDir(), Anchor: filepath.Join(t.TempDir(), "anchor")})
+	n = openNode(t, registry.Config{Folder: t.TempDir(), Anchor: filepath.Join(t.TempDir(), "anchor"), CheckpointEvery: time.Hour})
 	holder, d := maker(t, n)
 	fill(t, n, holder, d, 0, 2)
-	n.mustStop()
+	n.status()
 	old = n.config
 	old.Folder = filepath.Join(t.TempDir(), "old")
 	if err := os.CopyFS(old.Folder, os.DirFS(n.config.Folder)); err != nil {
 		t.Fatal(err)
 	}
-	n.start()
 	fill(t, n, holder, d, 2, 5)
 	n.mustStop()
 	return n, old

@@ -1,9 +1,12 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +103,37 @@ func TestWatchWhileWriting(t *testing.T) {
 	watching.Wait()
 	if seen[3] != 303 {
 		t.Errorf("seen %v", seen)
+	}
+}
+
+// A run index that leads too far is noticed: no entry is left out.
+func TestWatchThroughAWrongRun(t *testing.T) {
+	t.Parallel()
+	c := filled(t)
+	var at []uint64
+	if _, err := journal.Verify(filepath.Join(c.Folder, "journal"), c.Journal, func(f journal.Located) error {
+		at = append(at, uint64(f.At))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	key := make([]byte, 4+8) // log 0, position 0
+	rewrite(t, filepath.Join(c.Folder, "state.db"), func(b []byte) []byte {
+		run := binary.BigEndian.AppendUint64(bytes.Clone(key), at[0])
+		if !bytes.Contains(b, run) {
+			t.Fatal("the state has no run")
+		}
+		return bytes.ReplaceAll(b, run, binary.BigEndian.AppendUint64(bytes.Clone(key), at[3]))
+	})
+	n := intact(t, c)
+	err := n.Watch(t.Context(), 0, func(l registry.Logged) error { return fmt.Errorf("entry %d comes first", l.Position) })
+	wantKind(t, err, registry.Unavailable)
+	if got := n.watched(4, 3); got[0].Position != 4 {
+		t.Errorf("entry %d comes first", got[0].Position)
+	}
+	n.mustStop()
+	if _, err := registry.Check(t.Context(), c.Folder, c.Journal, nil); err == nil {
+		t.Error("the check finds nothing")
 	}
 }
 
