@@ -38,6 +38,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/network"
@@ -101,10 +102,11 @@ type figures struct {
 	busy, idle   lags          // from an acknowledgement to the parent's mirror
 	cached       *asked        // the sample again, from the cache
 	down, back   []time.Duration
-	mirrored     int           // answers from mirrors
+	unanswered   atomic.Int64  // questions without an answer between the kills and the mirrors, and back
 	restart      time.Duration // from the start after the kill to the first right answer
 	acknowledged int           // rows of the second import, when its node was killed
 	kept         int           // rows asked for after the kill: all that were ever acknowledged
+	walked       int           // identifiers asked for at the end
 	disk         int64
 }
 
