@@ -122,7 +122,8 @@ func effectOfChecked(e *identifier.Entry, hashes []identifier.Hash, position uin
 		if row.Version == 1 && identifier.HashNamed(row.ID) {
 			// The suffix stays findable by its hash when the record is withdrawn: the
 			// record then tells that there is nothing.
-			mutations = append(mutations, state.Mutation{Table: state.Hashed, Key: hashedKey(row.ID.Prefix, identifier.SuffixHash(row.ID.Suffix)), Value: []byte(row.ID.Suffix)})
+			key := hashedKey(row.ID.Prefix, identifier.SuffixHash(row.ID.Suffix))
+			mutations = append(mutations, state.Mutation{Table: state.Hashed, Key: key, Value: sum(key, []byte(row.ID.Suffix))})
 		}
 	}
 	return effect{mutations: mutations}, nil

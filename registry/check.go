@@ -232,6 +232,8 @@ func checkStoredRow(t state.Table, _ uint32, row state.Row) error {
 	case state.Delegations:
 		_, err = identifier.CheckStoredDelegation(row.Key, row.Value)
 	case state.Tiles:
+		_, err = tileHashes(row.Key, row.Value)
+	case state.Hashed:
 		_, err = summed(row.Key, row.Value)
 	}
 	return err

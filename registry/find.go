@@ -37,13 +37,14 @@ func (l *ledger) findHashed(p identifier.Prefix, hash identifier.Hash) (identifi
 		return id, f, nil
 	}
 	err := l.state.View(func(v *state.Reader) error {
-		suffix := v.Get(state.Hashed, l.number, hashedKey(p, hash))
-		if suffix == nil {
+		key := hashedKey(p, hash)
+		b := v.Get(state.Hashed, l.number, key)
+		if b == nil {
 			return nil
 		}
-		// The hash is that of the suffix, or what is stored is damaged.
-		if identifier.SuffixHash(string(suffix)) != hash {
-			return &identifier.DamageError{Key: hashedKey(p, hash), Reason: "the suffix does not have the hash it is stored under"}
+		suffix, err := summed(key, b)
+		if err != nil {
+			return err
 		}
 		id.Suffix = string(suffix)
 		return l.fill(&f, v, id)

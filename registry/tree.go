@@ -11,19 +11,23 @@ import (
 // logTree is the Merkle tree over the synced entries of a log. Its
 // hashes go into the state together with what the entries mean.
 type logTree struct {
-	mu   sync.Mutex
-	tree *journal.Tree
+	mu     sync.Mutex
+	tree   *journal.Tree
+	stored []storedTile // the rightmost of each level
 }
 
 // append adds an entry's leaf and returns the rows of the tiles that it changed.
 func (t *logTree) append(leaf []byte) []state.Mutation {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	tiles := t.tree.Append(leaf)
-	t.mu.Unlock()
 	mutations := make([]state.Mutation, len(tiles))
 	for i, tile := range tiles {
+		if tile.Level == len(t.stored) {
+			t.stored = append(t.stored, storedTile{})
+		}
 		key := state.AppendTileKey(nil, uint8(tile.Level), tile.Index)
-		mutations[i] = state.Mutation{Table: state.Tiles, Key: key, Value: sum(key, tile.Hashes)}
+		mutations[i] = state.Mutation{Table: state.Tiles, Key: key, Value: t.stored[tile.Level].grow(key, tile)}
 	}
 	return mutations
 }
@@ -57,8 +61,8 @@ func (t tiles) Tile(level int, index uint64) ([]byte, error) {
 		if b == nil {
 			return &identifier.DamageError{Key: key, Reason: "the hash tile is missing"}
 		}
-		tile, err := summed(key, b)
-		hashes = append(hashes, tile...)
+		var err error
+		hashes, err = tileHashes(key, b)
 		return err
 	})
 	return hashes, err
