@@ -110,7 +110,7 @@ func runDocument(t *testing.T, path, bin, address string) {
 	shell.Stdin = strings.NewReader(script.String())
 	shell.WaitDelay = 10 * time.Second
 	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TZ=UTC", "LC_ALL=C.UTF-8",
-		"NAMEPLATE_DNS="+address+":5300", "NAMEPLATE_GRPC="+address+":2640", "NAMEPLATE_HTTP="+address+":8080",
+		"NAMEPLATE_DNS="+address+":5300", "NAMEPLATE_GRPC="+address+":2640", "NAMEPLATE_HTTP="+address+":8080", "NAMEPLATE_HANDLE="+address+":2641",
 		"NAMEPLATE_SERVER=grpc://"+address+":2640")
 	out, err := shell.CombinedOutput()
 	if err != nil {

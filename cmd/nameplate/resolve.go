@@ -16,6 +16,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
@@ -37,7 +38,7 @@ func newResolve() *cobra.Command {
 		Use:   "resolve IDENTIFIER...",
 		Short: "Ask what an identifier points to",
 		Long: `Asks a node what identifiers point to, each in any spelling of any scheme, over the
-protocol that --server names: grpc, http, https or dns.
+protocol that --server names: grpc, http, https, dns or handle.
 
 With --trace it does not leave the way to the node: it begins there, follows every
 referral itself and shows each node that it asks, over which protocol, what that said
@@ -47,12 +48,13 @@ It ends with 0 when every identifier was found, and with 1 otherwise: an identif
 that is absent, refused or answered by another node is printed all the same.`,
 		Example: `  nameplate resolve '(01)09506000134352(21)42'
   nameplate resolve --server dns://127.0.0.1:5300 88.118.8/SN-42
+  nameplate resolve --server handle://127.0.0.1:2641 88.118.8/SN-42
   nameplate resolve --server http://127.0.0.1:8080 --json --relation gs1:pip 09506000134352
   nameplate resolve --trace https://maker.example/p/4711`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return resolveAll(c, &f, args) },
 	}
-	c.Flags().StringVar(&f.server, "server", environmentOr("server", defaultServer), "whom to ask: grpc://, http://, https:// or dns:// and `HOST:PORT`; also NAMEPLATE_SERVER")
+	c.Flags().StringVar(&f.server, "server", environmentOr("server", defaultServer), "whom to ask: grpc://, http://, https://, dns:// or handle:// and `HOST:PORT`; also NAMEPLATE_SERVER")
 	c.Flags().StringVar(&f.zone, "zone", environmentOr("zone", node.DefaultConfig().Zone), "the DNS `ZONE` of all identifiers, for dns://")
 	c.Flags().StringArrayVar(&f.types, "type", nil, "only values of this `TYPE`, such as URL; may be repeated")
 	c.Flags().UintSliceVar(&f.indexes, "index", nil, "only the value with this `INDEX`; may be repeated")
@@ -139,8 +141,10 @@ func (f *resolveFlags) resolver(ctx context.Context, told func(hop)) (resolver.R
 			return nil, nil, usagef("zone %q: %w", f.zone, err)
 		}
 		return resolverdns.NewClient(address, resolverdns.ClientOptions{Zone: zone}), io.NopCloser(nil), nil
+	case "handle":
+		return resolverhandle.NewClient(address, resolverhandle.ClientOptions{Timeout: f.timeout}), io.NopCloser(nil), nil
 	}
-	return nil, nil, usagef("server %q: protocol %q is not known: use grpc, http, https or dns", f.server, protocol)
+	return nil, nil, usagef("server %q: protocol %q is not known: use grpc, http, https, dns or handle", f.server, protocol)
 }
 
 func (f *resolveFlags) print(w io.Writer, a *resolver.Answer, hops []hop) error {

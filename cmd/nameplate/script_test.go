@@ -60,7 +60,7 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("a node is running already")
 	}
 	free := "127.0.0.1:0"
-	cmd := exec.Command("nameplate", append([]string{"serve", "--log-format", "json", "--dns", free, "--grpc", free, "--http", free}, args...)...)
+	cmd := exec.Command("nameplate", append([]string{"serve", "--log-format", "json", "--dns", free, "--grpc", free, "--http", free, "--handle", free}, args...)...)
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
 		if path := filepath.Join(dir, "nameplate"); exec.Command(path, "version").Run() == nil {
 			cmd.Path, cmd.Err = path, nil
@@ -89,7 +89,7 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}()
 	select {
 	case line := <-serving:
-		for name, field := range map[string]string{"DNS": "dns", "GRPC": "grpc", "HTTP": "http"} {
+		for name, field := range map[string]string{"DNS": "dns", "GRPC": "grpc", "HTTP": "http", "HANDLE": "handle"} {
 			ts.Setenv(name, line[field].([]any)[0].(string))
 		}
 		ts.Setenv("NAMEPLATE_SERVER", "grpc://"+ts.Getenv("GRPC"))

@@ -39,7 +39,7 @@ The folder that --data names is all that there is to back up: see "nameplate bac
 				return err
 			}
 			at := n.Addresses()
-			log.Info("serving", "name", config.Name, "data", config.Data, "zone", config.Zone, "dns", at.DNS, "grpc", at.GRPC, "http", at.HTTP)
+			log.Info("serving", "name", config.Name, "data", config.Data, "zone", config.Zone, "dns", at.DNS, "grpc", at.GRPC, "http", at.HTTP, "handle", at.Handle)
 			err = withHeapFloor(func() error { return n.Run(c.Context()) })
 			log.Info("stopped")
 			return err

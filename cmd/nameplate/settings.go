@@ -66,6 +66,7 @@ func settings() []setting {
 		{"dns", "ADDRESSES", "where DNS is answered, host:port with commas between, or off", list(func(c *node.Config) *[]string { return &c.Listen.DNS })},
 		{"grpc", "ADDRESSES", "where gRPC is answered", list(func(c *node.Config) *[]string { return &c.Listen.GRPC })},
 		{"http", "ADDRESSES", "where HTTP is answered", list(func(c *node.Config) *[]string { return &c.Listen.HTTP })},
+		{"handle", "ADDRESSES", "where the Handle protocol is answered", list(func(c *node.Config) *[]string { return &c.Listen.Handle })},
 		{"mirror", "ADDRESSES", "where DNS is answered from the mirrors of the children's logs", list(func(c *node.Config) *[]string { return &c.Listen.Mirror })},
 		{"parent-address", "ADDRESS", "the gRPC port of the node above, host:port", text(func(c *node.Config) *string { return &c.Parent.Address })},
 		{"parent-key", "KEY", "the node key that the node above proves itself with", func(c *node.Config, v string) (err error) {
@@ -85,6 +86,7 @@ func settings() []setting {
 		{"grpc-connections", "N", "how many connections gRPC keeps open", number(func(c *node.Config) *int { return &c.Limits.GRPCConnections })},
 		{"grpc-streams", "N", "how many calls one gRPC connection may have at once", number(func(c *node.Config) *int { return &c.Limits.GRPCStreams })},
 		{"http-connections", "N", "how many connections HTTP keeps open", number(func(c *node.Config) *int { return &c.Limits.HTTPConnections })},
+		{"handle-connections", "N", "how many TCP connections Handle keeps open", number(func(c *node.Config) *int { return &c.Limits.HandleConnections })},
 		{"shutdown", "TIME", "how long what is under way may take when the node stops", func(c *node.Config, v string) (err error) {
 			if c.Limits.Shutdown, err = time.ParseDuration(v); err != nil {
 				err = fmt.Errorf("%q is not a time such as 10s", v)

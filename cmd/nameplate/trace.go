@@ -83,7 +83,7 @@ func (f *resolveFlags) walker(ctx context.Context, told func(hop)) (resolver.Res
 		o.Roots = append(o.Roots, root)
 		o.Protocols = appendMissing(o.Protocols, resolver.Protocol(protocol))
 	}
-	o.Protocols = appendMissing(o.Protocols, resolver.GRPC, resolver.DNS, resolver.HTTP)
+	o.Protocols = appendMissing(o.Protocols, resolver.GRPC, resolver.DNS, resolver.HTTP, resolver.Handle)
 	var err error
 	if o.Dial, err = node.Dialer(f.zone, o.Roots); err != nil {
 		return nil, nil, usagef("zone %q: %w", f.zone, err)
@@ -133,8 +133,10 @@ func rootAt(ctx context.Context, protocol, address string) (identifier.Node, err
 			a.DNS = uint16(port)
 		case resolver.HTTP:
 			a.HTTP = uint16(port)
+		case resolver.Handle:
+			a.Handle = uint16(port)
 		default:
-			return n, usagef("server %q: a trace is made over grpc, dns or http", address)
+			return n, usagef("server %q: a trace is made over grpc, dns, http or handle", address)
 		}
 		n.Addresses = append(n.Addresses, a)
 	}
@@ -189,7 +191,7 @@ func (t *tracing) recursive(ctx context.Context, q resolver.Query, refused resol
 // endpointOf returns where a root speaks a protocol; the zero AddrPort for nowhere.
 func endpointOf(n *identifier.Node, p resolver.Protocol) netip.AddrPort {
 	a := n.Addresses[0]
-	port := map[resolver.Protocol]uint16{resolver.GRPC: a.GRPC, resolver.DNS: a.DNS, resolver.HTTP: a.HTTP}[p]
+	port := map[resolver.Protocol]uint16{resolver.GRPC: a.GRPC, resolver.DNS: a.DNS, resolver.HTTP: a.HTTP, resolver.Handle: a.Handle}[p]
 	ip, err := netip.ParseAddr(a.IP)
 	if err != nil || port == 0 {
 		return netip.AddrPort{}

@@ -106,7 +106,7 @@ func (b *bench) serve(ctx context.Context, folder string, core int) (*node, erro
 		command = []string{b.options.Program, "bench", "node", "--profile", b.options.Profile}
 	}
 	command = append(command, "--data", folder, "--log-level", "warn",
-		"--dns", loopback(ports[0]), "--grpc", loopback(ports[1]), "--http", loopback(ports[2]))
+		"--dns", loopback(ports[0]), "--grpc", loopback(ports[1]), "--http", loopback(ports[2]), "--handle", "off")
 	var err error
 	n.nameServer, err = startNameServer(ctx, "nameplate", b.folder("logs"), core, ports[0], b.data, &b.queries, command)
 	if err != nil {

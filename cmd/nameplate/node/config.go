@@ -76,6 +76,8 @@ type Listen struct {
 	DNS  []string `yaml:"dns"`  // UDP and TCP
 	GRPC []string `yaml:"grpc"` // resolution, registration, health, reflection
 	HTTP []string `yaml:"http"` // resolution, redirects, /healthz, /metrics
+	// Handle is the Handle protocol, UDP and TCP.
+	Handle []string `yaml:"handle"`
 	// Mirror is DNS, UDP and TCP, from the mirrors of the children's logs: an address
 	// that the zones of the children name beside the child's own.
 	Mirror []string `yaml:"mirror"`
@@ -88,6 +90,8 @@ type Address struct {
 	DNS  uint16 `yaml:"dns"`
 	GRPC uint16 `yaml:"grpc"`
 	HTTP uint16 `yaml:"http"`
+	// Handle is UDP and TCP.
+	Handle uint16 `yaml:"handle"`
 }
 
 // Journal says how the journal is kept.
@@ -108,6 +112,8 @@ type Limits struct {
 	GRPCStreams     int `yaml:"grpc-streams"`
 	// HTTPConnections is how many connections HTTP keeps open.
 	HTTPConnections int `yaml:"http-connections"`
+	// HandleConnections is how many TCP connections Handle keeps open.
+	HandleConnections int `yaml:"handle-connections"`
 	// Shutdown is how long what is under way may take when the node is asked to stop.
 	Shutdown time.Duration `yaml:"shutdown"`
 }
@@ -120,26 +126,27 @@ type Log struct {
 	Format string `yaml:"format"`
 }
 
-// DefaultConfig returns a node on loopback with its data in ./nameplate-data. The
-// Handle protocol will take port 2641.
+// DefaultConfig returns a node on loopback with its data in ./nameplate-data.
 func DefaultConfig() Config {
 	return Config{
 		Name: "node",
 		Data: "./nameplate-data",
 		Zone: "id.internal",
 		Listen: Listen{
-			DNS:  []string{"127.0.0.1:5300"},
-			GRPC: []string{"127.0.0.1:2640"},
-			HTTP: []string{"127.0.0.1:8080"},
+			DNS:    []string{"127.0.0.1:5300"},
+			GRPC:   []string{"127.0.0.1:2640"},
+			HTTP:   []string{"127.0.0.1:8080"},
+			Handle: []string{"127.0.0.1:2641"},
 		},
 		Recursive: Recursive{Protocols: []string{string(resolver.GRPC), string(resolver.DNS)}, Cache: 64 << 20},
 		Journal:   Journal{Segment: journal.DefaultSegmentSize},
 		Limits: Limits{
-			DNSConnections:  1024,
-			GRPCConnections: 1024,
-			GRPCStreams:     100,
-			HTTPConnections: 4096,
-			Shutdown:        10 * time.Second,
+			DNSConnections:    1024,
+			GRPCConnections:   1024,
+			GRPCStreams:       100,
+			HTTPConnections:   4096,
+			HandleConnections: 1024,
+			Shutdown:          10 * time.Second,
 		},
 		Log: Log{Level: "info", Format: "text"},
 	}
@@ -210,7 +217,7 @@ func (l *Listen) check() error {
 	for _, p := range []struct {
 		name      string
 		addresses []string
-	}{{"listen.dns", l.DNS}, {"listen.grpc", l.GRPC}, {"listen.http", l.HTTP}, {"listen.mirror", l.Mirror}} {
+	}{{"listen.dns", l.DNS}, {"listen.grpc", l.GRPC}, {"listen.http", l.HTTP}, {"listen.handle", l.Handle}, {"listen.mirror", l.Mirror}} {
 		for _, address := range p.addresses {
 			if err := checkHostPort(address); err != nil {
 				return fmt.Errorf("%s %q %w: write host:port, such as 127.0.0.1:5300 or [::1]:5300", p.name, address, err)
@@ -222,7 +229,7 @@ func (l *Listen) check() error {
 		}
 	}
 	if len(seen) == 0 {
-		return fmt.Errorf("listen has no address: name at least one for dns, grpc or http")
+		return fmt.Errorf("listen has no address: name at least one for dns, grpc, http or handle")
 	}
 	return nil
 }
@@ -255,6 +262,7 @@ func (l *Limits) check() error {
 		{"limits.grpc-connections", l.GRPCConnections},
 		{"limits.grpc-streams", l.GRPCStreams},
 		{"limits.http-connections", l.HTTPConnections},
+		{"limits.handle-connections", l.HandleConnections},
 	} {
 		if limit.value < 1 || limit.value > most {
 			return fmt.Errorf("%s is %d: use a number from 1 to %d", limit.name, limit.value, most)

@@ -11,6 +11,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
@@ -61,6 +62,8 @@ func Dialer(zone string, roots []identifier.Node) (func(resolver.Endpoint) (reso
 			return resolverdns.NewClient(at, resolverdns.ClientOptions{Zone: z, Timeout: walkDatagram, Attempts: walkDatagrams}), nil
 		case resolver.HTTP:
 			return resolverhttp.NewClient(at, resolverhttp.ClientOptions{})
+		case resolver.Handle:
+			return resolverhandle.NewClient(at, resolverhandle.ClientOptions{}), nil
 		}
 		return nil, fmt.Errorf("there is no client for %s", e.Protocol)
 	}, nil

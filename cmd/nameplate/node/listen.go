@@ -12,8 +12,8 @@ import (
 
 // listeners are the open sockets of a node.
 type listeners struct {
-	sockets, mirrorSockets  []net.PacketConn
-	dns, mirror, grpc, http []net.Listener
+	sockets, mirrorSockets, handleSockets []net.PacketConn
+	dns, mirror, grpc, http, handle       []net.Listener
 }
 
 // listen opens everything or nothing.
@@ -41,6 +41,13 @@ func (l *listeners) open(c Listen) error {
 			return busy("mirror", address, err)
 		}
 		l.mirror, l.mirrorSockets = append(l.mirror, tcp), append(l.mirrorSockets, sockets...)
+	}
+	for _, address := range c.Handle {
+		tcp, sockets, err := listenBoth(address)
+		if err != nil {
+			return busy("handle", address, err)
+		}
+		l.handle, l.handleSockets = append(l.handle, tcp), append(l.handleSockets, sockets...)
 	}
 	for _, p := range []struct {
 		name      string
@@ -85,10 +92,10 @@ func busy(protocol, address string, err error) error {
 }
 
 func (l *listeners) close() {
-	for _, s := range slices.Concat(l.sockets, l.mirrorSockets) {
+	for _, s := range slices.Concat(l.sockets, l.mirrorSockets, l.handleSockets) {
 		s.Close()
 	}
-	for _, list := range [][]net.Listener{l.dns, l.mirror, l.grpc, l.http} {
+	for _, list := range [][]net.Listener{l.dns, l.mirror, l.grpc, l.http, l.handle} {
 		for _, x := range list {
 			x.Close()
 		}
@@ -103,5 +110,5 @@ func (l *listeners) addresses() Listen {
 		}
 		return a
 	}
-	return Listen{DNS: list(l.dns), GRPC: list(l.grpc), HTTP: list(l.http), Mirror: list(l.mirror)}
+	return Listen{DNS: list(l.dns), GRPC: list(l.grpc), HTTP: list(l.http), Handle: list(l.handle), Mirror: list(l.mirror)}
 }

@@ -23,6 +23,7 @@ import (
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
@@ -41,6 +42,7 @@ type Node struct {
 	dns       *resolverdns.Server
 	mirror    *resolverdns.Server // answers from the mirrors
 	http      *resolverhttp.Server
+	handle    *resolverhandle.Server
 	grpc      *grpcServer
 }
 
@@ -184,6 +186,11 @@ func (n *Node) wire(version string) error {
 		Connections: n.config.Limits.HTTPConnections,
 		Logger:      n.log,
 	})
+	h := resolverhandle.Options{Node: self, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections}
+	if recursive {
+		h.Workers, h.Waiting, h.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
+	}
+	n.handle = resolverhandle.New(m.measure(f.answers, "handle"), h)
 	n.grpc = newGRPCServer(n.config.Limits, n.log, append(f.grpc, resolverrpc.New(m.measure(f.answers, "grpc"), o))...)
 	return nil
 }
@@ -197,6 +204,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.dns.Serve(ctx, n.listeners.sockets, n.listeners.dns) })
 	g.Go(func() error { return n.mirror.Serve(ctx, n.listeners.mirrorSockets, n.listeners.mirror) })
 	g.Go(func() error { return n.http.Serve(ctx, n.listeners.http...) })
+	g.Go(func() error { return n.handle.Serve(ctx, n.listeners.handleSockets, n.listeners.handle) })
 	g.Go(func() error { return n.grpc.serve(ctx, n.listeners.grpc) })
 	err := g.Wait()
 	// The servers first, then what they answer from: nobody asks it any more.

@@ -54,13 +54,13 @@ func (r *Recursive) check() error {
 		}
 	}
 	if len(r.Protocols) == 0 {
-		return fmt.Errorf("recursive.protocols is empty: name grpc, dns or http")
+		return fmt.Errorf("recursive.protocols is empty: name grpc, dns, http or handle")
 	}
 	for _, p := range r.Protocols {
 		switch resolver.Protocol(p) {
-		case resolver.GRPC, resolver.DNS, resolver.HTTP:
+		case resolver.GRPC, resolver.DNS, resolver.HTTP, resolver.Handle:
 		default:
-			return fmt.Errorf("recursive.protocols has %q: use grpc, dns or http", p)
+			return fmt.Errorf("recursive.protocols has %q: use grpc, dns, http or handle", p)
 		}
 	}
 	if r.Cache < leastCache || r.Cache > mostCache {
@@ -80,10 +80,10 @@ func (r *Root) node() (identifier.Node, error) {
 	}
 	for _, a := range r.Addresses {
 		ip, err := netip.ParseAddr(a.IP)
-		if err != nil || ip.IsUnspecified() || ip.Zone() != "" || a.DNS == 0 && a.GRPC == 0 && a.HTTP == 0 {
+		if err != nil || ip.IsUnspecified() || ip.Zone() != "" || a.DNS == 0 && a.GRPC == 0 && a.HTTP == 0 && a.Handle == 0 {
 			return n, fmt.Errorf("has the address %q, which nobody can ask: write one such as {ip: 192.0.2.1, dns: 53, grpc: 2640}", a.IP)
 		}
-		n.Addresses = append(n.Addresses, identifier.Address{IP: ip.String(), DNS: a.DNS, GRPC: a.GRPC, HTTP: a.HTTP})
+		n.Addresses = append(n.Addresses, identifier.Address{IP: ip.String(), DNS: a.DNS, GRPC: a.GRPC, HTTP: a.HTTP, Handle: a.Handle})
 	}
 	return n, nil
 }

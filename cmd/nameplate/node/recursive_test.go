@@ -211,7 +211,7 @@ func TestDialer(t *testing.T) {
 		{"192.0.2.1", "198.51.100.1:53", resolver.DNS, true},
 		{"192.0.2.1", "198.51.100.1:2640", resolver.GRPC, true},
 		{"192.0.2.1", "[2001:db8::1]:8080", resolver.HTTP, true},
-		{"192.0.2.1", "198.51.100.1:2641", resolver.Handle, false},
+		{"192.0.2.1", "198.51.100.1:2641", resolver.Handle, true},
 		{"192.0.2.1", "127.0.0.1:53", resolver.DNS, false},
 		{"192.0.2.1", "[::ffff:127.0.0.1]:53", resolver.DNS, false},
 		{"192.0.2.1", "[::1]:53", resolver.DNS, false},

@@ -23,7 +23,7 @@ func (n *Node) self() (identifier.Node, error) {
 		self.Key = n.registry.Key()
 	}
 	for _, a := range n.config.Addresses {
-		self.Addresses = append(self.Addresses, identifier.Address{IP: a.IP, DNS: a.DNS, GRPC: a.GRPC, HTTP: a.HTTP})
+		self.Addresses = append(self.Addresses, identifier.Address{IP: a.IP, DNS: a.DNS, GRPC: a.GRPC, HTTP: a.HTTP, Handle: a.Handle})
 	}
 	if self.Addresses != nil {
 		return self, nil
@@ -47,6 +47,7 @@ func (n *Node) self() (identifier.Node, error) {
 	note(n.listeners.dns, func(a *identifier.Address) *uint16 { return &a.DNS })
 	note(n.listeners.grpc, func(a *identifier.Address) *uint16 { return &a.GRPC })
 	note(n.listeners.http, func(a *identifier.Address) *uint16 { return &a.HTTP })
+	note(n.listeners.handle, func(a *identifier.Address) *uint16 { return &a.Handle })
 	for _, host := range hosts {
 		self.Addresses = append(self.Addresses, *byHost[host])
 	}
