@@ -48,6 +48,9 @@ type Options struct {
 	// for each socket, without workers; give the server as many sockets as there are
 	// processors. What comes meanwhile waits in the system's buffer.
 	AtOnce bool
+	// Records are where plain questions are answered from, before the Resolver is
+	// asked, when they are AtOnce; nil for nowhere. They must agree with it.
+	Records Records
 
 	// Connections is how many TCP connections there may be, 1,024 when zero, and
 	// PerClient how many from one IPv4 address or IPv6 /64, 64 when zero. What comes

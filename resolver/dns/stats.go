@@ -11,7 +11,7 @@ const rcodes = 16
 
 // counts are what a server counts while it works.
 type counts struct {
-	datagrams, messages            atomic.Uint64
+	datagrams, messages, plain     atomic.Uint64
 	dropped, overloaded, truncated atomic.Uint64
 	connections, turnedAway        atomic.Int64
 	answers                        [rcodes]atomic.Uint64
@@ -22,6 +22,9 @@ type counts struct {
 type Stats struct {
 	Datagrams uint64 // queries read over UDP
 	Messages  uint64 // queries read over TCP
+	// Plain are the datagrams that were answered from Options.Records; all others took
+	// the long way.
+	Plain uint64
 	// Dropped datagrams and messages got no answer: garbage, responses, and what came
 	// when there was too much to do.
 	Dropped uint64
@@ -38,7 +41,7 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	c := &s.counts
 	stats := Stats{
-		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Dropped: c.dropped.Load(),
+		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Plain: c.plain.Load(), Dropped: c.dropped.Load(),
 		Overloaded: c.overloaded.Load(), Truncated: c.truncated.Load(),
 		Connections: c.connections.Load(), TurnedAway: c.turnedAway.Load(), Answers: map[string]uint64{},
 	}

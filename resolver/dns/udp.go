@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/resolver/udp"
+
+	"github.com/miekg/dns"
 )
 
 // maxQuery is how long a query may be. A plain one has at most 300 octets; what is
@@ -67,6 +69,10 @@ func (p *pool) close() {
 // then is answered, for as long as working allows.
 func (p *pool) read(working, stopping context.Context, socket udp.Socket) error {
 	batch := udp.NewBatch(batchSize, maxQuery)
+	var all *reader
+	if p.s.o.AtOnce {
+		all = p.s.newReader(batch)
+	}
 	for failures := 0; ; {
 		if err := socket.Receive(batch); err != nil {
 			if stopping.Err() != nil {
@@ -82,8 +88,9 @@ func (p *pool) read(working, stopping context.Context, socket udp.Socket) error 
 		}
 		failures = 0
 		p.s.counts.datagrams.Add(uint64(batch.Len()))
-		if p.s.o.AtOnce {
-			p.answerAll(working, socket, batch)
+		if all != nil {
+			all.answerAll(working)
+			p.send(socket, batch)
 		} else {
 			p.queue(socket, batch)
 		}
@@ -129,20 +136,68 @@ func (p *pool) answer(ctx context.Context, d datagram, reply *udp.Batch) {
 	p.send(d.socket, reply)
 }
 
-// answerAll answers a batch where it was read. All have the same patience: what is
-// still unanswered at its end is dropped.
-func (p *pool) answerAll(ctx context.Context, socket udp.Socket, batch *udp.Batch) {
-	limited := &patient{Context: ctx, until: time.Now().Add(p.s.o.Patience)}
-	defer limited.release()
-	for i := range batch.Len() {
-		query := batch.Datagram(i)
-		if len(query) < headerOctets || limited.Err() != nil {
-			p.s.counts.dropped.Add(1)
+// reader answers the datagrams of one socket where they are read.
+type reader struct {
+	s     *Server
+	batch *udp.Batch
+	plain plain
+	done  [batchSize]bool // what is answered
+	view  func(Find) int  // answerPlain, made once
+}
+
+func (s *Server) newReader(batch *udp.Batch) *reader {
+	r := &reader{s: s, batch: batch}
+	r.plain.zone = s.zone.wire
+	r.view = r.answerPlain
+	return r
+}
+
+// answerAll answers a batch: first the plain questions among them, and then the
+// others, for which the records must not be in view any more. All have the same
+// patience: what is still unanswered at its end is dropped.
+func (r *reader) answerAll(ctx context.Context) {
+	r.done = [batchSize]bool{}
+	if records := r.s.o.Records; records != nil {
+		// What cannot be had is looked for once more, by who says why.
+		_ = records.View(r.view)
+	}
+	var limited *patient
+	for i := range r.batch.Len() {
+		if r.done[i] {
 			continue
 		}
-		batch.Answer(i, p.s.Datagram(limited, query))
+		if limited == nil {
+			limited = &patient{Context: ctx, until: time.Now().Add(r.s.o.Patience)}
+			defer limited.release()
+		}
+		query := r.batch.Datagram(i)
+		if len(query) < headerOctets || limited.Err() != nil {
+			r.s.counts.dropped.Add(1)
+			continue
+		}
+		r.batch.Answer(i, r.s.Datagram(limited, query))
 	}
-	p.send(socket, batch)
+}
+
+// answerPlain answers the plain questions of a batch and returns how many there are.
+func (r *reader) answerPlain(find Find) int {
+	r.plain.find = find
+	n := 0
+	for i := range r.batch.Len() {
+		query := r.batch.Datagram(i)
+		if query == nil {
+			continue
+		}
+		if answer := r.plain.answer(i, query); answer != nil {
+			r.batch.Answer(i, answer)
+			r.done[i] = true
+			n++
+		}
+	}
+	r.plain.find = nil
+	r.s.counts.plain.Add(uint64(n))
+	r.s.counts.answers[dns.RcodeSuccess].Add(uint64(n))
+	return n
 }
 
 func (p *pool) send(socket udp.Socket, answers *udp.Batch) {

@@ -65,8 +65,8 @@ func (z Zone) String() string { return z.text }
 
 // isHostLabel reports whether s is [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?, as segments
 // of a prefix are.
-func isHostLabel(s string) bool {
-	if s == "" || len(s) > maxLabel || s[0] == '-' || s[len(s)-1] == '-' {
+func isHostLabel[T string | []byte](s T) bool {
+	if len(s) == 0 || len(s) > maxLabel || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
 	}
 	for i := 0; i < len(s); i++ {

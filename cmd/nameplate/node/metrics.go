@@ -11,6 +11,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/resolver"
+	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
 )
 
 // metrics are what /metrics tells (Prometheus text format). Everything that counts
@@ -32,7 +33,7 @@ func newMetrics(from prometheus.Collector, version string, log *slog.Logger) *me
 			Name: "nameplate_answers_total", Help: "Questions answered, by protocol and outcome.",
 		}, []string{"protocol", "outcome"}),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "nameplate_answer_seconds", Help: "Time from a decoded question to its answer, by protocol.",
+			Name: "nameplate_answer_seconds", Help: "Time from a decoded question to its answer, by protocol; plain questions over UDP are not timed.",
 			Buckets: []float64{.00001, .000025, .0001, .00025, .001, .0025, .01, .1, 1},
 		}, []string{"protocol"}),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -136,4 +137,37 @@ func (m *measured) Resolve(ctx context.Context, q resolver.Query) (resolver.Answ
 		m.refused.Inc()
 	}
 	return a, err
+}
+
+// measuredRecords counts what plain questions are answered with.
+type measuredRecords struct {
+	resolverdns.Records
+	found prometheus.Counter
+}
+
+func (m *metrics) measureRecords(r resolverdns.Records, protocol string) resolverdns.Records {
+	return &measuredRecords{r, m.answers.WithLabelValues(protocol, "found")}
+}
+
+// View implements [resolverdns.Records].
+func (m *measuredRecords) View(f func(resolverdns.Find) int) error {
+	return m.Records.View(func(find resolverdns.Find) int {
+		n := f(find)
+		if n > 0 {
+			m.found.Add(float64(n))
+		}
+		return n
+	})
+}
+
+// paths tells how many datagrams took which way through the DNS server.
+func (m *metrics) paths(stats func() resolverdns.Stats) {
+	path := func(name string, count func(resolverdns.Stats) uint64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "nameplate_dns_datagrams_total", Help: "DNS datagrams received, by how they are answered: plain questions from stored octets, all others in full.",
+			ConstLabels: prometheus.Labels{"path": name},
+		}, func() float64 { return float64(count(stats())) }))
+	}
+	path("plain", func(s resolverdns.Stats) uint64 { return s.Plain })
+	path("full", func(s resolverdns.Stats) uint64 { return s.Datagrams - min(s.Plain, s.Datagrams) })
 }

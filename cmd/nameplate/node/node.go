@@ -110,7 +110,8 @@ func (n *Node) end() error {
 // front is what stands behind the servers of a node.
 type front struct {
 	answers resolver.Resolver
-	mirrors resolver.Resolver // what answers at the mirror's address
+	mirrors resolver.Resolver   // what answers at the mirror's address
+	records resolverdns.Records // of answers; nil at a recursive node
 	healthy func(context.Context) error
 	grpc    []service // beside resolution
 	metrics *metrics
@@ -123,7 +124,7 @@ func (n *Node) holding(version string) front {
 		Node: n.registry.Key(), Mirrors: copies{n.registry}, MirrorNodes: n.mirrorNode(),
 	})
 	return front{
-		answers: authority, mirrors: resolver.FromMirrors(authority), healthy: n.registry.Healthy, metrics: m,
+		answers: authority, records: authority, mirrors: resolver.FromMirrors(authority), healthy: n.registry.Healthy, metrics: m,
 		grpc: []service{registryrpc.New(&counted{Registry: n.registry, changes: m.changes, log: n.log}, registryrpc.Options{
 			Name: n.config.Name, Version: version, Started: time.Now(), Upstream: n.replication.upstream,
 		}), n.replication.parent},
@@ -171,14 +172,18 @@ func (n *Node) wire(version string) error {
 		d.Workers, d.Waiting, d.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
 		o.Workers, o.Parallel = walkingAtOnce, walkingPipeline
 	}
-	n.dns, err = resolverdns.New(m.measure(f.answers, "dns"), d)
-	if err != nil {
-		return err
-	}
 	n.mirror, err = resolverdns.New(m.measure(f.mirrors, "dns-mirror"), d)
 	if err != nil {
 		return err
 	}
+	if f.records != nil {
+		d.Records = m.measureRecords(f.records, "dns")
+	}
+	n.dns, err = resolverdns.New(m.measure(f.answers, "dns"), d)
+	if err != nil {
+		return err
+	}
+	m.paths(n.dns.Stats)
 	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
 		About:       n.about(version),
 		Metrics:     promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}),

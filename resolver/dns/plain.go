@@ -1,0 +1,255 @@
+package dns
+
+import (
+	"encoding/binary"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+
+	"github.com/miekg/dns"
+)
+
+// Records lends records as they are stored, so that a plain question is answered
+// without making anything of them that would have to be collected again.
+type Records interface {
+	// View calls f once, or not at all. find returns the record that is stored under
+	// the key of an identifier ([identifier.AppendKey]) with this prefix, in text, when
+	// it is live and a question about it would be answered with it here, by all values
+	// that all may read. In any other case it returns nil, which says nothing. All that
+	// it returns belongs to one moment and is valid until f returns. f returns how many
+	// questions it answered. It must not ask for anything else meanwhile.
+	View(f func(find Find) (answered int)) error
+}
+
+// Find is how [Records] finds; it keeps neither prefix nor key.
+type Find = func(prefix, key []byte) identifier.Stored
+
+// plain answers plain questions: the links (URI) of an identifier that has one plain
+// label, that is found and all of whose values all may read. It gives the octets that
+// [Server.Datagram] would give, or none: everything else, whatever it is, is left to
+// that. It allocates nothing and belongs to one goroutine.
+type plain struct {
+	zone    string // on the wire
+	find    Find
+	key     [maxName + 1]byte
+	prefix  [maxName]byte
+	folded  [maxName]byte
+	asked   plainQuestion
+	answers [batchSize][maxDatagram]byte
+}
+
+// plainQuestion is what there is to know about a plain question.
+type plainQuestion struct {
+	prefix, key []byte
+	end         int // of the question in the message
+	edns        bool
+	secure      bool // DO
+	limit       int
+}
+
+// answer returns the answer to a query, in the room of the ith answer; nil when the
+// question is not plain.
+func (p *plain) answer(i int, query []byte) []byte {
+	q := &p.asked
+	if !p.read(q, query) {
+		return nil
+	}
+	stored := p.find(q.prefix, q.key)
+	if stored == nil {
+		return nil
+	}
+	return q.links(p.answers[i][:0:min(q.limit, maxDatagram)], query, stored)
+}
+
+// read reads a message; false when it is not a plain question.
+func (p *plain) read(q *plainQuestion, msg []byte) bool {
+	if len(msg) < headerOctets || msg[2]&0xf8 != 0 { // QR and the opcode
+		return false
+	}
+	// One question, nothing else but perhaps OPT.
+	if binary.BigEndian.Uint32(msg[4:]) != 1<<16 || msg[8] != 0 || msg[9] != 0 || msg[10] != 0 || msg[11] > 1 {
+		return false
+	}
+	end := p.readName(q, msg[headerOctets:])
+	if end < 0 {
+		return false
+	}
+	at := headerOctets + end
+	if len(msg) < at+4 || binary.BigEndian.Uint32(msg[at:]) != uint32(dns.TypeURI)<<16|dns.ClassINET {
+		return false
+	}
+	at += 4
+	q.end, q.edns, q.secure, q.limit = at, msg[11] == 1, false, minDatagram
+	if !q.edns {
+		return at == len(msg)
+	}
+	return q.readEDNS(msg[at:])
+}
+
+// readEDNS reads an OPT record (RFC 6891, section 6.1.2) that is all there is.
+func (q *plainQuestion) readEDNS(b []byte) bool {
+	const fixed = 11
+	if len(b) < fixed || b[0] != 0 || binary.BigEndian.Uint16(b[1:]) != dns.TypeOPT || b[6] != 0 {
+		return false
+	}
+	q.limit = min(max(minDatagram, int(binary.BigEndian.Uint16(b[3:]))), maxDatagram)
+	q.secure = b[7]&0x80 != 0
+	n := int(binary.BigEndian.Uint16(b[9:]))
+	if b = b[fixed:]; n != len(b) {
+		return false
+	}
+	for len(b) > 0 {
+		if len(b) < 4 || binary.BigEndian.Uint16(b) == optionPlace {
+			return false
+		}
+		if n = 4 + int(binary.BigEndian.Uint16(b[2:])); n > len(b) {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// maxPlainLabels is how many labels the name of a plain question has at most. There
+// are longer ones, and few of them.
+const maxPlainLabels = 32
+
+// readName reads <label>._i.<segments>.<zone> at the beginning of b into prefix and
+// key and returns where it ends; -1 when it is any other name, or might be: one whose
+// record is stored under the key is right, for the registry holds nothing else.
+func (p *plain) readName(q *plainQuestion, b []byte) int {
+	var starts [maxPlainLabels + 1]uint8 // room to look behind the last
+	labels, end := 0, 0
+	for ; ; labels++ {
+		if end >= len(b) || end >= maxName {
+			return -1
+		}
+		n := int(b[end])
+		if n == 0 {
+			break
+		}
+		if n > maxLabel || labels == maxPlainLabels || end+1+n >= maxName || end+1+n > len(b) {
+			return -1
+		}
+		starts[labels] = uint8(end)
+		p.folded[end] = b[end]
+		for at := end + 1; at <= end+n; at++ {
+			c := b[at]
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			p.folded[at] = c
+		}
+		end += 1 + n
+	}
+	p.folded[end] = 0
+	end++
+	name := p.folded[:end]
+	zoneAt := end - len(p.zone)
+	if zoneAt < 0 || string(name[zoneAt:]) != p.zone {
+		return -1
+	}
+	for labels > 0 && int(starts[labels-1]) >= zoneAt {
+		labels--
+	}
+	// Suffix, marker, one segment at least; and the zone begins with a label.
+	if labels < 3 || int(starts[labels]) != zoneAt {
+		return -1
+	}
+	suffix := name[1 : 1+name[0]]
+	if string(name[starts[1]:starts[2]]) != "\x02"+markPlain || !isPlainLabel(suffix) {
+		return -1
+	}
+	prefix, key := p.prefix[:0], p.key[:0]
+	for i := labels - 1; i >= 2; i-- {
+		segment := name[starts[i]+1 : starts[i+1]]
+		if !isHostLabel(segment) {
+			return -1
+		}
+		if len(prefix) > 0 {
+			prefix = append(prefix, '.')
+		}
+		prefix, key = append(prefix, segment...), append(append(key, segment...), 0)
+	}
+	// Suffix and marker with their lengths, and a prefix that takes one more than its
+	// text: what does not fit has a hash for a name.
+	if len(suffix)+1+len("_")+len(markPlain)+len(prefix)+1 > maxBelow {
+		return -1
+	}
+	q.prefix, q.key = prefix, append(append(key, 1), suffix...)
+	return end
+}
+
+// isPlainLabel is [identifier.PlainNamed] for octets.
+func isPlainLabel(b []byte) bool {
+	return isHostLabel(b) && !(len(b) >= 4 && b[2] == '-' && b[3] == '-')
+}
+
+// links appends the whole answer to b while that has room; nil when it has not, or
+// when there is anything about the values that is not plain.
+func (q *plainQuestion) links(b, query []byte, stored identifier.Stored) []byte {
+	const (
+		owner  = "\xc0\x0c" // the name in the question
+		before = len(owner) + 10 + 4
+	)
+	var first uint32 // the index of the default link
+	marked := false
+	count, octets := 0, q.end
+	ttl := uint32(maxTTL)
+	for v := range stored.Values() {
+		if v.Permissions&identifier.PublicRead == 0 {
+			return nil
+		}
+		if string(v.Type) != "URL" {
+			continue
+		}
+		if first == 0 || v.Link && v.Default && !marked {
+			first, marked = v.Index, v.Link && v.Default
+		}
+		if len(v.Data) == 0 {
+			continue
+		}
+		if v.TTL.Absolute {
+			return nil
+		}
+		ttl = min(ttl, v.TTL.Seconds)
+		count++
+		octets += before + len(v.Data)
+	}
+	if q.edns {
+		octets += len(optPlain)
+	}
+	if count == 0 || octets > cap(b) {
+		return nil
+	}
+	b = append(b, query[:q.end]...)
+	b[2] = 0x84 | query[2]&0x01 // a response, AA, and RD as it was
+	b[3] = query[3] & 0x10      // CD as it was
+	binary.BigEndian.PutUint16(b[6:], uint16(count))
+	priority := uint16(0)
+	for _, preferred := range [...]bool{true, false} {
+		for v := range stored.Values() {
+			if string(v.Type) != "URL" || len(v.Data) == 0 || (v.Index == first) != preferred {
+				continue
+			}
+			priority++
+			b = append(b, owner...)
+			b = binary.BigEndian.AppendUint16(b, dns.TypeURI)
+			b = binary.BigEndian.AppendUint16(b, dns.ClassINET)
+			b = binary.BigEndian.AppendUint32(b, ttl)
+			b = binary.BigEndian.AppendUint16(b, uint16(4+len(v.Data)))
+			b = binary.BigEndian.AppendUint16(b, priority)
+			b = append(b, 0, 1) // the weight
+			b = append(b, v.Data...)
+		}
+	}
+	if q.edns {
+		b = append(b, optPlain...)
+		if q.secure {
+			b[len(b)-4] |= 0x80
+		}
+	}
+	return b
+}
+
+// optPlain is an OPT record with our size and nothing else.
+const optPlain = "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"

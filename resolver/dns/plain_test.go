@@ -1,0 +1,360 @@
+package dns_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/resolver"
+	"github.com/nameplate-id/nameplate/resolver/dns"
+
+	wire "github.com/miekg/dns"
+)
+
+// lender is a store that lends what it holds.
+type lender struct{ *store }
+
+func (l lender) Lend(f func(find func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored))) error {
+	stored := map[string]identifier.Stored{}
+	for id, r := range l.records {
+		key := identifier.AppendKey(nil, id)
+		b, err := identifier.AppendStored(nil, key, r, 1)
+		if err != nil {
+			return err
+		}
+		if stored[string(key)], err = identifier.CheckStored(key, b); err != nil {
+			return err
+		}
+	}
+	f(func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored) {
+		found, _ := l.Find(context.Background(), identifier.ID{Prefix: identifier.Prefix(prefix)})
+		return found.Delegation, found.InZone, stored[string(key)]
+	})
+	return nil
+}
+
+// view calls f with a server and with what answers plain questions there.
+func view(t testing.TB, s *store, f func(full, plain func(query []byte) []byte)) {
+	t.Helper()
+	a := resolver.NewAuthority(lender{s}, resolver.Options{Node: thisKey})
+	server := newServer(t, a)
+	called := false
+	err := a.View(func(find func(prefix, key []byte) identifier.Stored) int {
+		called = true
+		f(func(query []byte) []byte { return server.Datagram(context.Background(), query) }, dns.Plainly(server, find))
+		return 0
+	})
+	if err != nil || !called {
+		t.Fatalf("got %v, called %v; want a view", err, called)
+	}
+}
+
+// same checks that a plain answer is that of the long way, and reports whether there
+// is one.
+func same(t testing.TB, full, plain func([]byte) []byte, query []byte) bool {
+	t.Helper()
+	kept := slices.Clone(query)
+	got := plain(query)
+	if !bytes.Equal(query, kept) {
+		t.Fatalf("%x: the query was changed", kept)
+	}
+	if got == nil {
+		return false
+	}
+	if want := full(query); !bytes.Equal(got, want) {
+		t.Fatalf("%x:\ngot  %x\nwant %x", query, got, want)
+	}
+	return true
+}
+
+// Which questions are plain.
+func TestPlainQuestions(t *testing.T) {
+	s := node()
+	s.put("88.118.8/plain", link("", "https://maker.example/a", 86400))
+	s.put("88.118.8/sealed", link("", "https://maker.example/a", 86400))
+	s.records[identifier.ID{Prefix: "88.118.8", Suffix: "sealed"}].Values[0].Permissions = identifier.AdminRead
+	s.put("88.118.8/gone", link("", "https://maker.example/a", 86400))
+	s.records[identifier.ID{Prefix: "88.118.8", Suffix: "gone"}].Withdrawn = true
+	s.put("88.118.8/ends", link("", "https://maker.example/a", 86400))
+	s.records[identifier.ID{Prefix: "88.118.8", Suffix: "ends"}].Values[0].TTL = identifier.TTL{Absolute: true, Seconds: 1 << 31}
+	s.put("88.200.1/private", link("", "https://maker.example/a", 86400))
+	s.put("88.30/elsewhere", link("", "https://maker.example/a", 86400))
+	view(t, s, func(full, plain func([]byte) []byte) {
+		for _, c := range []struct {
+			name   string
+			change func(*wire.Msg)
+			want   bool
+		}{
+			{"plain._i.8.118.88.id.internal.", nil, true},
+			{"pLaIn._I.8.118.88.ID.Internal.", nil, true},
+			{"sn-42._i.8.118.88.id.internal.", nil, true},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(4096, true) }, true},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(0, false) }, true},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.RecursionDesired, m.CheckingDisabled = true, true }, true},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) {
+				m.SetEdns0(1232, false)
+				m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_COOKIE{Code: wire.EDNS0COOKIE, Cookie: "0102030405060708"}}
+			}, true},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) {
+				m.SetEdns0(1232, false)
+				m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_LOCAL{Code: 65353, Data: []byte{0}}}
+			}, false}, // our own client wants the place
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(1232, false); m.IsEdns0().SetVersion(1) }, false},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT }, false},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qclass = wire.ClassANY }, false},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Opcode = wire.OpcodeNotify }, false},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Response = true }, false},
+			{"_dpp.sn-42._i.8.118.88.id.internal.", nil, false},
+			{"absent._i.8.118.88.id.internal.", nil, false},
+			{"gone._i.8.118.88.id.internal.", nil, false},
+			{"sealed._i.8.118.88.id.internal.", nil, false},
+			{"ends._i.8.118.88.id.internal.", nil, false},
+			{"bare._i.8.118.88.id.internal.", nil, false},
+			{"long._i.8.118.88.id.internal.", nil, false}, // with 512 octets
+			{"long._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(1232, false) }, true},
+			{"private._i.1.200.88.id.internal.", nil, false},
+			{"elsewhere._i.30.88.id.internal.", nil, false},
+			{"8._i.118.88.id.internal.", nil, true},
+			{"9.118.88.id.internal.", nil, false},
+			{"plain._i.8.118.88.id.example.", nil, false},
+		} {
+			m := query(t, c.name, wire.TypeURI)
+			if c.change != nil {
+				c.change(m)
+			}
+			b, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := same(t, full, plain, b); got != c.want {
+				t.Errorf("%v: got plain %v; want %v", m, got, c.want)
+			}
+		}
+	})
+}
+
+// some returns one of the given.
+func some[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// generated returns a store with random records, and the names of most.
+func generated(r *rand.Rand) (*store, [][]byte) {
+	s := node()
+	s.delegations["88.40"] = &identifier.Delegation{Prefix: "88.40", Epoch: 2} // revoked
+	s.delegations["88.41"] = &identifier.Delegation{Prefix: "88.41", Epoch: 1, Keyset: s.delegations["88.118"].Keyset, Node: &identifier.Node{Name: "self", Key: thisKey}}
+	prefixes := []identifier.Prefix{"88.118", "88.118", "88.118.8", "88.118.8", "88.41", "5", "6.7", "88.30", "88.200", "88.200.1", "88.40.1", "88.41", "5", "a-b.c.1.2.3.4.5.6.7.8.9", identifier.Prefix(strings.Repeat("x", 60) + "." + strings.Repeat("y", 60)), "oid.1.2", "web.example.maker"}
+	var names [][]byte
+	for i := range 300 {
+		p := some(r, prefixes...)
+		suffix := some(r, fmt.Sprint(i), fmt.Sprint(i), fmt.Sprintf("sn-%d", i), fmt.Sprintf("sn-%d", i), strings.Repeat("z", 1+r.IntN(63)), "a b", "xn--a", fmt.Sprintf("-%d", i))
+		id, err := identifier.New(p, suffix)
+		if err != nil {
+			continue
+		}
+		var values []identifier.Value
+		for range some(r, 0, 1, 1, 1, 1, 1, 2, 3, 6) {
+			v := value(some(r, "URL", "URL", "URL", "URL", "URL", "URL", "URL", "URL", "URL", "DESC", "URL2"), some(r, "https://maker.example/"+strings.Repeat("p", r.IntN(120)), "https://maker.example/"+fmt.Sprint(i), "https://maker.example/?q="+fmt.Sprint(i), "https://maker.example/#"+fmt.Sprint(i), `a\b"c\\`, "", "ö\x00"), some[uint32](r, 0, 60, 3600, 1<<31, 1<<32-1))
+			if r.IntN(3) == 0 {
+				v.Link = &identifier.Link{Relation: some(r, "gs1:pip", "gs1:dpp", "about"), Default: r.IntN(3) == 0}
+			}
+			if r.IntN(20) == 0 {
+				v.Permissions = some(r, identifier.AdminRead, identifier.PublicRead)
+			}
+			if r.IntN(20) == 0 {
+				v.TTL = identifier.TTL{Absolute: true, Seconds: some[uint32](r, 1, 1<<32-1)}
+			}
+			values = append(values, v)
+		}
+		s.put(id.String(), values...)
+		s.records[id].Withdrawn = r.IntN(20) == 0
+		names = append(names, defaultZone.AppendName(nil, id))
+	}
+	for _, other := range []string{"absent._i.8.118.88.id.internal.", "id.internal.", "_i.8.118.88.id.internal.", "example.", ".", "x._ns.id.internal.", "8.118.88.id.internal.", "_dpp.sn-42._i.8.118.88.id.internal."} {
+		b := make([]byte, 300)
+		n, err := wire.PackDomainName(other, b, 0, nil, false)
+		if err != nil {
+			panic(err)
+		}
+		names = append(names, b[:n])
+	}
+	return s, names
+}
+
+// generate returns a question, whole and mostly a plain one.
+func generate(r *rand.Rand, names [][]byte) []byte {
+	b := []byte{byte(r.Uint32()), byte(r.Uint32()), some[byte](r, 0, 0, 1, 1, 3, 4), some[byte](r, 0, 0, 0x10, 0x20, 0xff), 0, 1, 0, 0, 0, 0, 0, 0}
+	name := slices.Clone(some(r, names...))
+	for i, c := range name {
+		if r.IntN(8) == 0 && 'a' <= c && c <= 'z' {
+			name[i] = c - 'a' + 'A'
+		}
+	}
+	b = append(b, name...)
+	b = binary.BigEndian.AppendUint16(b, some[uint16](r, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 16, 35, 255, 6))
+	b = binary.BigEndian.AppendUint16(b, some[uint16](r, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 255, 3))
+	if r.IntN(2) == 0 {
+		return b
+	}
+	b[11] = 1
+	b = append(b, 0, 0, 41)
+	b = binary.BigEndian.AppendUint16(b, some[uint16](r, 0, 511, 512, 700, 1232, 1400, 4096, 65535))
+	b = append(b, some[byte](r, 0, 0, 0, 1), some[byte](r, 0, 0, 0, 0, 0, 1), some[byte](r, 0, 0x80, 0xff), some[byte](r, 0, 0, 1))
+	var options []byte
+	for range some(r, 0, 0, 1, 2) {
+		n := r.IntN(9)
+		options = binary.BigEndian.AppendUint16(options, some[uint16](r, 3, 3, 10, 10, 12, 12, 65353))
+		options = binary.BigEndian.AppendUint16(options, uint16(n))
+		options = append(options, make([]byte, n)...)
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(options)))
+	return append(b, options...)
+}
+
+// mutate breaks a message, or makes another of it.
+func mutate(r *rand.Rand, b []byte) []byte {
+	for range some(r, 1, 1, 1, 2, 4) {
+		if len(b) == 0 {
+			return b
+		}
+		at := r.IntN(len(b))
+		if r.IntN(3) == 0 {
+			at = min(at, r.IntN(4)) // id and flags, which need not break anything
+		}
+		switch r.IntN(5) {
+		case 0:
+			b[at] ^= 1 << r.IntN(8)
+		case 1:
+			b[at] = some[byte](r, 0, 1, 0xff, 0xc0, 63, 64, '_', 'I', byte(r.Uint32()))
+		case 2:
+			b = b[:at]
+		case 3:
+			b = slices.Insert(b, at, byte(r.Uint32()))
+		case 4:
+			b = slices.Delete(b, at, at+1)
+		}
+	}
+	return b
+}
+
+// Both ways give the same answers: on generated questions, half of them mutated.
+func TestPathsAgree(t *testing.T) {
+	questions := 400_000
+	if testing.Short() {
+		questions = 40_000
+	}
+	const stores = 20
+	plainly, mutated := 0, 0
+	for seed := range stores {
+		r := rand.New(rand.NewPCG(uint64(seed), 5))
+		s, names := generated(r)
+		view(t, s, func(full, plain func([]byte) []byte) {
+			for i := range questions / stores {
+				q := generate(r, names)
+				if i%2 == 1 {
+					q = mutate(r, q)
+				}
+				if same(t, full, plain, q) {
+					plainly++
+					mutated += i % 2
+				}
+			}
+		})
+	}
+	t.Logf("%d questions, %d plain, of these %d mutated", questions, plainly, mutated)
+	if plainly < questions/20 || mutated < questions/200 {
+		t.Errorf("got %d plain answers, %d of them to mutated questions; want more, or nothing is tested", plainly, mutated)
+	}
+}
+
+// Whatever comes in, both ways give the same answer.
+func FuzzPaths(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	s, names := generated(r)
+	for range 50 {
+		f.Add(generate(r, names))
+	}
+	view(f, s, func(full, plain func([]byte) []byte) {
+		f.Fuzz(func(t *testing.T, query []byte) { same(t, full, plain, query) })
+	})
+}
+
+// An answer to a plain question allocates nothing.
+func TestPlainAllocations(t *testing.T) {
+	id := identifier.ID{Prefix: "88.118.8", Suffix: "sn-42"}
+	key := identifier.AppendKey(nil, id)
+	stored, err := identifier.AppendStored(nil, key, node().records[id], 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := dns.Plainly(newServer(t, authority(node())), func(prefix, asked []byte) identifier.Stored {
+		if string(prefix) != "88.118.8" || !bytes.Equal(asked, key) {
+			t.Fatalf("got %q, %q; want the prefix and the key", prefix, asked)
+		}
+		return stored
+	})
+	m := query(t, "sn-42._i.8.118.88.id.internal.", wire.TypeURI)
+	m.SetEdns0(1232, true)
+	b, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := testing.AllocsPerRun(1000, func() {
+		if plain(b) == nil {
+			t.Fatal("the question is not plain")
+		}
+	}); got > 0 {
+		t.Errorf("got %v allocations; want none", got)
+	}
+}
+
+// Batches of all sorts of questions are answered one by one over the wire, each with
+// what is its own, and it is counted which way they took.
+func TestPathsOverUDP(t *testing.T) {
+	s := node()
+	a := resolver.NewAuthority(lender{s}, resolver.Options{Node: thisKey})
+	address, server := serve(t, a, dns.Options{Node: thisNode, AtOnce: true, Records: a})
+	conn, err := net.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	reference := newServer(t, a)
+	r := rand.New(rand.NewPCG(3, 4))
+	_, names := generated(r)
+	names = append(names[len(names)-9:], slices.Repeat([][]byte{pack(t, "sn-42._i.8.118.88.id.internal.")}, 9)...)
+	b := make([]byte, 4096)
+	for range 40 {
+		want := map[uint16][]byte{}
+		for id := range uint16(50) {
+			q := generate(r, names)
+			binary.BigEndian.PutUint16(q, id)
+			if answer := reference.Datagram(t.Context(), q); answer != nil {
+				want[id] = answer
+			}
+			conn.Write(q)
+		}
+		for len(want) > 0 {
+			n, err := conn.Read(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := binary.BigEndian.Uint16(b)
+			if !bytes.Equal(b[:n], want[id]) {
+				t.Fatalf("got  %x\nwant %x", b[:n], want[id])
+			}
+			delete(want, id)
+		}
+	}
+	stats := server.Stats()
+	if stats.Plain < 100 || stats.Plain > stats.Datagrams-100 {
+		t.Errorf("got %+v; want both ways taken", stats)
+	}
+}
