@@ -69,8 +69,8 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nameplate",
 		Short: "A naming node for product and machine identifiers",
-		Long: `Nameplate answers what a product or machine identifier points to: over DNS, gRPC
-and HTTP. It reads GS1 keys, Handles, OIDs, URLs and DIDs in any of their spellings,
+		Long: `Nameplate answers what a product or machine identifier points to: over DNS, gRPC,
+HTTP and the Handle protocol. It reads GS1 keys, Handles, OIDs, URLs and DIDs in any of their spellings,
 and keeps the identifiers that it is responsible for in a log that can be proved.`,
 		Example: `  nameplate serve
   nameplate resolve '(01)09506000134352(21)42'`,

@@ -16,7 +16,7 @@ func newServe() *cobra.Command {
 		Short: "Run a node",
 		Long: `Runs a node until it is asked to stop (SIGINT or SIGTERM): it then lets what is
 under way finish. Without arguments it answers on loopback, DNS on port 5300, gRPC on
-2640 and HTTP on 8080, with its data in ./nameplate-data, which it makes when it is
+2640, HTTP on 8080 and Handle on 2641, with its data in ./nameplate-data, which it makes when it is
 not there.
 
 Every flag is also a field of the --config file (deploy/nameplate.yaml shows them all)
@@ -26,7 +26,7 @@ over the environment, and the environment over the file.
 The folder that --data names is all that there is to back up: see "nameplate backup".`,
 		Example: `  nameplate serve
   nameplate serve --config /etc/nameplate/nameplate.yaml
-  nameplate serve --data /tmp/a --dns 127.0.0.1:5301 --grpc 127.0.0.1:2651 --http off`,
+  nameplate serve --data /tmp/a --dns 127.0.0.1:5301 --grpc 127.0.0.1:2651 --http off --handle off`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := loadConfig(c, os.LookupEnv)
