@@ -1,0 +1,41 @@
+package node
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// Plain questions are answered from the registry's stored octets and count as answers
+// like all others; which way a question took is told.
+func TestPlainQuestionsAreCounted(t *testing.T) {
+	n, _ := began(t, func(c *Config) { c.Name = "top" })
+	id := identifier.ID{Prefix: "88.118.8", Suffix: "sn-42"}
+	register(t, n.registry, ownPrefix(t, n, id.Prefix), id)
+	ask := func(name string, rrtype uint16, answers int) {
+		t.Helper()
+		m := &dns.Msg{}
+		m.SetQuestion(name, rrtype)
+		a, err := dns.Exchange(m, n.Addresses().DNS[0])
+		if err != nil || len(a.Answer) != answers {
+			t.Fatalf("%s: got %v, %v; want %d answers", name, a, err, answers)
+		}
+	}
+	for range 3 {
+		ask("sn-42._i.8.118.88.id.internal.", dns.TypeURI, 1)
+	}
+	ask("SN-42._i.8.118.88.id.internal.", dns.TypeTXT, 2)
+	ask("no._i.8.118.88.id.internal.", dns.TypeURI, 0)
+	page := metricsOf(t, n.Addresses().HTTP[0])
+	for _, line := range []string{
+		`nameplate_dns_datagrams_total{path="plain"} 3`, `nameplate_dns_datagrams_total{path="full"} 2`,
+		`nameplate_answers_total{outcome="found",protocol="dns"} 4`, `nameplate_answers_total{outcome="absent",protocol="dns"} 1`,
+	} {
+		if !strings.Contains(page, line+"\n") {
+			t.Errorf("/metrics has no line %s", line)
+		}
+	}
+}
