@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,6 +103,8 @@ type measured struct {
 	log                                                 *slog.Logger
 	found, referral, absent, refused, failed, malformed prometheus.Counter
 	took                                                prometheus.Observer
+	told                                                atomic.Int64  // when, in nanoseconds since 1970
+	untold                                              atomic.Uint64 // questions without an answer since
 }
 
 func (m *metrics) measure(r resolver.Resolver, protocol string) resolver.Resolver {
@@ -111,6 +114,20 @@ func (m *metrics) measure(r resolver.Resolver, protocol string) resolver.Resolve
 		refused: counter("refused"), failed: counter("failed"), malformed: counter("malformed"),
 		took: m.took.WithLabelValues(protocol),
 	}
+}
+
+// tellEvery is how often the operator hears of questions without an answer. Strangers
+// can ask for what cannot be answered as often as they like.
+const tellEvery = time.Second
+
+// tell tells the operator why there was no answer, and how often it did not tell since.
+func (m *measured) tell(q resolver.Query, why error) {
+	now, last := time.Now().UnixNano(), m.told.Load()
+	if now-last < int64(tellEvery) || !m.told.CompareAndSwap(last, now) {
+		m.untold.Add(1)
+		return
+	}
+	m.log.Error("no answer", "identifier", q.ID.String(), "error", why, "untold", m.untold.Swap(0))
 }
 
 // Resolve implements [resolver.Resolver].
@@ -125,7 +142,7 @@ func (m *measured) Resolve(ctx context.Context, q resolver.Query) (resolver.Answ
 	case err != nil:
 		m.failed.Inc()
 		if ctx.Err() == nil {
-			m.log.Error("no answer", "identifier", q.ID.String(), "error", err)
+			m.tell(q, err)
 		}
 	case a.Outcome == resolver.Found:
 		m.found.Inc()
