@@ -18,7 +18,7 @@ type family struct {
 	grants        uint64
 }
 
-func newFamily(t *testing.T) *family {
+func newFamily(t testing.TB) *family {
 	t.Helper()
 	f := &family{parent: newNode(t), holder: newKey(t)}
 	f.child = openNode(t, registry.Config{Folder: t.TempDir(), Parent: f.parent.root.Public()})

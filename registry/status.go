@@ -66,3 +66,8 @@ func (r *Registry) Healthy(context.Context) error {
 	}
 	return nil
 }
+
+// WaitApplied waits until the state has taken over everything that is synced now.
+func (r *Registry) WaitApplied(ctx context.Context) error {
+	return r.state.WaitApplied(ctx, r.state.Published())
+}
