@@ -113,24 +113,25 @@ func (q *plainQuestion) readEDNS(b []byte) bool {
 // are longer ones, and few of them.
 const maxPlainLabels = 32
 
-// readName reads <label>._i.<segments>.<zone> at the beginning of b into prefix and
-// key and returns where it ends; -1 when it is any other name, or might be: one whose
-// record is stored under the key is right, for the registry holds nothing else.
-func (p *plain) readName(q *plainQuestion, b []byte) int {
-	var starts [maxPlainLabels + 1]uint8 // room to look behind the last
-	labels, end := 0, 0
-	for ; ; labels++ {
-		if end >= len(b) || end >= maxName {
-			return -1
-		}
+// labels are where the labels of a name begin, with room to look behind the last.
+type labels struct {
+	starts [maxPlainLabels + 1]uint8
+	n      int
+}
+
+// fold copies the name at the beginning of b in lower case and returns where it ends;
+// -1 when it is broken or has too many labels.
+func (p *plain) fold(b []byte, l *labels) int {
+	for end := 0; end < len(b) && end < maxName; l.n++ {
 		n := int(b[end])
 		if n == 0 {
-			break
+			p.folded[end] = 0
+			return end + 1
 		}
-		if n > maxLabel || labels == maxPlainLabels || end+1+n >= maxName || end+1+n > len(b) {
+		if n > maxLabel || l.n == maxPlainLabels || end+1+n >= maxName || end+1+n > len(b) {
 			return -1
 		}
-		starts[labels] = uint8(end)
+		l.starts[l.n] = uint8(end)
 		p.folded[end] = b[end]
 		for at := end + 1; at <= end+n; at++ {
 			c := b[at]
@@ -141,27 +142,37 @@ func (p *plain) readName(q *plainQuestion, b []byte) int {
 		}
 		end += 1 + n
 	}
-	p.folded[end] = 0
-	end++
+	return -1
+}
+
+// readName reads <label>._i.<segments>.<zone> at the beginning of b into prefix and
+// key and returns where it ends; -1 when it is any other name, or might be: one whose
+// record is stored under the key is right, for the registry holds nothing else.
+func (p *plain) readName(q *plainQuestion, b []byte) int {
+	var l labels
+	end := p.fold(b, &l)
+	if end < 0 {
+		return -1
+	}
 	name := p.folded[:end]
 	zoneAt := end - len(p.zone)
 	if zoneAt < 0 || string(name[zoneAt:]) != p.zone {
 		return -1
 	}
-	for labels > 0 && int(starts[labels-1]) >= zoneAt {
-		labels--
+	for l.n > 0 && int(l.starts[l.n-1]) >= zoneAt {
+		l.n--
 	}
 	// Suffix, marker, one segment at least; and the zone begins with a label.
-	if labels < 3 || int(starts[labels]) != zoneAt {
+	if l.n < 3 || int(l.starts[l.n]) != zoneAt {
 		return -1
 	}
 	suffix := name[1 : 1+name[0]]
-	if string(name[starts[1]:starts[2]]) != "\x02"+markPlain || !isPlainLabel(suffix) {
+	if string(name[l.starts[1]:l.starts[2]]) != "\x02"+markPlain || !isPlainLabel(suffix) {
 		return -1
 	}
 	prefix, key := p.prefix[:0], p.key[:0]
-	for i := labels - 1; i >= 2; i-- {
-		segment := name[starts[i]+1 : starts[i+1]]
+	for i := l.n - 1; i >= 2; i-- {
+		segment := name[l.starts[i]+1 : l.starts[i+1]]
 		if !isHostLabel(segment) {
 			return -1
 		}
@@ -184,58 +195,76 @@ func isPlainLabel(b []byte) bool {
 	return isHostLabel(b) && !(len(b) >= 4 && b[2] == '-' && b[3] == '-')
 }
 
-// links appends the whole answer to b while that has room; nil when it has not, or
-// when there is anything about the values that is not plain.
-func (q *plainQuestion) links(b, query []byte, stored identifier.Stored) []byte {
-	const (
-		owner  = "\xc0\x0c" // the name in the question
-		before = len(owner) + 10 + 4
-	)
-	var first uint32 // the index of the default link
+// linkSet is what there is to know about the links of a record before they are written.
+type linkSet struct {
+	first  uint32 // the index of the default link
+	count  int
+	octets int // of their records
+	ttl    uint32
+}
+
+const (
+	plainOwner = "\xc0\x0c" // the name in the question
+	// beforeTarget is what a URI record has before its target.
+	beforeTarget = len(plainOwner) + 10 + 4
+)
+
+// readLinks looks at the values of a record; false when there is no link, or
+// anything about them that is not plain.
+func readLinks(stored identifier.Stored) (linkSet, bool) {
+	set := linkSet{ttl: maxTTL}
 	marked := false
-	count, octets := 0, q.end
-	ttl := uint32(maxTTL)
 	for v := range stored.Values() {
 		if v.Permissions&identifier.PublicRead == 0 {
-			return nil
+			return set, false
 		}
-		if string(v.Type) != "URL" {
+		if !isURL(&v) {
 			continue
 		}
-		if first == 0 || v.Link && v.Default && !marked {
-			first, marked = v.Index, v.Link && v.Default
+		if set.first == 0 || v.Link && v.Default && !marked {
+			set.first, marked = v.Index, v.Link && v.Default
 		}
 		if len(v.Data) == 0 {
 			continue
 		}
 		if v.TTL.Absolute {
-			return nil
+			return set, false
 		}
-		ttl = min(ttl, v.TTL.Seconds)
-		count++
-		octets += before + len(v.Data)
+		set.ttl = min(set.ttl, v.TTL.Seconds)
+		set.count++
+		set.octets += beforeTarget + len(v.Data)
 	}
+	return set, set.count > 0
+}
+
+func isURL(v *identifier.ValueView) bool { return string(v.Type) == "URL" }
+
+// links appends the whole answer to b while that has room; nil when it has not, or
+// when there is anything about the values that is not plain.
+func (q *plainQuestion) links(b, query []byte, stored identifier.Stored) []byte {
+	set, ok := readLinks(stored)
+	octets := q.end + set.octets
 	if q.edns {
 		octets += len(optPlain)
 	}
-	if count == 0 || octets > cap(b) {
+	if !ok || octets > cap(b) {
 		return nil
 	}
 	b = append(b, query[:q.end]...)
 	b[2] = 0x84 | query[2]&0x01 // a response, AA, and RD as it was
 	b[3] = query[3] & 0x10      // CD as it was
-	binary.BigEndian.PutUint16(b[6:], uint16(count))
+	binary.BigEndian.PutUint16(b[6:], uint16(set.count))
 	priority := uint16(0)
 	for _, preferred := range [...]bool{true, false} {
 		for v := range stored.Values() {
-			if string(v.Type) != "URL" || len(v.Data) == 0 || (v.Index == first) != preferred {
+			if !isURL(&v) || len(v.Data) == 0 || (v.Index == set.first) != preferred {
 				continue
 			}
 			priority++
-			b = append(b, owner...)
+			b = append(b, plainOwner...)
 			b = binary.BigEndian.AppendUint16(b, dns.TypeURI)
 			b = binary.BigEndian.AppendUint16(b, dns.ClassINET)
-			b = binary.BigEndian.AppendUint32(b, ttl)
+			b = binary.BigEndian.AppendUint32(b, set.ttl)
 			b = binary.BigEndian.AppendUint16(b, uint16(4+len(v.Data)))
 			b = binary.BigEndian.AppendUint16(b, priority)
 			b = append(b, 0, 1) // the weight
