@@ -84,7 +84,8 @@ func BenchmarkBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkFind finds records among a hundred thousand, all of them applied.
+// BenchmarkFind finds records among a hundred thousand, all of them applied, and looks
+// for some that are not there.
 func BenchmarkFind(b *testing.B) {
 	n := openNode(b, registry.Config{Folder: b.TempDir(), Journal: journal.Options{SegmentSize: journal.DefaultSegmentSize}})
 	holder, d := maker(b, n)
@@ -101,17 +102,24 @@ func BenchmarkFind(b *testing.B) {
 		n.mustRegister(signed(b, holder, d, rows...))
 	}
 	n.status()
-	b.ReportAllocs()
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		random := rand.New(rand.NewPCG(3, 4))
-		for pb.Next() {
-			f, err := n.Find(context.Background(), ids[random.IntN(records)])
-			if err != nil || f.Record == nil {
-				b.Error(f, err)
-			}
-		}
-	})
+	for _, there := range []bool{true, false} {
+		b.Run(fmt.Sprintf("there=%v", there), func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				random := rand.New(rand.NewPCG(3, 4))
+				for pb.Next() {
+					id := ids[random.IntN(records)]
+					if !there {
+						id.Suffix += "x"
+					}
+					f, err := n.Find(context.Background(), id)
+					if err != nil || (f.Record != nil) != there {
+						b.Error(f, err)
+					}
+				}
+			})
+		})
+	}
 }
 
 // parallel calls f with 0 to n-1 from so many goroutines.

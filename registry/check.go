@@ -166,7 +166,7 @@ func (c *checker) compare(ctx context.Context) error {
 	if err := c.state.WaitApplied(ctx, c.state.Published()); err != nil {
 		return err
 	}
-	if err := c.kept.Check(ctx, checkStoredRow); err != nil {
+	if err := c.kept.Check(ctx, func(t state.Table, _ uint32, row state.Row) error { return checkStoredRow(t, row) }); err != nil {
 		return err
 	}
 	if err := c.compareLog(ctx, c.ledger); err != nil {
@@ -224,7 +224,7 @@ func (c *checker) compareRuns(l *ledger) error {
 var errRebuild = errors.New("delete the state, it is built again at the next start")
 
 // checkStoredRow checks a row of the state by itself.
-func checkStoredRow(t state.Table, _ uint32, row state.Row) error {
+func checkStoredRow(t state.Table, row state.Row) error {
 	var err error
 	switch t {
 	case state.Records:

@@ -103,6 +103,7 @@ func (r *Registry) openState(journalID [16]byte) error {
 	path := r.folder.join(stateFile)
 	options := r.config.State
 	options.Journal = journalID
+	options.CheckRow = checkStoredRow
 	s, err := state.Open(path, options)
 	var damage *state.DamageError
 	if !errors.As(err, &damage) {

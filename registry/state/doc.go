@@ -94,8 +94,9 @@
 // bbolt do in a reader, panic or touch memory that is not there, becomes a
 // [*DamageError] of that call. A leaf's octets may be wrong without bbolt noticing: a
 // wrong value fails its own checksum, if whoever made it gave it one that covers the
-// key; a key that has changed hides its row. [Store.Check] finds both, and anything
-// else, by the digests of the log. When the newer meta page is lost, the state is
+// key; a key that has changed hides its row. Whoever finds no row looks at those next
+// to where it would stand, which shows nearly all of that. [Store.Check] finds both, and
+// anything else, by the digests of the log. When the newer meta page is lost, the state is
 // that of the commit before, and its applied offset says so. A file that is not ours,
 // newer than we are, or of another journal is refused before bbolt writes to it.
 //

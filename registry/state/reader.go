@@ -115,7 +115,11 @@ func (r *Reader) Live(t Table, log uint32, key []byte) []byte {
 	r.key = appendKey(r.key[:0], log, key)
 	row := r.snap.lookup(t, r.key)
 	if row == nil {
-		return r.get(r.cursor(t), r.key)
+		value := r.get(r.cursor(t), r.key)
+		if value == nil {
+			r.checkNeighbours(t, r.cursor(t), r.key, false)
+		}
+		return value
 	}
 	value, gone := r.find(t, row)
 	if gone {
@@ -137,6 +141,9 @@ func (r *Reader) find(t Table, over *row) (value []byte, gone bool) {
 	if value == nil && t.versioned() {
 		value = r.get(r.withdrawnCursor(t), r.key)
 		gone = value != nil
+	}
+	if over == nil && value == nil {
+		r.checkAbsence(t)
 	}
 	if over != nil && (len(value) < minVersioned || version(value) < version(over.value)) {
 		return over.value, over.gone
@@ -178,6 +185,7 @@ func (r *Reader) AnyWithPrefix(t Table, log uint32, prefix []byte) bool {
 			}
 		}
 		if first == nil {
+			r.checkNeighbours(t, cursor, prefix, false)
 			return false
 		}
 		if !gone {

@@ -34,6 +34,13 @@ type Options struct {
 	// Limit is how many octets the overlay may hold before Publish waits. It is
 	// passed by at most one call's batches.
 	Limit int64
+	// CheckRow, when not nil, says what is wrong with a row in itself, such as its
+	// checksum; nil for nothing. Readers ask it about the neighbours of a row that is
+	// not there: where the key of a row has changed on the disk, it stands where the
+	// right one should, and the answer must not be that there is none. It is called
+	// from several goroutines, must not keep the row, and says nothing about tables
+	// that it does not know.
+	CheckRow func(Table, Row) error
 	// Hook is called at the points that the Point constants name; nil for none.
 	// It is for tests that kill or delay the process there.
 	Hook func(point string)
