@@ -285,11 +285,11 @@ func (f *flight) note(ctx context.Context) {
 	case f.err == nil, e != nil && (e.Kind == Malformed || e.Kind == Unauthenticated):
 		f.answered(now, took)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) && took >= quickest/2:
-		f.failed(now, true)
+		f.failed(f.began, now, true)
 	case ctx.Err() != nil:
 		f.overtaken(now, took)
 	default:
-		f.failed(now, false)
+		f.failed(f.began, now, false)
 	}
 }
 

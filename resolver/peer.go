@@ -42,7 +42,8 @@ type peer struct {
 	mu       sync.Mutex
 	latency  time.Duration // smoothed; 0 while not known
 	measured time.Time
-	failures int // in a row
+	heard    time.Time // when it last answered
+	failures int       // in a row
 	deadTill time.Time
 }
 
@@ -90,7 +91,7 @@ func (p *peer) answered(now time.Time, took time.Duration) {
 		p.latency += (took - p.latency) / 4
 	}
 	p.latency = max(p.latency, time.Microsecond)
-	p.measured, p.failures, p.deadTill = now, 0, time.Time{}
+	p.measured, p.heard, p.failures, p.deadTill = now, now, 0, time.Time{}
 }
 
 // overtaken notes that another peer answered while this one was being waited for.
@@ -103,11 +104,15 @@ func (p *peer) overtaken(now time.Time, after time.Duration) {
 	}
 }
 
-// failed notes that the peer gave no answer; late says that it gave nothing at all
-// until the time was over.
-func (p *peer) failed(now time.Time, late bool) {
+// failed notes that the peer gave no answer to a question that began at some time; late
+// says that it gave nothing at all until the time was over. What was asked before the
+// last answer says nothing any more: the peer has come back since.
+func (p *peer) failed(began, now time.Time, late bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if began.Before(p.heard) {
+		return
+	}
 	p.failures++
 	if late {
 		p.failures = max(p.failures, failuresDead)
