@@ -41,7 +41,7 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("the state is damaged under key %q: %s: restore the state from the journal", e.Key, e.Reason)
+	return fmt.Sprintf("the state is damaged under key %q: %s: delete the state, the next start builds it again from the journal", e.Key, e.Reason)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

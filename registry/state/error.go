@@ -24,7 +24,7 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s is damaged: %s: build it again from the journal with: nameplate check --rebuild", e.Path, e.Reason)
+	return fmt.Sprintf("%s is damaged: %s: delete it, the next start builds it again from the journal", e.Path, e.Reason)
 }
 
 // ForeignError says that the file is something else than a state.
@@ -55,5 +55,5 @@ type JournalError struct {
 }
 
 func (e *JournalError) Error() string {
-	return fmt.Sprintf("%s is the state of journal %x, not of %x: build it again from the journal with: nameplate check --rebuild", e.Path, e.Have, e.Want)
+	return fmt.Sprintf("%s is the state of journal %x, not of %x: if the journal is the right one, delete the state; the next start builds it again", e.Path, e.Have, e.Want)
 }
