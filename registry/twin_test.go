@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -188,36 +186,6 @@ func (p *pair) changeKeyset(t *rapid.T) {
 	p.wanted(fmt.Sprintf("change keys of %+v", *d), receipt, err, want)
 }
 
-func (p *pair) drawKeyset(t *rapid.T, version uint64) identifier.Keyset {
-	k := identifier.Keyset{Version: version}
-	for _, key := range p.pool {
-		if rapid.Bool().Draw(t, "key") {
-			k.Keys = append(k.Keys, key.Public())
-		}
-	}
-	if len(k.Keys) == 0 {
-		k.Keys = append(k.Keys, p.pool[0].Public())
-	}
-	k.Threshold = rapid.IntRange(1, len(k.Keys)).Draw(t, "threshold")
-	return k
-}
-
-// drawSigners mostly returns those who may sign for a delegation.
-func (p *pair) drawSigners(t *rapid.T, d *identifier.Delegation) []identifier.PrivateKey {
-	if d == nil || d.Revoked() || rapid.IntRange(0, 19).Draw(t, "strangers") == 1 {
-		return []identifier.PrivateKey{rapid.SampledFrom(p.pool[:]).Draw(t, "stranger")}
-	}
-	n := d.Keyset.Threshold
-	if n > 1 && rapid.IntRange(0, 19).Draw(t, "one too few") == 1 {
-		n--
-	}
-	var by []identifier.PrivateKey
-	for _, k := range d.Keyset.Keys[:n] {
-		by = append(by, p.keys[k])
-	}
-	return by
-}
-
 // register sends a change with rows of every sort.
 func (p *pair) register(t *rapid.T) {
 	d := p.drawHeld(t)
@@ -243,61 +211,6 @@ func (p *pair) register(t *rapid.T) {
 	want := p.twin.register(c, by)
 	receipt, err := p.r.Register(context.Background(), c)
 	p.wanted(fmt.Sprintf("register under %q: %s", d.Prefix, describeRows(rows)), receipt, err, want)
-}
-
-func describeRows(rows []identifier.Row) string {
-	var b strings.Builder
-	for _, r := range rows {
-		fmt.Fprintf(&b, " %d %s v%d replaces %x", r.Op, r.ID, r.Version, r.Replaces[:2])
-	}
-	return b.String()
-}
-
-func randomOf(t *rapid.T) io.Reader {
-	return bytes.NewReader(rapid.SliceOfN(rapid.Byte(), 64, 64).Draw(t, "seeds"))
-}
-
-// drawHeld mostly returns a delegation in force.
-func (p *pair) drawHeld(t *rapid.T) *identifier.Delegation {
-	prefix := rapid.SampledFrom(append([]identifier.Prefix{""}, twinPrefixes...)).Draw(t, "held")
-	if rapid.IntRange(0, 19).Draw(t, "whatever") == 1 {
-		return grant(prefix, p.pool[0])
-	}
-	return p.of(prefix)
-}
-
-// drawRows returns rows at or below a prefix, in order; only good ones when good says so.
-func (p *pair) drawRows(t *rapid.T, under identifier.Prefix, records map[identifier.ID]twinRecord, good bool) []identifier.Row {
-	var rows []identifier.Row
-	for _, id := range twinIDs {
-		if !under.Covers(id.Prefix) || rapid.IntRange(0, 2).Draw(t, "this one") > 0 {
-			continue
-		}
-		current := records[id]
-		row := put(id, current.asRecord(id), link(fmt.Sprintf("https://x.example/%d", rapid.IntRange(0, 2).Draw(t, "value"))))
-		sort := rapid.IntRange(0, 19).Draw(t, "sort")
-		switch {
-		case sort <= 2 && current.version > 0 && !current.withdrawn:
-			row = withdraw(current.asRecord(id))
-		case sort == 3 && current.version > 0: // the same again
-			row = current.row
-		case good:
-		case sort == 4: // stale, or ahead
-			row.Version++
-			if row.Replaces == (identifier.Hash{}) {
-				row.Replaces[0] = 1
-			}
-		case sort == 5 && row.Version > 1:
-			row.Replaces[5] ^= 1
-		case sort == 6 && current.version > 0: // version 1 again
-			row.Version, row.Replaces = 1, identifier.Hash{}
-		case (sort == 0 || sort == 7) && current.withdrawn:
-			row.Op, row.Spelling, row.Values = identifier.Withdraw, "", nil
-		}
-		rows = append(rows, row)
-	}
-	slices.SortFunc(rows, func(a, b identifier.Row) int { return identifier.Compare(a.ID, b.ID) })
-	return rows
 }
 
 // pending are changes that are queued and wait for their sync, in order, with what
@@ -477,113 +390,4 @@ func (p *pair) checkFolder(t *rapid.T) {
 	if size, root := registry.Head(p.r); size != report.Entries || root != report.Root {
 		t.Fatalf("check: root %x, the log has %x", report.Root, root)
 	}
-}
-
-// compare compares everything that can be asked.
-func (p *pair) compare(t *rapid.T) {
-	ctx := context.Background()
-	p.compareAnswers(t)
-	// The log: dense, and its tree that of its entries.
-	errEnd := errors.New("end")
-	if len(p.watch) < p.entries {
-		err := p.r.Watch(ctx, uint64(len(p.watch)), func(l registry.Logged) error {
-			if l.Position != uint64(len(p.watch)) {
-				return fmt.Errorf("entry %d where %d should come", l.Position, len(p.watch))
-			}
-			if p.watch = append(p.watch, l); len(p.watch) == p.entries {
-				return errEnd
-			}
-			return nil
-		})
-		if !errors.Is(err, errEnd) {
-			t.Fatalf("watch: %v", err)
-		}
-	}
-	if size, root := registry.Head(p.r); size != uint64(p.entries) || root != rootOf(p.watch) {
-		t.Fatalf("the log has %d entries with root %x, want %d with %x", size, root, p.entries, rootOf(p.watch))
-	}
-	s := settled(t, p.r)
-	live, withdrawn, delegations := p.count()
-	if s.Position != uint64(p.entries) || s.Identifiers != live || s.Withdrawn != withdrawn || s.Delegations != delegations || s.ReadOnly != "" {
-		t.Fatalf("status %+v, want %d entries, %d live, %d withdrawn, %d delegations", s, p.entries, live, withdrawn, delegations)
-	}
-	var exported []string
-	err := p.r.Export(ctx, "", identifier.ID{}, func(r *identifier.Record) error {
-		exported = append(exported, fmt.Sprintf("%s %d %s", r.ID, r.Version, r.Values[0].Data))
-		return nil
-	})
-	if want := p.exported(); err != nil || !slices.Equal(exported, want) {
-		t.Fatalf("export %q, %v, want %q", exported, err, want)
-	}
-}
-
-// settled returns the status once the state has taken over what was published.
-func settled(t *rapid.T, r *registry.Registry) registry.Status {
-	for {
-		s, err := r.Status(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Applied >= registry.Published(r) {
-			return s
-		}
-		time.Sleep(100 * time.Microsecond)
-	}
-}
-
-func (p *pair) compareAnswers(t *rapid.T) {
-	ctx := context.Background()
-	for _, id := range twinIDs {
-		f, err := p.r.Find(ctx, id)
-		if err != nil {
-			t.Fatalf("find %s: %v", id, err)
-		}
-		p.compareFinding(t, id, f)
-		if identifier.HashNamed(id) {
-			found, f, err := p.r.FindHashed(ctx, id.Prefix, identifier.SuffixHash(id.Suffix))
-			if err != nil {
-				t.Fatalf("find hashed %s: %v", id, err)
-			}
-			if f.Record != nil && found != id {
-				t.Fatalf("found %s by the hash of %s", found, id)
-			}
-			p.compareFinding(t, id, f)
-		}
-	}
-	for _, prefix := range append([]identifier.Prefix{"", "88.118", "88.1.8.8", "99.9", "77"}, twinPrefixes...) {
-		if got, want := p.r.Holder(prefix), p.of(prefix); !sameEncoded(got, want) {
-			t.Fatalf("holder of %q: %+v, want %+v", prefix, got, want)
-		}
-		if prefix == "" {
-			continue
-		}
-		f, err := p.r.Find(ctx, identifier.ID{Prefix: prefix})
-		if d := p.of(prefix); err != nil || (d.Node == nil && f.Below != p.below(prefix)) {
-			t.Fatalf("below %s: %v, %v, want %v", prefix, f.Below, err, p.below(prefix))
-		}
-	}
-}
-
-func (p *pair) compareFinding(t *rapid.T, id identifier.ID, f identifier.Finding) {
-	want, holder := p.records[id], p.of(id.Prefix)
-	there := want.version > 0 && !want.withdrawn && holder.Node == nil
-	switch {
-	case !f.InZone || f.Apex != "" || f.Position != uint64(p.entries):
-		t.Fatalf("find %s: %+v, want position %d", id, f, p.entries)
-	case holder.Prefix == "" && f.Delegation != nil || holder.Prefix != "" && !sameEncoded(f.Delegation, holder):
-		t.Fatalf("find %s: delegation %+v, want %+v", id, f.Delegation, holder)
-	case there != (f.Record != nil):
-		t.Fatalf("find %s: %+v, want %+v", id, f.Record, want)
-	case there && (f.Record.Version != want.version || f.Record.RowHash != want.hash || string(f.Record.Values[0].Data) != string(want.row.Values[0].Data)):
-		t.Fatalf("find %s: %+v, want %+v", id, f.Record, want)
-	}
-}
-
-func sameEncoded(a, b *identifier.Delegation) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	x, errX := identifier.AppendDelegation(nil, a)
-	y, errY := identifier.AppendDelegation(nil, b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
