@@ -18,9 +18,12 @@ import (
 // what the document shows. An ellipsis stands for anything on its line, and a line
 // that is nothing else for any number of lines.
 
-// docsAddress takes the place of 127.0.0.1 in the examples, so that a node that
-// runs beside the test does not answer for them.
-const docsAddress = "127.88.200.%d"
+// docsAddress takes the place of 127.0.0.1 in the examples of a document, so that no node
+// that runs beside the test, nor the same test in another folder, answers for them.
+func docsAddress(document int) string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 100+pid%100, pid/100%250, document+1)
+}
 
 func TestDocuments(t *testing.T) {
 	if testing.Short() {
@@ -39,7 +42,7 @@ func TestDocuments(t *testing.T) {
 	for i, document := range []string{"README.md", "docs/QUICKSTART.md"} {
 		t.Run(filepath.Base(document), func(t *testing.T) {
 			t.Parallel()
-			runDocument(t, filepath.Join("..", "..", document), bin, fmt.Sprintf(docsAddress, i+1))
+			runDocument(t, filepath.Join("..", "..", document), bin, docsAddress(i))
 		})
 	}
 }
