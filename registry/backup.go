@@ -181,7 +181,7 @@ func rebuild(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	err = r.state.WaitApplied(ctx, r.state.Published())
+	err = r.WaitApplied(ctx)
 	return errors.Join(err, r.Close())
 }
 

@@ -17,7 +17,7 @@ func (r *Registry) Export(ctx context.Context, below identifier.Prefix, after id
 	unavailable := func(err error) error {
 		return &Error{Kind: Unavailable, Detail: "the state cannot be read: run 'nameplate check'", Err: err}
 	}
-	if err := r.state.WaitApplied(ctx, r.state.Published()); err != nil {
+	if err := r.WaitApplied(ctx); err != nil {
 		return unavailable(err)
 	}
 	prefix := identifier.AppendPrefixKey(nil, below)
