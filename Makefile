@@ -66,11 +66,16 @@ bench: build ## all figures, one JSON object a line
 bench-quick: build ## the figures that take under two minutes
 	@$(BIN)/nameplate bench --quick
 
-# policy-rc.d keeps Debian from starting each server as it is installed.
-bench-peers: ## install what the figures are compared with (root, apt-get)
+# policy-rc.d keeps Debian from starting each server as it is installed. What Debian has
+# too old or not at all is built into a folder of the cache, at versions of our choice.
+PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nameplate/peers
+bench-peers: ## install what the figures are compared with (root, apt-get; CoreDNS and etcd are built)
 	@set -e; policy=/usr/sbin/policy-rc.d; \
 	if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy; chmod 755 $$policy; trap "rm -f $$policy" EXIT; fi; \
-	apt-get install --yes --no-install-recommends dnsperf nsd knot bind9 pdns-server pdns-backend-lmdb etcd-server
+	apt-get install --yes --no-install-recommends nsd knot bind9 pdns-server pdns-backend-lmdb etcd-server
+	mkdir -p $(PEERS)
+	GOBIN=$(PEERS) $(GO) install -trimpath github.com/coredns/coredns@v1.15.0
+	$(GO) -C cmd/nameplate/bench/peers/etcd build -trimpath -o $(PEERS)/etcd go.etcd.io/etcd/server/v3
 
 clean: ## remove what was built
 	rm -rf $(BIN)

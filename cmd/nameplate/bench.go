@@ -1,13 +1,17 @@
 package main
 
 import (
+	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/bench"
+	"github.com/nameplate-id/nameplate/cmd/nameplate/bench/floor"
 )
 
 func newBench() *cobra.Command {
@@ -17,9 +21,11 @@ func newBench() *cobra.Command {
 		Short: "Measure this node, and other name servers beside it",
 		Long: `Measures how fast a node answers and registers and prints one figure a line, as JSON.
 It fills a folder with made-up identifiers, serves them with this program as its own
-process, and compares with NSD and Knot where those are installed ("make
-bench-peers"), and with the syncs that the disk does. docs/PERFORMANCE.md says what
-the figures mean. Parts: ` + strings.Join(bench.Parts(), ", ") + `.`,
+process, and compares with the peers that are installed ("make bench-peers"), with servers that do
+nothing, and with the syncs that the disk does. docs/PERFORMANCE.md says what the
+figures mean.
+Parts: ` + strings.Join(bench.Parts(), ", ") + `.
+Peers: ` + strings.Join(bench.Peers(), ", ") + `.`,
 		Example: `  nameplate bench --quick
   nameplate bench --only dns --rounds 9
   nameplate bench --only dns --profile /tmp/dns.pprof`,
@@ -30,13 +36,23 @@ the figures mean. Parts: ` + strings.Join(bench.Parts(), ", ") + `.`,
 				return err
 			}
 			o.Program, o.Version = program, thisBuild().Version
+			if o.Peers == "" {
+				if cache, err := os.UserCacheDir(); err == nil {
+					o.Peers = filepath.Join(cache, "nameplate", "peers")
+				}
+			}
 			o.Out = c.OutOrStdout()
 			if w := c.ErrOrStderr(); isTerminal(w) {
 				o.Progress = w
 			}
 			for _, part := range o.Only {
-				if !known(part) {
+				if !slices.Contains(bench.Parts(), part) {
 					return usagef("there is no part %q: use some of %s", part, strings.Join(bench.Parts(), ", "))
+				}
+			}
+			for _, peer := range o.Against {
+				if !slices.Contains(bench.Peers(), peer) {
+					return usagef("there is no peer %q: use some of %s", peer, strings.Join(bench.Peers(), ", "))
 				}
 			}
 			return bench.Run(c.Context(), o)
@@ -50,18 +66,12 @@ the figures mean. Parts: ` + strings.Join(bench.Parts(), ", ") + `.`,
 	f.StringSliceVar(&o.Only, "only", nil, "run these `PARTS` only, with commas between")
 	f.StringVar(&o.Folder, "folder", "", "put the data into this `FOLDER`, on the disk to be measured (default that of temporary files)")
 	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of the node to this `FILE`; one part at a time")
+	f.StringSliceVar(&o.Against, "against", nil, "compare with these `PEERS` only, with commas between, instead of all")
+	f.StringVar(&o.Peers, "peers", "", "look for the programs of peers in this `FOLDER` first (default where \"make bench-peers\" puts them)")
 	_ = c.MarkFlagDirname("folder")
-	c.AddCommand(newBenchNode())
+	_ = c.MarkFlagDirname("peers")
+	c.AddCommand(newBenchNode(), newBenchFloor())
 	return c
-}
-
-func known(part string) bool {
-	for _, p := range bench.Parts() {
-		if p == part {
-			return true
-		}
-	}
-	return false
 }
 
 // newBenchNode is serve with a CPU profile, for the bench to start.
@@ -84,5 +94,28 @@ func newBenchNode() *cobra.Command {
 		defer pprof.StopCPUProfile()
 		return serve(c, args)
 	}
+	return c
+}
+
+// newBenchFloor is a server that does nothing, for the bench to start.
+func newBenchFloor() *cobra.Command {
+	var address, body string
+	var lines []string
+	c := &cobra.Command{
+		Use: "floor KIND", Hidden: true, Args: cobra.ExactArgs(1), ValidArgs: floor.Kinds(),
+		Short:   "Answer without doing any work",
+		Example: "  nameplate bench floor udp --listen 127.0.0.1:5399",
+		RunE: func(c *cobra.Command, args []string) error {
+			header := http.Header{}
+			for _, line := range lines {
+				name, value, _ := strings.Cut(line, ":")
+				header.Add(name, strings.TrimSpace(value))
+			}
+			return floor.Serve(c.Context(), args[0], address, header, body)
+		},
+	}
+	c.Flags().StringVar(&address, "listen", "127.0.0.1:5399", "answer at this `ADDRESS`")
+	c.Flags().StringArrayVar(&lines, "header", nil, "send this header `LINE` over HTTP; can be given again")
+	c.Flags().StringVar(&body, "body", "", "send this `TEXT` over HTTP")
 	return c
 }

@@ -31,7 +31,9 @@ func run(ctx context.Context, o Options) (err error) {
 	if err := b.print(b.about()); err != nil {
 		return err
 	}
-	serves := func(part string) bool { return part == "bulk" || part == "dns" || part == "grpc" || part == "http" }
+	serves := func(part string) bool {
+		return slices.Contains([]string{"bulk", "dns", "dns-tcp", "grpc", "http"}, part)
+	}
 	if slices.ContainsFunc(o.Only, serves) {
 		b.queries = b.data.queries()
 		if err := b.build(ctx); err != nil {
@@ -42,7 +44,7 @@ func run(ctx context.Context, o Options) (err error) {
 		name string
 		run  func(context.Context) error
 	}{
-		{"bulk", b.starts}, {"dns", b.names}, {"grpc", b.calls}, {"http", b.links},
+		{"bulk", b.starts}, {"dns", b.names}, {"dns-tcp", b.streams}, {"grpc", b.calls}, {"http", b.links},
 		{"register", b.registrations}, {"register-grpc", b.remoteRegistrations},
 	} {
 		if !slices.Contains(o.Only, part.name) {
@@ -72,10 +74,23 @@ func (b *bench) print(lines ...any) error {
 	return nil
 }
 
+// zoneFile is where the data are as name servers read them.
+const zoneFile = "zone"
+
+// zone writes the data for name servers, once.
+func (b *bench) zone() error {
+	if _, err := os.Stat(b.folder(zoneFile)); err == nil {
+		return nil
+	}
+	return b.data.writeZone(b.folder(zoneFile))
+}
+
 func (b *bench) about() About {
 	versions := map[string]string{}
-	for _, p := range peers() {
-		versions[p.name] = p.versionText()
+	for _, p := range b.against() {
+		if !p.floor {
+			versions[p.name] = b.versionOf(p.program, p.version...)
+		}
 	}
 	return About{
 		Bench: "about", Version: b.options.Version, Go: runtime.Version(), Kernel: kernel(), Processor: processor(),
@@ -138,6 +153,9 @@ func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 // megabytes are 10^6 octets.
 func megabytes(octets float64) float64 { return octets / 1e6 }
+
+// list names some things for people.
+func list(names []string) string { return strings.Join(names, ", ") }
 
 // plural words a count for people.
 func plural(n int, what string) string {

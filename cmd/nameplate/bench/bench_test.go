@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -21,6 +22,14 @@ func TestSeries(t *testing.T) {
 	}
 	if l = ours.against(ours.line("x", "µs"), "nsd", nil); !l.Absent || l.PeerValue != nil || l.Ratio != nil {
 		t.Errorf("without the peer: got %+v", l)
+	}
+}
+
+// The better of some peers is that of each round.
+func TestLeast(t *testing.T) {
+	got := series(nil).least(series{2, 4, 6}).least(series{3, 3, 3})
+	if want := (series{2, 3, 3}); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -26,9 +26,9 @@ const (
 // one link of about 100 octets.
 type data int
 
-func (d data) serial(i int) string { return fmt.Sprintf("sn-%010d", i*9973%1e10) }
+func (d data) serial(i int) string { return fmt.Sprintf("sn-%010d", i*997%1e10) }
 
-// id returns an identifier. They ascend with i while there are at most a million.
+// id returns an identifier. They ascend with i, and are all different, up to ten million.
 func (d data) id(i int) identifier.ID {
 	return identifier.ID{Prefix: served, Suffix: d.serial(i)}
 }
@@ -97,12 +97,12 @@ func (d data) queries() queries {
 func (q *queries) packet(i uint32) []byte { return q.packets[int(i)*q.size:][:q.size] }
 
 // draws is how many questions are drawn before they repeat.
-const draws = 1 << 21
+func (d data) draws() int { return max(1<<21, int(d)) }
 
 // uniform draws every identifier with the same chance.
 func (d data) uniform() []uint32 {
 	random := rand.New(rand.NewPCG(88, 118))
-	drawn := make([]uint32, draws)
+	drawn := make([]uint32, d.draws())
 	for i := range drawn {
 		drawn[i] = random.Uint32N(uint32(d))
 	}
@@ -115,7 +115,7 @@ func (d data) zipf() []uint32 {
 	random := rand.New(rand.NewPCG(88, 119))
 	order := random.Perm(int(d))
 	ranks := rand.NewZipf(random, 1.1, 1, uint64(d)-1)
-	drawn := make([]uint32, draws)
+	drawn := make([]uint32, d.draws())
 	for i := range drawn {
 		drawn[i] = uint32(order[ranks.Uint64()])
 	}

@@ -158,11 +158,16 @@ func (g *generator) receive(s *source) {
 		s.free = append(s.free, id)
 		g.outcome.answers++
 		g.outcome.octets += size
-		// A response without error with at least one record.
-		if b[2]&0x80 == 0 || b[3]&0x0f != 0 || b[6] == 0 && b[7] == 0 {
+		if notFound(b[:headerSize]) {
 			g.outcome.bad++
 		}
 	}
+}
+
+// notFound reports whether a header is anything but that of a response without error
+// with at least one record.
+func notFound(header []byte) bool {
+	return header[2]&0x80 == 0 || header[3]&0x0f != 0 || header[6] == 0 && header[7] == 0
 }
 
 // send asks as many questions as may be under way.

@@ -74,6 +74,19 @@ func (s series) over(other series) series {
 	return ratios
 }
 
+// least returns the smaller of two series, round by round; one that has no rounds is
+// none.
+func (s series) least(other series) series {
+	if len(s) == 0 {
+		return other
+	}
+	var smaller series
+	for i := range min(len(s), len(other)) {
+		smaller = append(smaller, min(s[i], other[i]))
+	}
+	return smaller
+}
+
 // line begins a line with what a series says.
 func (s series) line(bench, unit string) Line {
 	l := Line{Bench: bench, Unit: unit, Rounds: len(s), Value: round(s.median())}

@@ -44,6 +44,11 @@ type Options struct {
 	Round  time.Duration
 	// Only are the parts to run; none means all of [Parts].
 	Only []string
+	// Against are the peers to compare with; none means all of [Peers].
+	Against []string
+	// Peers is the folder where "make bench-peers" puts the programs that it builds;
+	// empty for none.
+	Peers string
 	// Folder is where data and servers get a folder of their own, which is removed at
 	// the end; empty for that of temporary files. Its disk is what syncs are measured on.
 	Folder string
@@ -57,7 +62,14 @@ type Options struct {
 }
 
 // Parts are the parts that can be run alone.
-func Parts() []string { return []string{"bulk", "dns", "grpc", "http", "register", "register-grpc"} }
+func Parts() []string {
+	return []string{"bulk", "dns", "dns-tcp", "grpc", "http", "register", "register-grpc"}
+}
+
+// Peers are what the node can be compared with.
+func Peers() []string {
+	return []string{"nsd", "knot", "bind", "powerdns", "coredns", "udp-echo"}
+}
 
 // ErrSystem is what Run returns where the bench does not run.
 var ErrSystem = errors.New("the bench reads /proc and uses recvmmsg: run it on Linux")
