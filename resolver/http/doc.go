@@ -13,6 +13,7 @@
 //	/schema/resolve.json     the JSON Schema of what /resolve answers
 //	/resolve/{identifier}    the answer as JSON
 //	/resolve?identifier=…    303 to the one above; for the form on the page
+//	/api/handles/{handle}, /api/site …  the Handle REST interface, see below
 //	/favicon.ico, /robots.txt, /.well-known/…   404
 //	{any stem}/01/09506000134352/21/A7          a GS1 Digital Link: 307 to a link
 //	/88.118.8/sn-42          anything else is an identifier in any spelling:
@@ -37,6 +38,22 @@
 // to the same question at the node that answers. Everything else is a problem
 // document (RFC 9457), which carries the answer too where there is one. The schema
 // describes both; ETag is made of the record's version and row.
+//
+// # The Handle REST interface
+//
+// GET and POST /api/handles/{handle} answer as the node's Handle server does ([Handles]),
+// in the JSON of stock software: responseCode, handle, values, message, referralHandle.
+// The parameters are type and index (repeatable, a union, at most 2,048 each), auth, cert,
+// publicOnly (true unless it says otherwise), doNotRefer, pretty and callback; a parameter
+// without a value is on, others are ignored. A POST carries them as a JSON object or as a
+// form of at most 64 KiB. The statuses are 200 for codes 1 and 200, 300 for referrals
+// (302, 303), 404 for 100, 409, 400, 501, 503 and 403 for what the code says; 402 is 401
+// over TLS and 403 without. With a callback the answer is a script with status 200,
+// because browsers run no other; the code stands in it. Aliases are data here, never
+// followed.
+//
+// GET /api/site is the node's own site information. Lists of handles and prefixes are for
+// administrators (402). Changes, sessions and verifications get code 5.
 //
 // # Links
 //

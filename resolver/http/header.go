@@ -23,10 +23,14 @@ func setCommon(h http.Header) {
 
 // options answers an OPTIONS request, preflight (Fetch standard, CORS protocol) or
 // not.
-func options(w http.ResponseWriter) {
+func options(w http.ResponseWriter, to route) {
+	allowed := methods
+	if to == routeAPI {
+		allowed = apiMethods
+	}
 	h := w.Header()
-	h.Set("Allow", methods)
-	h.Set("Access-Control-Allow-Methods", methods)
+	h.Set("Allow", allowed)
+	h.Set("Access-Control-Allow-Methods", allowed)
 	h.Set("Access-Control-Allow-Headers", "*")
 	h.Set("Access-Control-Max-Age", "86400")
 	w.WriteHeader(http.StatusNoContent)

@@ -20,6 +20,18 @@ const (
 	routeForm
 	routeResolve // the text of an identifier, decoded
 	routeFollow  // an identifier whose link is to be followed
+	routeAPI     // the Handle REST interface
+)
+
+// resource is what a path of the Handle REST interface names.
+type resource uint8
+
+const (
+	apiHandle resource = iota // one handle
+	apiHandles
+	apiPrefixes
+	apiSite
+	apiOther // of those who administer
 )
 
 // Paths that are no identifiers.
@@ -30,12 +42,15 @@ const (
 	pathSchema  = "/schema/resolve.json"
 	pathForm    = "/resolve"
 	pathResolve = "/resolve/"
+	pathAPI     = "/api/"
+	pathHandles = "/api/handles/"
 )
 
 // target is where a path leads.
 type target struct {
 	route route
-	text  string        // of the identifier, for routeResolve
+	text  string        // of the identifier, for routeResolve and routeAPI
+	api   resource      // for routeAPI
 	id    identifier.ID // for routeFollow
 }
 
@@ -59,6 +74,9 @@ func routePath(raw string) (target, error) {
 	if strings.HasPrefix(raw, "/.well-known/") || raw[0] != '/' {
 		return target{route: routeNothing}, nil
 	}
+	if t, ok, err := routeREST(raw); ok {
+		return t, err
+	}
 	if escaped, ok := strings.CutPrefix(raw, pathResolve); ok {
 		text, err := unescape(escaped)
 		return target{route: routeResolve, text: text}, err
@@ -76,6 +94,32 @@ func routePath(raw string) (target, error) {
 	}
 	id, err := identifier.Parse(text)
 	return target{route: routeFollow, id: id}, err
+}
+
+// routeREST routes a path of the Handle REST interface. It reports false for any other:
+// api is a prefix like others.
+func routeREST(raw string) (t target, ok bool, err error) {
+	if !strings.HasPrefix(raw, pathAPI) {
+		return target{}, false, nil
+	}
+	t.route = routeAPI
+	if escaped, ok := strings.CutPrefix(raw, pathHandles); ok && escaped != "" {
+		t.text, err = unescape(escaped)
+		return t, true, err
+	}
+	switch strings.TrimSuffix(raw[len(pathAPI):], "/") {
+	case "handles":
+		t.api = apiHandles
+	case "prefixes":
+		t.api = apiPrefixes
+	case "site":
+		t.api = apiSite
+	case "verifications", "sessions", "sessions/this":
+		t.api = apiOther
+	default:
+		return target{}, false, nil
+	}
+	return t, true, nil
 }
 
 // unescape decodes the escapes of a path, once.

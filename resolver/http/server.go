@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 )
 
@@ -19,6 +20,12 @@ type Options struct {
 	About About
 	// Metrics answers GET /metrics; nil for 404.
 	Metrics http.Handler
+	// Handles answers for the Handle REST interface below /api/; nil when the node does
+	// not speak Handle.
+	Handles Handles
+	// Describe returns the JSON form of a value's data and its name, as the Handle REST
+	// interface has them; nil to tell text and octets apart and no more.
+	Describe func(*identifier.Value) (format string, form any)
 	// Healthy says why the node cannot answer; nil when it always can. Its error is
 	// shown to whoever asks /healthz.
 	Healthy func(context.Context) error
@@ -130,16 +137,21 @@ var schema string
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	setCommon(h)
-	if r.ContentLength != 0 {
+	if len(r.RequestURI) > maxURL {
+		newProblem(http.StatusRequestURITooLong, "too-long", "Too long", "a URL has at most 16,384 octets here: shorten it").write(w, r, false)
+		return
+	}
+	t, err := routePath(rawPath(r))
+	if r.ContentLength != 0 && (t.route != routeAPI || r.Method != http.MethodPost) {
 		// A body means nothing here; the connection would have to read it away.
 		h.Set("Connection", "close")
 	}
 	switch {
-	case len(r.RequestURI) > maxURL:
-		newProblem(http.StatusRequestURITooLong, "too-long", "Too long", "a URL has at most 16,384 octets here: shorten it").write(w, r, false)
-		return
 	case r.Method == http.MethodOptions:
-		options(w)
+		options(w, t.route)
+		return
+	case t.route == routeAPI:
+		s.api(w, r, t, err)
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		p := newProblem(http.StatusMethodNotAllowed, "method", "Not a question", "there is nothing here but to ask: use GET, HEAD or OPTIONS")
@@ -147,7 +159,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		p.write(w, r, false)
 		return
 	}
-	t, err := routePath(rawPath(r))
 	if err != nil {
 		if t.route == routeFollow {
 			h.Add("Vary", "Accept, Accept-Language")

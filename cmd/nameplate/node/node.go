@@ -184,18 +184,20 @@ func (n *Node) wire(version string) error {
 		return err
 	}
 	m.paths(n.dns.Stats)
-	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
-		About:       n.about(version),
-		Metrics:     promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}),
-		Healthy:     f.healthy,
-		Connections: n.config.Limits.HTTPConnections,
-		Logger:      n.log,
-	})
 	h := resolverhandle.Options{Node: self, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections}
 	if recursive {
 		h.Workers, h.Waiting, h.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
 	}
 	n.handle = resolverhandle.New(m.measure(f.answers, "handle"), h)
+	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
+		About:       n.about(version),
+		Metrics:     promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}),
+		Healthy:     f.healthy,
+		Handles:     handles{resolverhandle.New(m.measure(f.answers, "http"), h), recursive},
+		Describe:    describe,
+		Connections: n.config.Limits.HTTPConnections,
+		Logger:      n.log,
+	})
 	n.grpc = newGRPCServer(n.config.Limits, n.log, append(f.grpc, resolverrpc.New(m.measure(f.answers, "grpc"), o))...)
 	return nil
 }
