@@ -59,12 +59,14 @@ var rooms = map[string]room{
 	"registry/rpc":                 {ours: []string{"registry/identifier", "registry", "registry/replica", "proto"}, third: grpc, tests: []string{"registry/replica/replicatest"}},
 	"resolver":                     {ours: []string{"registry/identifier"}, third: []string{"github.com/maypok86/otter/v2"}, tests: []string{"resolver/resolvertest"}},
 	"resolver/udp":                 {third: []string{"golang.org/x/net", "golang.org/x/sys"}},
-	"resolver/dns":                 {ours: []string{"registry/identifier", "resolver", "resolver/udp"}, third: []string{"github.com/miekg/dns", "golang.org/x/net"}, tests: []string{"resolver/resolvertest"}},
-	"resolver/rpc":                 {ours: []string{"registry/identifier", "resolver", "proto"}, third: grpc, tests: []string{"resolver/resolvertest"}},
-	"resolver/http":                {ours: []string{"registry/identifier", "resolver"}, third: []string{"golang.org/x/text/language"}, tests: []string{"resolver/resolvertest"}},
-	"resolver/handle":              {ours: []string{"registry/identifier", "resolver", "resolver/udp"}, tests: []string{"resolver/resolvertest"}},
-	"resolver/resolvertest":        {ours: []string{"registry/identifier", "resolver"}},
-	"proto":                        {ours: []string{"registry/identifier"}, third: grpc},
+	// Connections that stay open, for dns and handle.
+	"resolver/tcp":          {ours: []string{"resolver"}},
+	"resolver/dns":          {ours: []string{"registry/identifier", "resolver", "resolver/tcp", "resolver/udp"}, third: []string{"github.com/miekg/dns", "golang.org/x/net"}, tests: []string{"resolver/resolvertest"}},
+	"resolver/rpc":          {ours: []string{"registry/identifier", "resolver", "proto"}, third: grpc, tests: []string{"resolver/resolvertest"}},
+	"resolver/http":         {ours: []string{"registry/identifier", "resolver"}, third: []string{"golang.org/x/text/language"}, tests: []string{"resolver/resolvertest"}},
+	"resolver/handle":       {ours: []string{"registry/identifier", "resolver", "resolver/tcp", "resolver/udp"}, tests: []string{"resolver/resolvertest"}},
+	"resolver/resolvertest": {ours: []string{"registry/identifier", "resolver"}},
+	"proto":                 {ours: []string{"registry/identifier"}, third: grpc},
 
 	// It compiles the contracts, when a developer asks for it.
 	"proto/internal/generate": {third: []string{"github.com/bufbuild/protocompile", "google.golang.org/protobuf"}},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -47,13 +46,12 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 	}
 
 	answers := s.newPool(working)
-	c := &clients{by: map[netip.Prefix]int{}}
 	var taking sync.WaitGroup
 	for _, socket := range opened {
 		taking.Go(func() { ended(answers.read(working, stopping, socket)) })
 	}
 	for _, l := range listeners {
-		taking.Go(func() { ended(s.accept(working, stopping, l, c)) })
+		taking.Go(func() { ended(s.connections.Serve(working, stopping, l, s.next)) })
 	}
 
 	<-stopping.Done()

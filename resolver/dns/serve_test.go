@@ -306,6 +306,33 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
+// Where nothing waits, the questions of a connection are answered in their order, also
+// when garbage ends it.
+func TestPipeliningAtOnce(t *testing.T) {
+	address, s := serve(t, authority(node()), dns.Options{AtOnce: true})
+	conn, write, read := dialTCP(t, address)
+	var queries [][]byte
+	const sent = 500
+	for i := range sent {
+		queries = append(queries, numbered(t, uint16(i), "sn-42._i.8.118.88.id.internal."))
+	}
+	go func() {
+		write(queries...)
+		conn.Write([]byte{0, 3, 1, 2, 3})
+	}()
+	for i := range sent {
+		if m, err := read(); err != nil || m.Id != uint16(i) || m.Rcode != wire.RcodeSuccess {
+			t.Fatalf("answer %d: got %v, %v", i, m, err)
+		}
+	}
+	if m, err := read(); err == nil {
+		t.Errorf("got %v; want the end", m)
+	}
+	if got := s.Stats().Messages; got != sent {
+		t.Errorf("got %d messages; want %d", got, sent)
+	}
+}
+
 // A whole record too large for a datagram comes over TCP.
 func TestLargeOverTCP(t *testing.T) {
 	address, _ := serve(t, authority(node()), dns.Options{})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
+	"github.com/nameplate-id/nameplate/resolver/tcp"
 
 	"github.com/miekg/dns"
 )
@@ -46,7 +47,8 @@ type Options struct {
 	// AtOnce says that the Resolver answers from what it holds and waits for nobody.
 	// Then a datagram is answered by the goroutine that read it, one after the other
 	// for each socket, without workers; give the server as many sockets as there are
-	// processors. What comes meanwhile waits in the system's buffer.
+	// processors. What comes meanwhile waits in the system's buffer. The questions of a
+	// connection are answered in their order then.
 	AtOnce bool
 	// Records are where plain questions are answered from, before the Resolver is
 	// asked, when they are AtOnce; nil for nowhere. They must agree with it.
@@ -73,6 +75,8 @@ type Server struct {
 	contact  string
 	o        Options
 	counts   counts
+	// connections are those of all calls of Serve.
+	connections *tcp.Server
 }
 
 // New returns a server in front of a Resolver.
@@ -94,9 +98,11 @@ func New(r resolver.Resolver, o Options) (*Server, error) {
 	o.Workers, o.Waiting = or(o.Workers, 256), or(o.Waiting, 1024)
 	o.Connections, o.PerClient, o.Pipeline = or(o.Connections, 1024), or(o.PerClient, 64), or(o.Pipeline, 16)
 	o.Idle = or(o.Idle, 10*time.Second)
-	return &Server{
+	s := &Server{
 		resolver: r, zone: o.Zone, nodes: slices.Concat([]identifier.Node{o.Node}, o.Peers, o.Mirrors), contact: contact, o: o,
-	}, nil
+	}
+	s.connections = s.newConnections()
+	return s, nil
 }
 
 // or returns v, or what stands for its zero value.

@@ -13,7 +13,6 @@ const rcodes = 16
 type counts struct {
 	datagrams, messages, plain     atomic.Uint64
 	dropped, overloaded, truncated atomic.Uint64
-	connections, turnedAway        atomic.Int64
 	answers                        [rcodes]atomic.Uint64
 }
 
@@ -43,7 +42,7 @@ func (s *Server) Stats() Stats {
 	stats := Stats{
 		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Plain: c.plain.Load(), Dropped: c.dropped.Load(),
 		Overloaded: c.overloaded.Load(), Truncated: c.truncated.Load(),
-		Connections: c.connections.Load(), TurnedAway: c.turnedAway.Load(), Answers: map[string]uint64{},
+		Connections: s.connections.Open(), TurnedAway: s.connections.TurnedAway(), Answers: map[string]uint64{},
 	}
 	for rcode := range c.answers {
 		if n := c.answers[rcode].Load(); n > 0 {

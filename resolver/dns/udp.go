@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nameplate-id/nameplate/resolver"
 	"github.com/nameplate-id/nameplate/resolver/udp"
 
 	"github.com/miekg/dns"
@@ -128,9 +129,9 @@ func (p *pool) answer(ctx context.Context, d datagram, reply *udp.Batch) {
 		p.drop(buffer)
 		return
 	}
-	limited := &patient{Context: ctx, until: d.came.Add(p.s.o.Patience)}
+	limited := resolver.Until(ctx, d.came.Add(p.s.o.Patience))
 	answer := p.s.Datagram(limited, d.query)
-	limited.release()
+	limited.Release()
 	p.buffers.Put(buffer)
 	reply.To(d.from, answer)
 	p.send(d.socket, reply)
@@ -161,14 +162,14 @@ func (r *reader) answerAll(ctx context.Context) {
 		// What cannot be had is looked for once more, by who says why.
 		_ = records.View(r.view)
 	}
-	var limited *patient
+	var limited *resolver.Patient
 	for i := range r.batch.Len() {
 		if r.done[i] {
 			continue
 		}
 		if limited == nil {
-			limited = &patient{Context: ctx, until: time.Now().Add(r.s.o.Patience)}
-			defer limited.release()
+			limited = resolver.Until(ctx, time.Now().Add(r.s.o.Patience))
+			defer limited.Release()
 		}
 		query := r.batch.Datagram(i)
 		if len(query) < headerOctets || limited.Err() != nil {

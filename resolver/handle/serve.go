@@ -3,7 +3,6 @@ package handle
 import (
 	"context"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -35,7 +34,6 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 	}
 
 	answers := s.newPool(working)
-	c := &clients{by: map[netip.Prefix]int{}}
 	var taking sync.WaitGroup
 	for _, socket := range sockets {
 		if udp, ok := socket.(*net.UDPConn); ok {
@@ -45,7 +43,7 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 		taking.Go(func() { ended(answers.read(stopping, socket)) })
 	}
 	for _, l := range listeners {
-		taking.Go(func() { ended(s.accept(working, stopping, l, c)) })
+		taking.Go(func() { ended(s.connections.Serve(working, stopping, l, s.next)) })
 	}
 
 	<-stopping.Done()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
+	"github.com/nameplate-id/nameplate/resolver/tcp"
 )
 
 // Options of a server. The zero Options work.
@@ -28,6 +29,10 @@ type Options struct {
 	// Workers is how many datagrams are answered at the same time, 256 when zero;
 	// Waiting how many more may wait, 1,024 when zero. What comes then is dropped.
 	Workers, Waiting int
+	// AtOnce says that the Resolver answers from what it holds and waits for nobody.
+	// Then a request is answered by the goroutine that read it, one after the other for
+	// each socket and each connection.
+	AtOnce bool
 
 	// Connections is how many TCP connections there may be, 1,024 when zero, and
 	// PerClient how many from one IPv4 address or IPv6 /64, 64 when zero. What comes
@@ -46,6 +51,8 @@ type Options struct {
 type Server struct {
 	resolver resolver.Resolver
 	o        Options
+	// connections are those of all calls of Serve.
+	connections *tcp.Server
 }
 
 // New returns a server in front of a Resolver.
@@ -57,7 +64,9 @@ func New(r resolver.Resolver, o Options) *Server {
 	o.Patience, o.Idle = or(o.Patience, 2*time.Second), or(o.Idle, 30*time.Second)
 	o.Workers, o.Waiting = or(o.Workers, 256), or(o.Waiting, 1024)
 	o.Connections, o.PerClient, o.Pipeline = or(o.Connections, 1024), or(o.PerClient, 64), or(o.Pipeline, 16)
-	return &Server{resolver: r, o: o}
+	s := &Server{resolver: r, o: o}
+	s.connections = s.newConnections()
+	return s
 }
 
 // or returns v, or what stands for its zero value.

@@ -1,4 +1,4 @@
-package dns
+package resolver
 
 import (
 	"context"
@@ -6,23 +6,27 @@ import (
 	"time"
 )
 
-// patient is a context that ends at a time, like that of [context.WithDeadline],
+// Patient is a context that ends at a time, like that of [context.WithDeadline],
 // which it becomes when somebody asks to be told of its end. A question that is
 // answered from what the node holds is answered without: it costs no timer then.
-type patient struct {
+// Release it when nobody asks any more. It may be used concurrently.
+type Patient struct {
 	context.Context // that it is made of, which ends it too
 	until           time.Time
 	timed           atomic.Pointer[timed]
 }
 
-// timed is what a patient context becomes.
+// Until returns a context that ends at a time, or before it with ctx.
+func Until(ctx context.Context, at time.Time) *Patient { return &Patient{Context: ctx, until: at} }
+
+// timed is what a Patient becomes.
 type timed struct {
 	context.Context
 	cancel context.CancelFunc
 }
 
 // Deadline returns when it ends.
-func (p *patient) Deadline() (time.Time, bool) {
+func (p *Patient) Deadline() (time.Time, bool) {
 	if earlier, ok := p.Context.Deadline(); ok && earlier.Before(p.until) {
 		return earlier, true
 	}
@@ -30,7 +34,7 @@ func (p *patient) Deadline() (time.Time, bool) {
 }
 
 // Done returns a channel that is closed at the end.
-func (p *patient) Done() <-chan struct{} {
+func (p *Patient) Done() <-chan struct{} {
 	if t := p.timed.Load(); t != nil {
 		return t.Done()
 	}
@@ -42,7 +46,7 @@ func (p *patient) Done() <-chan struct{} {
 }
 
 // Err returns why it has ended; nil while it has not.
-func (p *patient) Err() error {
+func (p *Patient) Err() error {
 	if t := p.timed.Load(); t != nil {
 		return t.Err()
 	}
@@ -57,15 +61,15 @@ func (p *patient) Err() error {
 }
 
 // Value returns what the context that it is made of has for a key.
-func (p *patient) Value(key any) any {
+func (p *Patient) Value(key any) any {
 	if t := p.timed.Load(); t != nil {
 		return t.Value(key) // by which package context knows its own
 	}
 	return p.Context.Value(key)
 }
 
-// release ends what waits for the end. Call it once nobody will ask any more.
-func (p *patient) release() {
+// Release ends what waits for the end. Call it once nobody will ask any more.
+func (p *Patient) Release() {
 	if t := p.timed.Load(); t != nil {
 		t.cancel()
 	}
