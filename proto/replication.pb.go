@@ -101,7 +101,7 @@ func (x Refuse_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Refuse_Reason.Descriptor instead.
 func (Refuse_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{10, 0}
+	return file_proto_replication_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // ReplicateRequest is a message of the child.
@@ -113,6 +113,7 @@ type ReplicateRequest struct {
 	//	*ReplicateRequest_Entries
 	//	*ReplicateRequest_Heartbeat
 	//	*ReplicateRequest_Refuse
+	//	*ReplicateRequest_Fetch
 	Message       isReplicateRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -191,6 +192,15 @@ func (x *ReplicateRequest) GetRefuse() *Refuse {
 	return nil
 }
 
+func (x *ReplicateRequest) GetFetch() *Fetch {
+	if x != nil {
+		if x, ok := x.Message.(*ReplicateRequest_Fetch); ok {
+			return x.Fetch
+		}
+	}
+	return nil
+}
+
 type isReplicateRequest_Message interface {
 	isReplicateRequest_Message()
 }
@@ -211,6 +221,10 @@ type ReplicateRequest_Refuse struct {
 	Refuse *Refuse `protobuf:"bytes,4,opt,name=refuse,proto3,oneof"`
 }
 
+type ReplicateRequest_Fetch struct {
+	Fetch *Fetch `protobuf:"bytes,5,opt,name=fetch,proto3,oneof"`
+}
+
 func (*ReplicateRequest_Hello) isReplicateRequest_Message() {}
 
 func (*ReplicateRequest_Entries) isReplicateRequest_Message() {}
@@ -218,6 +232,8 @@ func (*ReplicateRequest_Entries) isReplicateRequest_Message() {}
 func (*ReplicateRequest_Heartbeat) isReplicateRequest_Message() {}
 
 func (*ReplicateRequest_Refuse) isReplicateRequest_Message() {}
+
+func (*ReplicateRequest_Fetch) isReplicateRequest_Message() {}
 
 // ReplicateResponse is a message of the parent.
 type ReplicateResponse struct {
@@ -230,6 +246,7 @@ type ReplicateResponse struct {
 	//	*ReplicateResponse_Nack
 	//	*ReplicateResponse_Grant
 	//	*ReplicateResponse_Refuse
+	//	*ReplicateResponse_Return
 	Message       isReplicateResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -326,6 +343,15 @@ func (x *ReplicateResponse) GetRefuse() *Refuse {
 	return nil
 }
 
+func (x *ReplicateResponse) GetReturn() *Return {
+	if x != nil {
+		if x, ok := x.Message.(*ReplicateResponse_Return); ok {
+			return x.Return
+		}
+	}
+	return nil
+}
+
 type isReplicateResponse_Message interface {
 	isReplicateResponse_Message()
 }
@@ -354,6 +380,10 @@ type ReplicateResponse_Refuse struct {
 	Refuse *Refuse `protobuf:"bytes,6,opt,name=refuse,proto3,oneof"`
 }
 
+type ReplicateResponse_Return struct {
+	Return *Return `protobuf:"bytes,7,opt,name=return,proto3,oneof"`
+}
+
 func (*ReplicateResponse_Challenge) isReplicateResponse_Message() {}
 
 func (*ReplicateResponse_Welcome) isReplicateResponse_Message() {}
@@ -365,6 +395,8 @@ func (*ReplicateResponse_Nack) isReplicateResponse_Message() {}
 func (*ReplicateResponse_Grant) isReplicateResponse_Message() {}
 
 func (*ReplicateResponse_Refuse) isReplicateResponse_Message() {}
+
+func (*ReplicateResponse_Return) isReplicateResponse_Message() {}
 
 type Challenge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -420,16 +452,19 @@ func (x *Challenge) GetParent() *PublicKey {
 
 type Hello struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
-	Protocol uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // 1
+	Protocol uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // 2
 	Node     *PublicKey             `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	Log      []byte                 `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
 	// A signed note (C2SP tlog-checkpoint) over everything that the child has synced.
 	Tip   []byte `protobuf:"bytes,4,opt,name=tip,proto3" json:"tip,omitempty"`
 	Nonce []byte `protobuf:"bytes,5,opt,name=nonce,proto3" json:"nonce,omitempty"` // 32 octets, fresh for every call
 	// By the node key, over: "nameplate hello" and 0x00, the challenge's nonce, the
-	// parent's key, protocol (32 bits), node, log, tip, nonce. A key is its type, one
-	// octet, and its octets; variable fields are preceded by their length in 32 bits.
-	Signature     []byte `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
+	// parent's key, protocol (32 bits), node, log, tip, nonce, acked (64 bits). A key is
+	// its type, one octet, and its octets; variable fields are preceded by their length in
+	// 32 bits.
+	Signature []byte `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
+	// How many entries this parent has ever acknowledged, as far as the child knows.
+	Acked         uint64 `protobuf:"varint,7,opt,name=acked,proto3" json:"acked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -504,6 +539,13 @@ func (x *Hello) GetSignature() []byte {
 		return x.Signature
 	}
 	return nil
+}
+
+func (x *Hello) GetAcked() uint64 {
+	if x != nil {
+		return x.Acked
+	}
+	return 0
 }
 
 type Welcome struct {
@@ -795,6 +837,129 @@ func (x *Nack) GetNext() uint64 {
 	return 0
 }
 
+// Fetch asks for entries of the child's own log, which it has lost.
+type Fetch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	From          uint64                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"` // the position of the first that it lacks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fetch) Reset() {
+	*x = Fetch{}
+	mi := &file_proto_replication_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fetch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fetch) ProtoMessage() {}
+
+func (x *Fetch) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_replication_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
+func (*Fetch) Descriptor() ([]byte, []int) {
+	return file_proto_replication_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Fetch) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Fetch) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+// Return gives entries of the child's own log back, as the mirror has them. Fields and
+// limits are those of Entries; the checkpoint is one that the child once signed.
+type Return struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Start         uint64                 `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`
+	Payloads      [][]byte               `protobuf:"bytes,3,rep,name=payloads,proto3" json:"payloads,omitempty"`
+	Checkpoint    []byte                 `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Return) Reset() {
+	*x = Return{}
+	mi := &file_proto_replication_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Return) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Return) ProtoMessage() {}
+
+func (x *Return) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_replication_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Return.ProtoReflect.Descriptor instead.
+func (*Return) Descriptor() ([]byte, []int) {
+	return file_proto_replication_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Return) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Return) GetStart() uint64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Return) GetPayloads() [][]byte {
+	if x != nil {
+		return x.Payloads
+	}
+	return nil
+}
+
+func (x *Return) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
 // Grant is a signed delegation or keyset of a prefix that the child answers for.
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -807,7 +972,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_proto_replication_proto_msgTypes[8]
+	mi := &file_proto_replication_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +984,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[8]
+	mi := &file_proto_replication_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +997,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{8}
+	return file_proto_replication_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Grant) GetSession() []byte {
@@ -868,7 +1033,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_proto_replication_proto_msgTypes[9]
+	mi := &file_proto_replication_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1045,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[9]
+	mi := &file_proto_replication_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1058,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{9}
+	return file_proto_replication_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Heartbeat) GetSession() []byte {
@@ -932,14 +1097,19 @@ type Refuse struct {
 	// For people: at most 1,024 octets.
 	Detail string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	// A note of the child that contradicts another one, for FORK and MISMATCH.
-	Evidence      []byte `protobuf:"bytes,4,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	Evidence []byte `protobuf:"bytes,4,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// For a FORK where the evidence covers more entries than the other checkpoint: the
+	// consistency proof (RFC 9162, section 2.1.4) from the smaller size to the evidence,
+	// at most 64 hashes, and the root of the smaller size that it begins with, 32 octets.
+	Root          []byte   `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
+	Proof         [][]byte `protobuf:"bytes,6,rep,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_proto_replication_proto_msgTypes[10]
+	mi := &file_proto_replication_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1121,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[10]
+	mi := &file_proto_replication_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1134,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{10}
+	return file_proto_replication_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Refuse) GetNonce() []byte {
@@ -995,35 +1165,52 @@ func (x *Refuse) GetEvidence() []byte {
 	return nil
 }
 
+func (x *Refuse) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *Refuse) GetProof() [][]byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 var File_proto_replication_proto protoreflect.FileDescriptor
 
 const file_proto_replication_proto_rawDesc = "" +
 	"\n" +
-	"\x17proto/replication.proto\x12\x18nameplate.replication.v1\x1a\x16proto/identifier.proto\"\x96\x02\n" +
+	"\x17proto/replication.proto\x12\x18nameplate.replication.v1\x1a\x16proto/identifier.proto\"\xcf\x02\n" +
 	"\x10ReplicateRequest\x127\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1f.nameplate.replication.v1.HelloH\x00R\x05hello\x12=\n" +
 	"\aentries\x18\x02 \x01(\v2!.nameplate.replication.v1.EntriesH\x00R\aentries\x12C\n" +
 	"\theartbeat\x18\x03 \x01(\v2#.nameplate.replication.v1.HeartbeatH\x00R\theartbeat\x12:\n" +
-	"\x06refuse\x18\x04 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuseB\t\n" +
-	"\amessage\"\x80\x03\n" +
+	"\x06refuse\x18\x04 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuse\x127\n" +
+	"\x05fetch\x18\x05 \x01(\v2\x1f.nameplate.replication.v1.FetchH\x00R\x05fetchB\t\n" +
+	"\amessage\"\xbc\x03\n" +
 	"\x11ReplicateResponse\x12C\n" +
 	"\tchallenge\x18\x01 \x01(\v2#.nameplate.replication.v1.ChallengeH\x00R\tchallenge\x12=\n" +
 	"\awelcome\x18\x02 \x01(\v2!.nameplate.replication.v1.WelcomeH\x00R\awelcome\x121\n" +
 	"\x03ack\x18\x03 \x01(\v2\x1d.nameplate.replication.v1.AckH\x00R\x03ack\x124\n" +
 	"\x04nack\x18\x04 \x01(\v2\x1e.nameplate.replication.v1.NackH\x00R\x04nack\x127\n" +
 	"\x05grant\x18\x05 \x01(\v2\x1f.nameplate.replication.v1.GrantH\x00R\x05grant\x12:\n" +
-	"\x06refuse\x18\x06 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuseB\t\n" +
+	"\x06refuse\x18\x06 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuse\x12:\n" +
+	"\x06return\x18\a \x01(\v2 .nameplate.replication.v1.ReturnH\x00R\x06returnB\t\n" +
 	"\amessage\"]\n" +
 	"\tChallenge\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12:\n" +
-	"\x06parent\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\"\xb3\x01\n" +
+	"\x06parent\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\"\xc9\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x126\n" +
 	"\x04node\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
 	"\x03log\x18\x03 \x01(\fR\x03log\x12\x10\n" +
 	"\x03tip\x18\x04 \x01(\fR\x03tip\x12\x14\n" +
 	"\x05nonce\x18\x05 \x01(\fR\x05nonce\x12\x1c\n" +
-	"\tsignature\x18\x06 \x01(\fR\tsignature\"\xea\x01\n" +
+	"\tsignature\x18\x06 \x01(\fR\tsignature\x12\x14\n" +
+	"\x05acked\x18\a \x01(\x04R\x05acked\"\xea\x01\n" +
 	"\aWelcome\x12:\n" +
 	"\x06parent\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\x12\x1d\n" +
 	"\n" +
@@ -1049,7 +1236,17 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x06credit\x18\x04 \x01(\x04R\x06credit\"4\n" +
 	"\x04Nack\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\x04R\x04next\"x\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04next\"5\n" +
+	"\x05Fetch\x12\x18\n" +
+	"\asession\x18\x01 \x01(\fR\asession\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x04R\x04from\"t\n" +
+	"\x06Return\x12\x18\n" +
+	"\asession\x18\x01 \x01(\fR\asession\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\x04R\x05start\x12\x1a\n" +
+	"\bpayloads\x18\x03 \x03(\fR\bpayloads\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\fR\n" +
+	"checkpoint\"x\n" +
 	"\x05Grant\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12=\n" +
@@ -1058,12 +1255,14 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x12\n" +
 	"\x04sent\x18\x02 \x01(\x04R\x04sent\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
-	"\x06grants\x18\x04 \x01(\x04R\x06grants\"\x92\x03\n" +
+	"\x06grants\x18\x04 \x01(\x04R\x06grants\"\xbc\x03\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12?\n" +
 	"\x06reason\x18\x02 \x01(\x0e2'.nameplate.replication.v1.Refuse.ReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x1a\n" +
-	"\bevidence\x18\x04 \x01(\fR\bevidence\"\xfc\x01\n" +
+	"\bevidence\x18\x04 \x01(\fR\bevidence\x12\x12\n" +
+	"\x04root\x18\x05 \x01(\fR\x04root\x12\x14\n" +
+	"\x05proof\x18\x06 \x03(\fR\x05proof\"\xfc\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_PROTOCOL\x10\x01\x12\x14\n" +
@@ -1093,7 +1292,7 @@ func file_proto_replication_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_replication_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_proto_replication_proto_goTypes = []any{
 	(Refuse_Reason)(0),        // 0: nameplate.replication.v1.Refuse.Reason
 	(*ReplicateRequest)(nil),  // 1: nameplate.replication.v1.ReplicateRequest
@@ -1104,35 +1303,39 @@ var file_proto_replication_proto_goTypes = []any{
 	(*Entries)(nil),           // 6: nameplate.replication.v1.Entries
 	(*Ack)(nil),               // 7: nameplate.replication.v1.Ack
 	(*Nack)(nil),              // 8: nameplate.replication.v1.Nack
-	(*Grant)(nil),             // 9: nameplate.replication.v1.Grant
-	(*Heartbeat)(nil),         // 10: nameplate.replication.v1.Heartbeat
-	(*Refuse)(nil),            // 11: nameplate.replication.v1.Refuse
-	(*PublicKey)(nil),         // 12: nameplate.identifier.v1.PublicKey
-	(*Envelope)(nil),          // 13: nameplate.identifier.v1.Envelope
+	(*Fetch)(nil),             // 9: nameplate.replication.v1.Fetch
+	(*Return)(nil),            // 10: nameplate.replication.v1.Return
+	(*Grant)(nil),             // 11: nameplate.replication.v1.Grant
+	(*Heartbeat)(nil),         // 12: nameplate.replication.v1.Heartbeat
+	(*Refuse)(nil),            // 13: nameplate.replication.v1.Refuse
+	(*PublicKey)(nil),         // 14: nameplate.identifier.v1.PublicKey
+	(*Envelope)(nil),          // 15: nameplate.identifier.v1.Envelope
 }
 var file_proto_replication_proto_depIdxs = []int32{
 	4,  // 0: nameplate.replication.v1.ReplicateRequest.hello:type_name -> nameplate.replication.v1.Hello
 	6,  // 1: nameplate.replication.v1.ReplicateRequest.entries:type_name -> nameplate.replication.v1.Entries
-	10, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
-	11, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
-	3,  // 4: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
-	5,  // 5: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
-	7,  // 6: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
-	8,  // 7: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
-	9,  // 8: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
-	11, // 9: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
-	12, // 10: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
-	12, // 11: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
-	12, // 12: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
-	13, // 13: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
-	0,  // 14: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
-	1,  // 15: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
-	2,  // 16: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
-	16, // [16:17] is the sub-list for method output_type
-	15, // [15:16] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	12, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
+	13, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
+	9,  // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
+	3,  // 5: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
+	5,  // 6: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
+	7,  // 7: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
+	8,  // 8: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
+	11, // 9: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
+	13, // 10: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
+	10, // 11: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
+	14, // 12: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
+	14, // 13: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
+	14, // 14: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
+	15, // 15: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
+	0,  // 16: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
+	1,  // 17: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
+	2,  // 18: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
+	18, // [18:19] is the sub-list for method output_type
+	17, // [17:18] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_proto_replication_proto_init() }
@@ -1146,6 +1349,7 @@ func file_proto_replication_proto_init() {
 		(*ReplicateRequest_Entries)(nil),
 		(*ReplicateRequest_Heartbeat)(nil),
 		(*ReplicateRequest_Refuse)(nil),
+		(*ReplicateRequest_Fetch)(nil),
 	}
 	file_proto_replication_proto_msgTypes[1].OneofWrappers = []any{
 		(*ReplicateResponse_Challenge)(nil),
@@ -1154,6 +1358,7 @@ func file_proto_replication_proto_init() {
 		(*ReplicateResponse_Nack)(nil),
 		(*ReplicateResponse_Grant)(nil),
 		(*ReplicateResponse_Refuse)(nil),
+		(*ReplicateResponse_Return)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1161,7 +1366,7 @@ func file_proto_replication_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_replication_proto_rawDesc), len(file_proto_replication_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -16,7 +16,13 @@ import (
 // must not be made to forget it.
 func (r *Registry) signCheckpoint(ctx context.Context) error {
 	size, root := r.tree.head()
-	if last := r.checkpoint.Load(); size == 0 || last != nil && last.Size == size || r.readOnly.Load() != nil {
+	if r.ReadOnly() != "" {
+		return nil
+	}
+	if err := r.keepAcknowledged(); err != nil {
+		return err
+	}
+	if last := r.checkpoint.Load(); size == 0 || last != nil && last.Size == size {
 		return nil
 	}
 	note, err := journal.SignCheckpoint(size, root, r.log, r.key)
@@ -25,9 +31,20 @@ func (r *Registry) signCheckpoint(ctx context.Context) error {
 	}
 	r.config.Hook(HookSigned)
 	c := &Checkpoint{Size: size, Root: root, Time: now(), Note: note}
-	frame := journal.Frame{Log: ownLog, Position: size, Kind: journal.KindCheckpoint, Payload: note}
+	if err := r.keepCheckpoint(ctx, c); err != nil {
+		return err
+	}
+	if err := r.anchorCheckpoint(c); err != nil {
+		return fmt.Errorf("anchor %s: %w", r.config.Anchor, err)
+	}
+	return nil
+}
+
+// keepCheckpoint logs a checkpoint and waits for its sync.
+func (r *Registry) keepCheckpoint(ctx context.Context, c *Checkpoint) error {
+	frame := journal.Frame{Log: ownLog, Position: c.Size, Kind: journal.KindCheckpoint, Payload: c.Note}
 	synced := make(chan struct{})
-	err = r.journal.Append(frame, func(at, end journal.Offset) {
+	err := r.journal.Append(frame, func(at, end journal.Offset) {
 		r.config.Hook(HookCheckpoint)
 		if err := r.publishCheckpoint(c, at, end); err != nil {
 			r.fail(fmt.Errorf("state: %w", err))
@@ -38,11 +55,5 @@ func (r *Registry) signCheckpoint(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.awaitSync(ctx, synced); err != nil {
-		return err
-	}
-	if err := r.anchorCheckpoint(c); err != nil {
-		return fmt.Errorf("anchor %s: %w", r.config.Anchor, err)
-	}
-	return nil
+	return r.awaitSync(ctx, synced)
 }

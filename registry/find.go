@@ -9,8 +9,12 @@ import (
 
 // Find returns what the node holds about an identifier, as of the entries that are
 // synced. A stored record that fails its checksum is an error: it is never taken
-// for another value or for none.
+// for another value or for none. While the node's parent answers in its place, that is
+// the error.
 func (r *Registry) Find(ctx context.Context, id identifier.ID) (identifier.Finding, error) {
+	if err := r.serves(); err != nil {
+		return identifier.Finding{}, err
+	}
 	return r.find(id)
 }
 
@@ -18,6 +22,9 @@ func (r *Registry) Find(ctx context.Context, id identifier.ID) (identifier.Findi
 // suffix has this hash, and which one it is. Where there is none the identifier is
 // the prefix, and the finding has no record.
 func (r *Registry) FindHashed(ctx context.Context, p identifier.Prefix, hash identifier.Hash) (identifier.ID, identifier.Finding, error) {
+	if err := r.serves(); err != nil {
+		return identifier.ID{}, identifier.Finding{}, err
+	}
 	return r.findHashed(p, hash)
 }
 

@@ -22,7 +22,7 @@ const (
 	keyFile     = "node.key"
 	stateFile   = "state.db"
 	journalDir  = "journal"
-	restoreFile = "RESTORED" // what the folder was restored from; while it is there the node takes no changes
+	restoreFile = "RESTORED" // why entries may be missing here; while it is there the node is marked
 
 	scratchDir  = "check.new" // where a check builds the state again
 	asideSuffix = ".damaged"  // of a state that was found wanting

@@ -33,6 +33,9 @@ type ledger struct {
 	grew      chan struct{}
 
 	checkpoint atomic.Pointer[Checkpoint] // the newest
+	quarantine atomic.Pointer[Quarantine] // why nothing is added any more; nil as a rule
+
+	acknowledged acknowledged // of the node's own log
 }
 
 func newLedger(number uint32, node identifier.PublicKey, s *state.Store) *ledger {
@@ -97,6 +100,9 @@ func (l *ledger) readState() error {
 			return err
 		}
 		l.checkpoint.Store(c)
+	}
+	if err := errors.Join(l.loadQuarantine(), l.loadAcknowledged()); err != nil {
+		return err
 	}
 	return l.loadHolders()
 }
@@ -219,6 +225,8 @@ func (l *ledger) replayFrame(f journal.Located) error {
 			return fmt.Errorf("the checkpoint of size %d has root %x, the entries add up to %x: the log or the state has been changed", size, c.Root, root)
 		}
 		return l.publishCheckpoint(c, f.At, f.End)
+	case journal.KindAcknowledged:
+		return l.replayAcknowledged(f)
 	case journal.KindEntry:
 		if f.Position != l.published.Load() {
 			return fmt.Errorf("entry %d where %d should stand", f.Position, l.published.Load())

@@ -14,6 +14,9 @@ import (
 // neither slice and allocates nothing. f must be short, for the state's file may grow
 // meanwhile, and ask the registry for nothing else, which may wait for f.
 func (r *Registry) Lend(f func(find func(prefix, key []byte) (d *identifier.Delegation, inZone bool, s identifier.Stored))) error {
+	if err := r.serves(); err != nil {
+		return err
+	}
 	return r.state.View(func(v *state.Reader) error {
 		f(func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored) {
 			d, inZone := r.covering(prefix)

@@ -67,6 +67,8 @@ func (l *logs) load() error {
 // replay takes one frame in.
 func (l *logs) replay(f journal.Located) error {
 	switch {
+	case f.Kind == journal.KindQuarantine:
+		return l.setAside(f)
 	case f.Kind == journal.KindSession:
 		return l.number(f.Payload, f.At, f.End)
 	case f.Log == ownLog:
@@ -79,6 +81,18 @@ func (l *logs) replay(f journal.Located) error {
 		return m.takeFrame(f)
 	}
 	return fmt.Errorf("frame of kind %q of log %d: only a mirror's units belong to another log", f.Kind, f.Log)
+}
+
+// setAside takes in that a log is in quarantine.
+func (l *logs) setAside(f journal.Located) error {
+	if f.Log == ownLog {
+		return l.own.setAside(f.Payload, f.At, f.End)
+	}
+	m := l.numbered(f.Log)
+	if m == nil {
+		return fmt.Errorf("quarantine of log %d: nothing says whose log that is", f.Log)
+	}
+	return m.setAside(f.Payload, f.At, f.End)
 }
 
 // number takes in which child's log has which number from here on.

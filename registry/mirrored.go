@@ -30,7 +30,7 @@ type Copy struct{ m *mirror }
 // whole; nil when there is none to answer from.
 func (r *Registry) CopyOf(node identifier.PublicKey) (*Copy, time.Duration) {
 	m := r.logs.of(node)
-	if m == nil || m.published.Load() == 0 {
+	if m == nil || m.published.Load() == 0 || r.serves() != nil {
 		return nil, 0
 	}
 	return &Copy{m}, m.age(time.Now())
@@ -50,6 +50,9 @@ func (c *Copy) FindHashed(ctx context.Context, p identifier.Prefix, hash identif
 // new: a number, synced at return. The error is a [*replica.Refusal] when no delegation
 // names or has named the node key, or when there is a mirror of another log of that node.
 func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identifier.PublicKey, size uint64) (*Mirror, error) {
+	if err := r.markedRefusal(); err != nil {
+		return nil, err
+	}
 	// A node that had a prefix once is let in, so that it learns what became of it.
 	if !r.delegatesTo(node) && r.logs.of(node) == nil {
 		return nil, &replica.Refusal{Reason: replica.UnknownNode,
@@ -64,6 +67,9 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identi
 	if m.log != log {
 		return nil, &replica.Refusal{Reason: replica.OtherLog,
 			Detail: fmt.Sprintf("the mirror of this node is of log %s, not %s: bring the old log back", m.log, log)}
+	}
+	if q := m.quarantine.Load(); q != nil {
+		return nil, q.refusal()
 	}
 	m.hear(size, time.Now())
 	return &Mirror{r: r, m: m}, nil
@@ -108,9 +114,6 @@ func (r *Registry) delegatesTo(node identifier.PublicKey) bool {
 
 // numberLog gives a new log its number.
 func (r *Registry) numberLog(ctx context.Context, log identifier.LogID, node identifier.PublicKey) error {
-	if err := r.writable(); err != nil {
-		return err
-	}
 	r.logs.numbering.Lock()
 	defer r.logs.numbering.Unlock()
 	if r.logs.of(node) != nil {
@@ -154,8 +157,8 @@ func (m *Mirror) Append(ctx context.Context, u *replica.Unit, synced func()) err
 		if err := m.r.waitRoom(ctx, len(payload)); err != nil {
 			return err
 		}
-		if err := m.r.writable(); err != nil {
-			return err
+		if err := m.r.failure(); err != nil {
+			return ending(err)
 		}
 		err := m.r.journal.Append(frame, func(at, end journal.Offset) {
 			if err := m.m.take(u, at, end); err != nil {
@@ -199,12 +202,6 @@ func (m *Mirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
 
 // Heard says that the child has told just now how many entries it has.
 func (m *Mirror) Heard(size uint64) { m.m.hear(size, time.Now()) }
-
-// Refused tells the operator of a refusal that has to do with what the child signed.
-func (m *Mirror) Refused(why *replica.Refusal) {
-	m.r.config.Log.Error("a child's log was refused", "log", m.m.log, "node", m.m.node, "reason", why.Reason, "detail", why.Detail,
-		"held", string(why.Held), "signed", string(why.Signed))
-}
 
 // grantList is what a child is to be told, in order. It only grows.
 type grantList struct {

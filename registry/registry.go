@@ -91,7 +91,7 @@ type Registry struct {
 	journal   *journal.Journal
 	sequencer *sequencer
 
-	readOnly     atomic.Pointer[string] // why no changes are taken; nil when they are
+	marked       atomic.Pointer[string] // why entries may be missing in the node's own log; nil when none are
 	stopApplying func()
 
 	failOnce sync.Once
@@ -178,8 +178,8 @@ func (r *Registry) writable() error {
 	if err := r.failure(); err != nil {
 		return ending(err)
 	}
-	if why := r.readOnly.Load(); why != nil {
-		return refuse(ReadOnly, "%s", *why)
+	if why := r.ReadOnly(); why != "" {
+		return refuse(ReadOnly, "%s", why)
 	}
 	return nil
 }

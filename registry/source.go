@@ -75,18 +75,13 @@ func (s *Source) Entries(from uint64, entries, octets int) ([][]byte, error) {
 
 // Root returns the Merkle root of the first size entries.
 func (s *Source) Root(size uint64) (identifier.Hash, error) {
-	if have, root := s.r.tree.head(); have == size {
-		return root, nil
-	}
-	return journal.Root(size, tiles{s.r.state, ownLog})
+	return s.r.rootOf(size)
 }
 
 // SignCheckpoint returns a checkpoint over the first size entries, and the root in it.
-// A node that takes no changes signs none.
+// A node that takes no changes signs them too, so that its parent can compare: what it
+// has synced it has signed before, or it shows a fork.
 func (s *Source) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error) {
-	if why := s.r.readOnly.Load(); why != nil {
-		return nil, identifier.Hash{}, refuse(ReadOnly, "%s", *why)
-	}
 	root, err := s.Root(size)
 	if err != nil {
 		return nil, identifier.Hash{}, err

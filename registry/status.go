@@ -47,9 +47,7 @@ func (r *Registry) Status(context.Context) (Status, error) {
 	if c := r.checkpoint.Load(); c != nil {
 		s.Checkpoint = *c
 	}
-	if why := r.readOnly.Load(); why != nil {
-		s.ReadOnly = *why
-	}
+	s.ReadOnly = r.ReadOnly()
 	for _, h := range r.holders.list() {
 		if h.apex && !h.delegation.Revoked() {
 			s.Apexes = append(s.Apexes, h.delegation.Prefix)
@@ -59,7 +57,7 @@ func (r *Registry) Status(context.Context) (Status, error) {
 }
 
 // Healthy returns why the registry cannot be relied on; nil when it can. A node that
-// takes no changes still answers, and is healthy.
+// takes no changes is healthy: it is up, and says why it takes none.
 func (r *Registry) Healthy(context.Context) error {
 	if err := r.failure(); err != nil {
 		return ending(err)

@@ -46,6 +46,13 @@ func (t *logTree) subtrees() []identifier.Hash {
 	return t.tree.Subtrees()
 }
 
+// edge returns both at once: the size, and the roots of the complete subtrees.
+func (t *logTree) edge() (uint64, []identifier.Hash) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tree.Size(), t.tree.Subtrees()
+}
+
 // tiles reads the hashes that the state keeps.
 type tiles struct {
 	state *state.Store

@@ -56,11 +56,12 @@ func newRestore() *cobra.Command {
 		Use:   "restore BACKUP",
 		Short: "Make a node's folder of a backup",
 		Long: `Makes a node's folder, which must be empty or not there, of a backup, and builds the
-state. The node that is started on it answers, and takes no changes until its anchor
-agrees that nothing came after the backup.
+state. The node that is started on it takes no changes until somebody agrees that nothing
+came after the backup, or gives back what did: its parent, which also answers in its
+place meanwhile, or the anchor of a node without one.
 
-Where there is no anchor, "nameplate restore --accept" lets it take changes all the
-same: whatever was acknowledged after the backup is then lost for good.`,
+Where there is neither, "nameplate restore --accept" lets it take changes all the same:
+whatever was acknowledged after the backup is then lost for good.`,
 		Example: `  nameplate restore /backup/nameplate-2026-11-23 --data /var/lib/nameplate --node-key node.key
   nameplate restore --accept --data /var/lib/nameplate`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -90,7 +91,7 @@ same: whatever was acknowledged after the backup is then lost for good.`,
 			if asJSON {
 				return writeJSON(c.OutOrStdout(), m)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s holds log %s as it was at %s: %s entries; start the node on it with its anchor, or run 'nameplate restore --accept' first\n",
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s holds log %s as it was at %s: %s entries; start the node on it: its parent or its anchor says what came after, or run 'nameplate restore --accept' first\n",
 				data, m.Log, m.Time.UTC().Format(time.RFC3339), thousands(int(m.Entries)))
 			return err
 		},

@@ -78,9 +78,9 @@
 // is a bad frame like one whose checksum does not match; nothing is allocated
 // before the length was checked.
 //
-// Kinds: 1 group, 2 end of segment, 3 entry, 4 checkpoint. Reserved, and refused by
-// name: 5 mirrored entry, 6 receipt, 7 session, 8 fence, 9 quarantine, 10 vote. A
-// frame of any other kind with a right checksum comes from a newer version and is
+// Kinds: 1 group, 2 end of segment, 3 entry, 4 checkpoint, 5 mirrored entry, 7 session,
+// 9 quarantine, 11 acknowledged. Reserved, and refused by name: 6 receipt, 8 fence, 10
+// vote. A frame of any other kind with a right checksum comes from a newer version and is
 // refused by its number; it is never skipped.
 //
 // Groups. What is synced together is a group: a frame of kind 1, then the frames.

@@ -9,9 +9,8 @@ import (
 // Kind says what a frame carries.
 type Kind uint8
 
-// The kinds of frames. KindReceipt, KindFence and those behind it have their numbers
-// reserved: this version neither writes nor reads them, and names them when it meets
-// one.
+// The kinds of frames. KindReceipt, KindFence and KindVote have their numbers reserved:
+// this version neither writes nor reads them, and names them when it meets one.
 const (
 	KindGroup      Kind = iota + 1 // begins a group; written by the journal itself
 	KindEnd                        // ends a segment; written by the journal itself
@@ -21,8 +20,10 @@ const (
 	KindReceipt                    // a parent's receipt for entries of this node
 	KindSession                    // a child's log gets a number
 	KindFence                      // what a child knew when it said Hello
-	KindQuarantine                 // a child set aside, with the evidence
+	KindQuarantine                 // a log set aside, with the evidence
 	KindVote                       // this node's vote on the successor of a prefix
+	// KindAcknowledged: how much of this node's log a parent said that it has on disk.
+	KindAcknowledged
 )
 
 // kindNames holds the name of every kind, by number.
@@ -30,7 +31,7 @@ func (k Kind) String() string {
 	names := [...]string{
 		KindGroup: "group", KindEnd: "end of segment", KindEntry: "entry", KindCheckpoint: "checkpoint",
 		KindMirrored: "mirrored entry", KindReceipt: "receipt", KindSession: "session", KindFence: "fence",
-		KindQuarantine: "quarantine", KindVote: "vote",
+		KindQuarantine: "quarantine", KindVote: "vote", KindAcknowledged: "acknowledged",
 	}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("kind %d", uint8(k))
@@ -40,7 +41,11 @@ func (k Kind) String() string {
 
 // carried reports whether frames of this kind are what a caller appends and reads.
 func (k Kind) carried() bool {
-	return k == KindEntry || k == KindCheckpoint || k == KindMirrored || k == KindSession
+	switch k {
+	case KindEntry, KindCheckpoint, KindMirrored, KindSession, KindQuarantine, KindAcknowledged:
+		return true
+	}
+	return false
 }
 
 // Frame is one thing that the journal holds.

@@ -18,6 +18,9 @@ type ChildConfig struct {
 	// first entry alone has more; 0 for 256 KiB. Smaller messages let heartbeats
 	// through in time on a slow line.
 	Octets int
+	// Acked returns how many entries a parent has ever acknowledged, as far as this
+	// node remembers; nil for none. What [ChildStatus.Acked] tells is to be remembered.
+	Acked func(parent identifier.PublicKey) uint64
 }
 
 // Child is the child's side of the protocol, for one parent. It lives as long as the
@@ -47,6 +50,13 @@ type Child struct {
 	silence   int      // ticks since something was heard
 	grant     *Grant   // to be taken in
 	grants    uint64   // taken in
+
+	marked bool     // entries may be missing here
+	tip    []byte   // the checkpoint in the Hello
+	edge   frontier // of the log, while entries come back
+	unit   *Unit    // came back, and is to be appended
+	fetch  bool     // more is to be asked for
+	lost   uint64   // what the parent has acknowledged once, when it has less now; else 0
 
 	left rule
 }
@@ -80,8 +90,13 @@ func NewChild(c ChildConfig) *Child {
 	return &Child{config: c}
 }
 
-// Grow tells how many entries are synced. It never goes down.
-func (c *Child) Grow(size uint64) { c.size = max(c.size, size) }
+// Grow tells how many entries are synced. It never goes down. While entries come back it
+// is [Child.Restored] that tells.
+func (c *Child) Grow(size uint64) {
+	if c.phase != welcome || c.size >= c.acked {
+		c.size = max(c.size, size)
+	}
+}
 
 // Open begins a stream, in place of the one before it. The nonce is random and never
 // used again.
@@ -100,7 +115,7 @@ func (c *Child) Close() {
 // reset forgets the stream, except what the status goes on telling.
 func (c *Child) reset(p phase) {
 	*c = Child{
-		config: c.config, size: c.size, left: c.left, phase: p,
+		config: c.config, size: c.size, left: c.left, phase: p, marked: c.marked, lost: c.lost,
 		parent: c.parent, parentLog: c.parentLog, acked: c.acked, sent: c.acked,
 	}
 }
@@ -119,6 +134,7 @@ func (c *Child) Tick() {
 		return
 	}
 	c.heartbeat = c.phase == welcome
+	c.fetch = c.phase == welcome && c.size < c.acked && c.unit == nil
 }
 
 // Busy says that messages of the parent may be waiting to be received: its silence is
@@ -127,7 +143,7 @@ func (c *Child) Busy() { c.silence = 0 }
 
 // end refuses to go on. The parent is told, except of its silence.
 func (c *Child) end(r *Refusal) {
-	c.phase, c.refusal, c.flights, c.grant = ended, r, nil, nil
+	c.phase, c.refusal, c.flights, c.grant, c.unit, c.fetch = ended, r, nil, nil, nil, false
 	if r.Reason != Silent && !r.Remote {
 		c.unsent = &Refuse{Nonce: c.nonce, Reason: r.Reason, Detail: r.Detail, Evidence: r.Signed}
 	}
@@ -154,12 +170,16 @@ func (c *Child) Receive(m Message) {
 		}
 	case *Grant:
 		// One that is out of turn comes again: the heartbeat says which is next.
-		if c.current(m.Session) && c.grant == nil && m.Number == c.grants {
+		if c.current(m.Session) && !c.marked && c.grant == nil && m.Number == c.grants {
 			c.grant = m
+		}
+	case *Return:
+		if c.current(m.Session) {
+			c.receiveReturn(m)
 		}
 	case *Refuse:
 		if m.Nonce == c.nonce || m.Nonce == (Nonce{}) && c.phase == opened {
-			c.end(&Refusal{Reason: m.Reason, Detail: m.Detail, Remote: true, Signed: m.Evidence})
+			c.receiveRefuse(m)
 		}
 	default:
 		c.end(refuse(Malformed, "a parent does not send %T", m))
@@ -210,13 +230,24 @@ func (c *Child) receiveWelcome(m *Welcome) {
 	c.session, c.parent, c.parentLog, c.credit = m.Session, m.Parent, m.ParentLog, m.Credit
 	c.acked, c.ackedRoot, c.sent, c.offered = size, root, size, size
 	c.heartbeat = true // tells the parent how far the child is
+	c.lost = 0
+	if known := c.known(m.Parent); known > size {
+		c.lost = known
+	}
+}
+
+// known returns how many entries a parent has ever acknowledged.
+func (c *Child) known(parent identifier.PublicKey) uint64 {
+	if c.config.Acked == nil {
+		return 0
+	}
+	return c.config.Acked(parent)
 }
 
 // compare compares the mirror with the child's own log.
 func (c *Child) compare(size uint64, root identifier.Hash, held []byte) *Refusal {
 	if size > c.size {
-		return &Refusal{Reason: Behind, Held: held,
-			Detail: fmt.Sprintf("the parent holds %d entries of this log, which has %d: it was restored from an old backup, or its disk lost what was synced", size, c.size)}
+		return c.behind(size, held)
 	}
 	own, err := c.config.Log.Root(size)
 	if err != nil {
@@ -231,6 +262,7 @@ func (c *Child) compare(size uint64, root identifier.Hash, held []byte) *Refusal
 	if r.Signed, _, err = c.config.Log.SignCheckpoint(size); err != nil {
 		return refuse(Unavailable, "the child's log cannot be read: %v", err)
 	}
+	r.Evidence = &Evidence{Node: c.config.Signer.Public(), Log: c.config.ID, Held: held, Signed: r.Signed}
 	return r
 }
 
@@ -257,6 +289,9 @@ func (c *Child) receiveAck(m *Ack) {
 		c.flights = c.flights[1:]
 	}
 	c.credit, c.acked, c.ackedRoot = m.Credit, m.Size, root
+	if c.acked >= c.lost {
+		c.lost = 0
+	}
 	if c.sent < c.acked {
 		c.sent, c.need = c.acked, 0
 	}
@@ -318,13 +353,18 @@ type ChildStatus struct {
 	// InFlight is how many octets of payloads were sent and not acknowledged, Credit
 	// how many there may be.
 	InFlight, Credit uint64
-	Refusal          *Refusal // why there is no session, where there was one or an attempt
+	// Lost is how many entries the parent acknowledged once, while it says that it has
+	// fewer: it was restored. 0 when it has them.
+	Lost uint64
+	// Marked says that entries of this node's own log may be missing here.
+	Marked  bool
+	Refusal *Refusal // why there is no session, where there was one or an attempt
 }
 
 // Status tells how far the child is.
 func (c *Child) Status() ChildStatus {
 	return ChildStatus{
 		Parent: c.parent, ParentLog: c.parentLog, Connected: c.phase == welcome, Synced: c.size, Acked: c.acked,
-		Sent: c.sent, InFlight: c.under, Credit: c.credit, Refusal: c.refusal,
+		Sent: c.sent, InFlight: c.under, Credit: c.credit, Lost: c.lost, Marked: c.marked, Refusal: c.refusal,
 	}
 }

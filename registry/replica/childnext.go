@@ -19,6 +19,10 @@ func (c *Child) Next() Message {
 			c.heartbeat = false
 			return &Heartbeat{Session: c.session, Sent: c.sent, Size: c.size, Grants: c.grants}
 		}
+		if c.fetch {
+			c.fetch = false
+			return &Fetch{Session: c.session, From: c.size}
+		}
 		return c.entries()
 	}
 	return nil
@@ -29,7 +33,8 @@ func (c *Child) hello() Message {
 	if err != nil {
 		return c.unreadable(err)
 	}
-	m := &Hello{Protocol: Protocol, Node: c.config.Signer.Public(), Log: c.config.ID, Tip: tip, Nonce: c.nonce}
+	m := &Hello{Protocol: Protocol, Node: c.config.Signer.Public(), Log: c.config.ID, Tip: tip, Nonce: c.nonce, Acked: c.known(c.challenge.Parent)}
+	c.tip = tip
 	m.Signature = c.config.Signer.Sign(m.Signed(c.challenge))
 	c.phase = greeted
 	return m
@@ -37,7 +42,7 @@ func (c *Child) hello() Message {
 
 // entries returns the next portion of the log for which there is credit.
 func (c *Child) entries() Message {
-	if c.sent >= c.size || c.under+max(c.need, 1) > c.credit && c.left != ruleCredit {
+	if c.left.lacks(ruleMarked, !c.marked) || c.sent >= c.size || c.under+max(c.need, 1) > c.credit && c.left != ruleCredit {
 		return nil
 	}
 	room := c.config.Octets

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 
+	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
 )
@@ -81,6 +82,41 @@ func mirrored(octets []byte, child byte) (payloads [][]byte, checkpoint []byte, 
 		payloads, checkpoint = append(payloads, u.Payloads...), u.Checkpoint
 	}
 	return payloads, checkpoint, nil
+}
+
+// copyOn is a child's mirror on a disk, as far as it is synced.
+type copyOn struct {
+	disk  *disk
+	child byte
+}
+
+func (h copyOn) payloads() [][]byte {
+	payloads, _, err := mirrored(h.disk.octets[:h.disk.synced], h.child)
+	if err != nil {
+		panic(err)
+	}
+	return payloads
+}
+
+func (h copyOn) Root(size uint64) (identifier.Hash, error) {
+	return replicatest.Root(h.payloads()[:size]), nil
+}
+
+func (h copyOn) Prove(old, size uint64) ([]identifier.Hash, error) {
+	return replicatest.Prove(h.payloads()[:size], old)
+}
+
+func (h copyOn) Unit(position uint64) (*replica.Unit, error) {
+	for frame := range frames(h.disk.octets[:h.disk.synced]) {
+		if frame[0] != h.child {
+			continue
+		}
+		u, err := replica.ParseUnit(frame[1:])
+		if err != nil || u.Start <= position && position < u.End() {
+			return u, err
+		}
+	}
+	return nil, errGap
 }
 
 // found returns a mirror as a parent finds it on its disk when it starts.

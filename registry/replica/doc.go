@@ -32,12 +32,15 @@
 //
 //	Challenge  ↓  a fresh nonce and the parent's key
 //	Hello      ↑  who the child is, its log, a checkpoint over all that it has synced,
-//	              a fresh nonce; signed over the challenge
+//	              how much the parent has ever acknowledged, a fresh nonce; signed over
+//	              the challenge
 //	Welcome    ↓  a session, the checkpoint that the mirror ends with, credit; signed
 //	              over the Hello's nonce
 //	Entries    ↑  entries from a position on, and a checkpoint that ends with them
 //	Ack        ↓  so many entries, with this root, are on disk; new credit
 //	Nack       ↓  go on with this position instead
+//	Fetch      ↑  which entry of its own log the child lacks
+//	Return     ↓  the unit of the mirror that holds it
 //	Grant      ↓  a delegation or keyset of a prefix that is the child's
 //	Heartbeat  ↑  how far the child has sent, how much it has, which grants it took
 //	Refuse     ↕  the end of the stream, and why
@@ -48,8 +51,9 @@
 // echoes the nonce of that Hello and is signed by the key that the Challenge named:
 // one of an earlier stream tells of a mirror that may not be there any more. The
 // checkpoint in it must be its own; its log must have as many entries, and the same
-// root at that size. Fewer entries mean that the child was restored (Behind); another
-// root, that two histories were signed (Fork). Then it sends entries from there on.
+// root at that size. Fewer entries mean that the child was restored (Behind, see
+// Healing); another root, that two histories were signed (Fork). Then it sends entries
+// from there on.
 //
 // Every Entries message ends at a checkpoint that the child signs for it, over synced
 // entries. It has at most [MaxEntries] entries and [MaxOctets] octets. The octets of
@@ -66,8 +70,9 @@
 // It checks the Hello ([CheckHello]), asks its registry whether a delegation names
 // that node key, and opens the stream ([Parent.Open]); of two streams of one log the
 // newer one counts. While entries of the last stream are on their way to the disk it
-// does not answer: only then it is certain where the mirror ends. Then the checkpoint
-// in the Hello must not be behind the mirror, nor have another root at the same size.
+// does not answer: only then it is certain where the mirror ends. Then the checkpoint in
+// the Hello must not have another root than the mirror has at that size, where the
+// mirror has as many entries.
 //
 // Of Entries it skips what it has. What does not follow on that is not taken and
 // answered with a Nack. The rest must add up, with all before it, to the root in the
@@ -94,9 +99,12 @@
 //
 // # What is durable when, and what a crash leaves
 //
-//   - The child stores nothing of the protocol. Its log is all it needs: after a crash
-//     at any point it asks the parent where it is. Entries that it had not synced were
-//     never sent.
+//   - The child needs nothing but its log and its mark: after a crash at any point it
+//     asks the parent where it is. Entries that it had not synced were never sent. What
+//     the parent has acknowledged it remembers only to notice that the parent forgot: it
+//     may be some time old.
+//   - A child that gets entries back appends them as they come. After a crash it has a
+//     part of them, is marked still, and asks for the rest.
 //   - The parent stores units. A unit is synced before its Ack is sent. A crash before
 //     the sync leaves it there or not there; either way the child sends from where the
 //     Welcome says. A unit counts as a whole: [AppendUnit] puts it into one frame of the
@@ -108,13 +116,18 @@
 // # Forks
 //
 // Two checkpoints of one log with one size and two roots, both signed by the node's
-// key, prove to anybody that the node has signed two histories. Whoever notices sends
-// the other the one that it lacks; [Refusal] holds both. A child that finds its own
-// log to be another than the mirror signs its root at that size, so that its parent has
-// the proof too. A parent takes no child's word for it without.
+// key, prove to anybody that the node has signed two histories. So do two of different
+// sizes, with a consistency proof that ends at the larger one and begins with another
+// root than the smaller one has ([Evidence]). Whoever notices sends the other what it
+// lacks. A child that finds its own log to be another than the mirror signs its root at
+// that size; a parent whose mirror has more entries than the child proves what the root
+// was at the child's size. Neither takes the other's word for it: what does not check is
+// a refusal like any other.
+//
+// Both keep the evidence. The child takes no changes any more, and the parent nothing of
+// that log, until people have looked at it. Everybody else goes on.
 //
 // # What it does not do yet
 //
-// A child that was restored is refused, not healed; a fork stays one; no acknowledgement
-// is cosigned; entries are sent whole or not at all.
+// No acknowledgement is cosigned; entries are sent whole or not at all.
 package replica

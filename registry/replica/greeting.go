@@ -35,6 +35,7 @@ func appendKey(dst []byte, k identifier.PublicKey) []byte {
 //	log        16 octets
 //	tip        text
 //	nonce      32 octets
+//	acked      u64
 func (m *Hello) Signed(c *Challenge) []byte {
 	b := append([]byte(helloLabel), c.Nonce[:]...)
 	b = appendKey(b, c.Parent)
@@ -42,7 +43,8 @@ func (m *Hello) Signed(c *Challenge) []byte {
 	b = appendKey(b, m.Node)
 	b = append(b, m.Log[:]...)
 	b = appendText(b, m.Tip)
-	return append(b, m.Nonce[:]...)
+	b = append(b, m.Nonce[:]...)
+	return binary.BigEndian.AppendUint64(b, m.Acked)
 }
 
 // Signed returns what the parent signs: a label, whom it welcomes, and every field of

@@ -23,6 +23,29 @@ type Log interface {
 	// SignCheckpoint returns a checkpoint over the first size entries, signed with
 	// the node's key, and the root in it. It need not be kept.
 	SignCheckpoint(size uint64) (note []byte, root identifier.Hash, err error)
+	Edge
+}
+
+// Edge is a log that can tell more of its tree. A child that gets entries back works
+// out with it what they add up to.
+type Edge interface {
+	// Subtrees returns the roots of the complete subtrees of everything that is
+	// synced, as [Mirror] has them, and how many entries that is. Nothing is
+	// appended meanwhile.
+	Subtrees() (size uint64, subtrees []identifier.Hash, err error)
+}
+
+// History is a mirror as its parent reads it again, to compare it with what a child
+// says that it has, and to give back what the child has lost. Sizes and positions are
+// those that are stored. An error ends the stream, and the next one tries again.
+type History interface {
+	// Root returns the Merkle root of the first size entries.
+	Root(size uint64) (identifier.Hash, error)
+	// Prove returns the consistency proof (RFC 9162, section 2.1.4) from the first old
+	// entries, at least one, to the first size, which are more.
+	Prove(old, size uint64) ([]identifier.Hash, error)
+	// Unit returns the unit that holds the entry at a position, as it was stored.
+	Unit(position uint64) (*Unit, error)
 }
 
 // Signer signs with a node's key; [identifier.PrivateKey] is one.

@@ -5,7 +5,7 @@ import (
 )
 
 // Protocol is the version of the protocol that this package speaks.
-const Protocol = 1
+const Protocol = 2
 
 // Limits of messages.
 const (
@@ -48,6 +48,9 @@ type Hello struct {
 	Tip []byte
 	// Nonce is fresh for every stream.
 	Nonce Nonce
+	// Acked is how many entries the parent with this key has ever acknowledged to the
+	// child, as far as the child knows.
+	Acked uint64
 	// Signature is the child's, over [Hello.Signed].
 	Signature []byte
 }
@@ -95,6 +98,21 @@ type Nack struct {
 	Next    uint64
 }
 
+// Fetch asks for entries of the child's own log, which it has lost and the parent has.
+type Fetch struct {
+	Session Session
+	From    uint64 // the position of the first that the child lacks
+}
+
+// Return gives the child a unit of its own log back, as the mirror has it.
+type Return struct {
+	Session  Session
+	Start    uint64 // the position of the first entry
+	Payloads [][]byte
+	// Checkpoint is what the child once signed over Start + len(Payloads) entries.
+	Checkpoint []byte
+}
+
 // Grant tells the child of a delegation or keyset of a prefix that is its own.
 type Grant struct {
 	Session Session
@@ -121,6 +139,10 @@ type Refuse struct {
 	// Evidence is a checkpoint of the child that contradicts another one of it,
 	// where the reason is Fork or Mismatch.
 	Evidence []byte
+	// Root and Proof are those of [Evidence], where the Evidence is a checkpoint of
+	// more entries than the child has.
+	Root  identifier.Hash
+	Proof []identifier.Hash
 }
 
 func (*Challenge) message() {}
@@ -129,6 +151,8 @@ func (*Welcome) message()   {}
 func (*Entries) message()   {}
 func (*Ack) message()       {}
 func (*Nack) message()      {}
+func (*Fetch) message()     {}
+func (*Return) message()    {}
 func (*Grant) message()     {}
 func (*Heartbeat) message() {}
 func (*Refuse) message()    {}

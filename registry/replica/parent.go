@@ -17,6 +17,8 @@ type ParentConfig struct {
 	Child  identifier.PublicKey // the child's node key
 	Log    identifier.LogID     // of the child's log
 	Verify VerifyCheckpoint
+	// History is what the mirror holds.
+	History History
 	// Window is the credit of the child, in octets; 0 for [DefaultWindow]. It is
 	// MaxOctets at least.
 	Window uint64
@@ -51,6 +53,9 @@ type Parent struct {
 	tip        uint64 // how many entries the child has
 	tipIsNews  bool
 	tipRoot    identifier.Hash
+	lost       uint64 // how many entries were acknowledged once, when there are fewer now; else 0
+	returning  bool   // the child asks for entries
+	returnFrom uint64 // from which position on
 
 	left rule
 }
@@ -103,6 +108,10 @@ func (p *Parent) Open(m *Hello, s Session) {
 		p.end(refuse(Malformed, "the child did not sign the checkpoint in its Hello: %v", err))
 	default:
 		p.tip, p.tipRoot, p.tipIsNews = size, root, true
+		p.lost = 0
+		if m.Acked > p.edge.size {
+			p.lost = m.Acked
+		}
 	}
 }
 
@@ -116,7 +125,7 @@ func (p *Parent) Close() {
 // reset forgets the stream, except what the status goes on telling.
 func (p *Parent) reset(to phase) {
 	p.phase, p.hello, p.session, p.refusal, p.unsent = to, nil, Session{}, nil, nil
-	p.allowed, p.silence, p.ack, p.nack, p.grantsSent = 0, 0, false, false, 0
+	p.allowed, p.silence, p.ack, p.nack, p.grantsSent, p.returning = 0, 0, false, false, 0, false
 }
 
 // Refuse ends the stream for a reason that the registry has.
@@ -172,6 +181,9 @@ func (p *Parent) end(r *Refusal) {
 	p.phase, p.refusal = ended, r
 	if r.Reason != Silent && !r.Remote {
 		p.unsent = &Refuse{Reason: r.Reason, Detail: r.Detail}
+		if e := r.Evidence; e != nil {
+			p.unsent.Evidence, p.unsent.Root, p.unsent.Proof = e.Held, e.Root, e.Proof
+		}
 		if p.hello != nil {
 			p.unsent.Nonce = p.hello.Nonce
 		}
@@ -184,6 +196,9 @@ func (p *Parent) Stored() {
 	u := p.units[0]
 	p.units, p.octets = p.units[1:], p.octets-u.octets
 	p.stored, p.root, p.checkpoint, p.ack = u.end, u.root, u.checkpoint, true
+	if p.stored >= p.lost {
+		p.lost = 0
+	}
 }
 
 // Dropped says that the newest unit that Receive returned will not be stored. The
@@ -221,6 +236,9 @@ func (p *Parent) Next() Message {
 			m.Size, m.Root = p.edge.size, p.edge.root()
 		}
 		return m
+	case p.returning:
+		p.returning = false
+		return p.giveBack()
 	case p.grantsSent < uint64(len(p.grants)):
 		m := &Grant{Session: p.session, Number: p.grantsSent, Envelope: p.grants[p.grantsSent]}
 		p.grantsSent++
@@ -229,17 +247,22 @@ func (p *Parent) Next() Message {
 	return nil
 }
 
-// welcome answers the Hello: whether the mirror is the beginning of what the child
-// has, as far as two checkpoints tell.
+// welcome answers the Hello, when the mirror is the beginning of what the child has, or
+// the child's log the beginning of the mirror, as far as two checkpoints and the mirror
+// tell.
 func (p *Parent) welcome() Message {
-	switch {
-	case p.tip < p.stored:
-		p.end(&Refusal{Reason: Behind, Held: p.checkpoint, Signed: p.hello.Tip,
-			Detail: fmt.Sprintf("the child has %d entries of its log and signed %d before: it was restored from an old backup, or its disk lost what was synced", p.tip, p.stored)})
-		return p.Next()
-	case p.tip == p.stored && p.tipRoot != p.root:
-		p.fork(p.hello.Tip, p.stored)
-		return p.Next()
+	if p.tip <= p.stored && p.tip > 0 {
+		root, err := p.root, error(nil)
+		if p.tip < p.stored {
+			root, err = p.config.History.Root(p.tip)
+		}
+		switch {
+		case err != nil:
+			return p.unreadable(err)
+		case p.left.lacks(rulePrefix, p.tipRoot == root):
+			p.fork(p.hello.Tip, p.tip, root)
+			return p.Next()
+		}
 	}
 	p.phase, p.allowed = welcome, p.credit
 	m := &Welcome{
@@ -250,10 +273,38 @@ func (p *Parent) welcome() Message {
 	return m
 }
 
-// fork ends the stream because the child signed two roots for one size.
-func (p *Parent) fork(signed []byte, size uint64) {
-	p.end(&Refusal{Reason: Fork, Held: p.checkpoint, Signed: signed,
-		Detail: fmt.Sprintf("the child signed two roots for its first %d entries: its log was restored and written to, or the node runs twice", size)})
+// giveBack returns the unit that the child asked for.
+func (p *Parent) giveBack() Message {
+	u, err := p.config.History.Unit(p.returnFrom)
+	if err != nil {
+		return p.unreadable(err)
+	}
+	return &Return{Session: p.session, Start: u.Start, Payloads: u.Payloads, Checkpoint: u.Checkpoint}
+}
+
+// unreadable ends the stream because the mirror cannot be read; the child is told that
+// much and no more.
+func (p *Parent) unreadable(err error) Message {
+	p.end(refuse(Unavailable, "the mirror cannot be read: %v", err))
+	p.unsent.Detail = "the parent cannot read its mirror now"
+	return p.Next()
+}
+
+// fork ends the stream because the child signed a checkpoint of size entries, and the
+// mirror has another root of as many.
+func (p *Parent) fork(signed []byte, size uint64, root identifier.Hash) {
+	r := &Refusal{Reason: Fork, Held: p.checkpoint, Signed: signed,
+		Detail: fmt.Sprintf("the child signed two histories of its first %d entries: its log was restored and written to, or the node runs twice", size)}
+	r.Evidence = &Evidence{Node: p.config.Child, Log: p.config.Log, Held: p.checkpoint, Signed: signed}
+	if size < p.stored {
+		proof, err := p.config.History.Prove(size, p.stored)
+		if err != nil {
+			p.unreadable(err)
+			return
+		}
+		r.Evidence.Root, r.Evidence.Proof = root, proof
+	}
+	p.end(r)
 }
 
 // ParentStatus is how far a mirror has got.
@@ -266,8 +317,11 @@ type ParentStatus struct {
 	Stored, Accepted, InFlight uint64
 	Root                       identifier.Hash
 	// Tip is how many entries the child has, as far as it has said since the start.
-	Tip     uint64
-	Credit  uint64
+	Tip    uint64
+	Credit uint64
+	// Lost is how many entries this node acknowledged once, as the child says, while
+	// it holds fewer: it was restored. 0 when it holds them.
+	Lost    uint64
 	Refusal *Refusal // why there is no session, where there was one or an attempt
 }
 
@@ -275,6 +329,6 @@ type ParentStatus struct {
 func (p *Parent) Status() ParentStatus {
 	return ParentStatus{
 		Child: p.config.Child, Log: p.config.Log, Connected: p.phase == welcome, Stored: p.stored, Accepted: p.edge.size,
-		InFlight: p.octets, Root: p.root, Tip: max(p.tip, p.stored), Credit: p.credit, Refusal: p.refusal,
+		InFlight: p.octets, Root: p.root, Tip: max(p.tip, p.stored), Credit: p.credit, Lost: p.lost, Refusal: p.refusal,
 	}
 }

@@ -19,6 +19,10 @@ func (p *Parent) Receive(m Message) *Unit {
 		if p.current(m.Session) {
 			p.receiveHeartbeat(m)
 		}
+	case *Fetch:
+		if p.current(m.Session) {
+			p.receiveFetch(m)
+		}
 	case *Refuse:
 		if m.Nonce == p.hello.Nonce {
 			p.receiveRefuse(m)
@@ -47,13 +51,22 @@ func (p *Parent) receiveHeartbeat(m *Heartbeat) {
 	p.grantsSent = min(p.grantsSent, m.Grants)
 }
 
+// receiveFetch takes note of what the child has lost. The newest request counts.
+func (p *Parent) receiveFetch(m *Fetch) {
+	if m.From >= p.stored {
+		p.end(refuse(Malformed, "the child asks for entry %d back, the mirror holds %d", m.From, p.stored))
+		return
+	}
+	p.returning, p.returnFrom = true, m.From
+}
+
 // receiveRefuse takes note of why the child ends the stream. Its evidence counts only
 // when it is some.
 func (p *Parent) receiveRefuse(m *Refuse) {
 	r := &Refusal{Reason: m.Reason, Detail: m.Detail, Remote: true}
-	size, root, err := p.config.Verify(m.Evidence, p.config.Log, p.config.Child)
-	if err == nil && size == p.stored && root != p.root {
-		r.Reason, r.Held, r.Signed = Fork, p.checkpoint, m.Evidence
+	e := &Evidence{Node: p.config.Child, Log: p.config.Log, Held: p.checkpoint, Signed: m.Evidence}
+	if _, err := e.Check(p.config.Verify); err == nil {
+		r.Reason, r.Held, r.Signed, r.Evidence = Fork, e.Held, e.Signed, e
 	}
 	p.end(r)
 }
@@ -112,6 +125,6 @@ func (p *Parent) receiveAgain(m *Entries, end uint64) {
 	}
 	size, root, err := p.config.Verify(m.Checkpoint, p.config.Log, p.config.Child)
 	if err == nil && size == end && root != p.root {
-		p.fork(m.Checkpoint, end)
+		p.fork(m.Checkpoint, end, p.root)
 	}
 }

@@ -16,10 +16,11 @@ const (
 	UnknownNode
 	// OtherLog: the parent mirrors another log of this node.
 	OtherLog
-	// Behind: the child has fewer entries than the parent's mirror. It was restored
-	// from a backup, or lost what it had synced.
+	// Behind: the child has fewer entries than the parent's mirror, and did not know.
+	// It was restored from a backup, or lost what it had synced. It takes no changes
+	// any more and opens another stream, on which it gets back what it lacks.
 	Behind
-	// Fork: the child signed two roots for one size.
+	// Fork: the child signed two histories of its log.
 	Fork
 	// Mismatch: the entries do not add up to the checkpoint that came with them.
 	Mismatch
@@ -45,7 +46,9 @@ func (r Reason) String() string {
 
 // Passing reports whether the same stream may do better in a moment, without anybody
 // doing anything about it.
-func (r Reason) Passing() bool { return r == Replaced || r == Unavailable || r == Silent }
+func (r Reason) Passing() bool {
+	return r == Replaced || r == Unavailable || r == Silent || r == Behind
+}
 
 // Refusal is the error that a stream ends with.
 type Refusal struct {
@@ -56,9 +59,11 @@ type Refusal struct {
 	// Held and Signed are two checkpoints of the child that contradict each other,
 	// where the reason is Fork or Mismatch: the one that the mirror ends with, and
 	// the other one. A Mismatch proves a fork only once the child cannot give a
-	// consistency proof between the two. Signed may be empty where the other side
-	// noticed and sent none.
+	// consistency proof between the two.
 	Held, Signed []byte
+	// Evidence is that of a fork, which was checked; nil where the other side says
+	// that there is one and shows nothing.
+	Evidence *Evidence
 }
 
 func (r *Refusal) Error() string {

@@ -11,6 +11,9 @@ const (
 	ruleGap                     // entries follow on the mirror
 	ruleSync                    // only what is synced is acknowledged
 	ruleCredit                  // no more is under way than the parent has allowed
+	rulePrefix                  // a child is given back only what follows on its log
+	ruleReturn                  // what is given back adds up to what the child signed
+	ruleMarked                  // a node that may lack something writes nothing before it has asked
 )
 
 // lacks reports whether a rule is broken, and not left out.

@@ -47,11 +47,42 @@ func TestRestoredChild(t *testing.T) {
 	w, n := mirror(t, 6, 0)
 	n.log.Restore(4)
 	child, parent := meet(t, w, n)
-	if child == nil || child.Reason != replica.Behind || !child.Remote || parent == nil || parent.Reason != replica.Behind {
+	if child == nil || child.Reason != replica.Behind || child.Remote || !child.Reason.Passing() || parent == nil || !parent.Remote {
 		t.Fatalf("got %v and %v, want behind", child, parent)
 	}
-	if len(parent.Held) == 0 || len(parent.Signed) == 0 {
-		t.Error("the checkpoints of both are not kept")
+	n.child.Mark()
+	w.connect(n)
+	must(t, w.settle(n))
+	if s := n.child.Status(); s.Synced != 6 || n.child.Marked() || !s.Connected || n.log.Synced() != 6 {
+		t.Errorf("it has not got back what it lacks: %+v", s)
+	}
+	grow(w, n, 1)
+	must(t, w.settle(n))
+	if n.floor != 7 {
+		t.Errorf("the mirror has %d entries, want 7", n.floor)
+	}
+}
+
+// A restored child that has written before it asked, and has fewer entries than the mirror:
+// a consistency proof shows it.
+func TestForkOfAShorterLog(t *testing.T) {
+	for restored := range uint64(6) {
+		w, n := mirror(t, 9, 0)
+		n.log.Restore(restored)
+		grow(w, n, 2)
+		child, parent := meet(t, w, n)
+		if child == nil || child.Reason != replica.Fork || parent == nil || parent.Reason != replica.Fork {
+			t.Fatalf("got %v and %v, want a fork", child, parent)
+		}
+		for side, r := range map[string]*replica.Refusal{"child": child, "parent": parent} {
+			if r.Evidence == nil {
+				t.Fatalf("the %s has no evidence", side)
+			}
+			d, err := r.Evidence.Check(replicatest.VerifyCheckpoint)
+			if err != nil || d.Size != restored+2 || d.HeldSize != 9 || d.Held == d.Signed {
+				t.Errorf("the %s shows %+v, %v", side, d, err)
+			}
+		}
 	}
 }
 

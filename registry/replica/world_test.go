@@ -89,6 +89,7 @@ func (w *world) startParent(n *node) error {
 	}
 	n.parent, err = replica.NewParent(replica.ParentConfig{
 		Signer: w.key, ID: replicatest.LogID(200), Child: n.log.Key.Public(), Log: n.log.ID, Verify: replicatest.VerifyCheckpoint, Window: w.window,
+		History: copyOn{&w.disk, n.number},
 	}, m)
 	if err != nil {
 		return err
@@ -159,6 +160,16 @@ func (w *world) toParent(n *node, m replica.Message) error {
 func (w *world) toChild(n *node, m replica.Message) {
 	before := n.child.Status().Connected
 	n.child.Receive(m)
+	if u := n.child.Returned(); u != nil {
+		for _, p := range u.Payloads {
+			n.log.Append(p)
+		}
+		n.log.Sync()
+		n.child.Restored(true)
+	}
+	if n.child.Healed() {
+		n.child.Unmark()
+	}
 	s := n.child.Status()
 	if s.Connected && !before {
 		n.next, n.acked = 0, s.Acked

@@ -83,7 +83,7 @@ func NewChild(c ChildConfig) (*Child, error) {
 		return nil, fmt.Errorf("parent %q is not on this machine, and the connection would not be encrypted: use a loopback address such as 127.0.0.1:2640", c.Address)
 	}
 	return &Child{config: c, machine: replica.NewChild(replica.ChildConfig{
-		Signer: c.Signer, ID: c.Source.LogID(), Log: c.Source, Verify: c.Verify, Parent: c.Parent,
+		Signer: c.Signer, ID: c.Source.LogID(), Log: c.Source, Verify: c.Verify, Parent: c.Parent, Acked: c.Source.Acked,
 	})}, nil
 }
 
@@ -151,8 +151,10 @@ func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
 	defer func() {
 		c.mu.Lock()
 		c.machine.Close()
+		refusal := c.machine.Refusal()
 		c.ended = err
 		c.mu.Unlock()
+		c.heed(ctx, refusal)
 	}()
 	conn, err := proto.Dial(c.config.Address, append([]grpc.DialOption{grpc.WithDefaultCallOptions(
 		grpc.MaxCallRecvMsgSize(proto.MaxReplication), grpc.MaxCallSendMsgSize(proto.MaxReplication),
@@ -174,6 +176,9 @@ func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
 	var nonce replica.Nonce
 	rand.Read(nonce[:]) // never fails
 	c.mu.Lock()
+	if c.config.Source.Marked() != "" {
+		c.machine.Mark()
+	}
 	c.machine.Open(nonce)
 	c.mu.Unlock()
 	var running sync.WaitGroup
@@ -183,6 +188,24 @@ func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
 	cancel()
 	running.Wait()
 	return s.welcomed.Load(), err
+}
+
+// heed does what the end of a stream asks for: a log that lacks entries is not added to
+// before it has them back, and one of two histories is not added to at all.
+func (c *Child) heed(ctx context.Context, r *replica.Refusal) {
+	if r == nil {
+		return
+	}
+	var err error
+	switch {
+	case r.Reason == replica.Behind && !r.Remote:
+		err = c.config.Source.Mark(ctx, r.Detail)
+	case r.Reason == replica.Fork && r.Evidence != nil:
+		err = c.config.Source.Forked(ctx, r.Evidence)
+	}
+	if err != nil {
+		c.config.Log.Error("the node goes on taking changes, and must not", "because", r, "error", err)
+	}
 }
 
 // childStream is one stream to the parent. Three goroutines have it: one sends what
@@ -257,17 +280,65 @@ func (s *childStream) receive(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		s.machine.Receive(m)
-		grant := s.machine.Grant()
-		connected := s.machine.Status().Connected
+		grant, returned := s.machine.Grant(), s.machine.Returned()
 		s.mu.Unlock()
-		if connected && !s.welcomed.Swap(true) {
-			s.config.Log.Info("connected to the parent", "parent", s.config.Address)
+		s.follow()
+		if returned != nil {
+			s.takeBack(ctx, returned)
 		}
 		if grant != nil {
 			s.take(ctx, grant)
 		}
 		signal(s.wake)
 	}
+}
+
+// follow tells operator and registry of how the machine stands with the parent.
+func (s *childStream) follow() {
+	s.mu.Lock()
+	status, healed := s.machine.Status(), s.machine.Healed()
+	s.mu.Unlock()
+	if !status.Connected {
+		return
+	}
+	if !s.welcomed.Swap(true) {
+		s.config.Log.Info("connected to the parent", "parent", s.config.Address)
+		if status.Lost > 0 {
+			s.config.Log.Warn("the parent has fewer entries than it acknowledged: it was restored, and gets the rest again",
+				"parent", s.config.Address, "acknowledged", status.Lost, "stored", status.Acked)
+		}
+	}
+	if healed {
+		if err := s.config.Source.Heal(); err != nil {
+			s.config.Log.Error("the log is whole again, and the node still takes no changes", "error", err)
+			return
+		}
+		s.mu.Lock()
+		s.machine.Unmark()
+		s.mu.Unlock()
+		s.config.Log.Info("the log has everything that the parent holds: changes are taken again", "parent", s.config.Address, "entries", status.Synced)
+	}
+	if !status.Marked && status.Acked <= status.Synced {
+		s.config.Source.Acknowledged(status.Parent, status.Acked)
+	}
+}
+
+// takeBack appends what the parent gave back.
+func (s *childStream) takeBack(ctx context.Context, u *replica.Unit) {
+	s.busy.Store(true)
+	err := s.config.Source.TakeBack(ctx, u)
+	s.busy.Store(false)
+	if err != nil && ctx.Err() == nil {
+		s.config.Log.Warn("entries that the parent gave back were not taken in", "parent", s.config.Address, "from", u.Start, "error", err)
+	}
+	if err != nil {
+		s.cancel() // a part of it may be there: the next stream sees how much
+		return
+	}
+	s.mu.Lock()
+	s.machine.Restored(true)
+	s.mu.Unlock()
+	s.follow()
 }
 
 // take lets the registry deal with a grant.

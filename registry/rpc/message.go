@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
@@ -14,6 +15,7 @@ func requestToProto(m replica.Message) *proto.ReplicateRequest {
 	case *replica.Hello:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Hello{Hello: &proto.Hello{
 			Protocol: m.Protocol, Node: proto.KeyToProto(m.Node), Log: m.Log[:], Tip: m.Tip, Nonce: m.Nonce[:], Signature: m.Signature,
+			Acked: m.Acked,
 		}}}
 	case *replica.Entries:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Entries{Entries: &proto.Entries{
@@ -23,6 +25,8 @@ func requestToProto(m replica.Message) *proto.ReplicateRequest {
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Heartbeat{Heartbeat: &proto.Heartbeat{
 			Session: m.Session[:], Sent: m.Sent, Size: m.Size, Grants: m.Grants,
 		}}}
+	case *replica.Fetch:
+		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Fetch{Fetch: &proto.Fetch{Session: m.Session[:], From: m.From}}}
 	case *replica.Refuse:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Refuse{Refuse: refuseToProto(m)}}
 	}
@@ -43,6 +47,9 @@ func requestFromProto(m *proto.ReplicateRequest) (replica.Message, error) {
 	case *proto.ReplicateRequest_Heartbeat:
 		h := &replica.Heartbeat{Sent: m.Heartbeat.GetSent(), Size: m.Heartbeat.GetSize(), Grants: m.Heartbeat.GetGrants()}
 		return h, fixed("heartbeat.session", h.Session[:], m.Heartbeat.GetSession())
+	case *proto.ReplicateRequest_Fetch:
+		f := &replica.Fetch{From: m.Fetch.GetFrom()}
+		return f, fixed("fetch.session", f.Session[:], m.Fetch.GetSession())
 	case *proto.ReplicateRequest_Refuse:
 		return refuseFromProto(m.Refuse)
 	}
@@ -50,7 +57,7 @@ func requestFromProto(m *proto.ReplicateRequest) (replica.Message, error) {
 }
 
 func helloFromProto(m *proto.Hello) (replica.Message, error) {
-	h := &replica.Hello{Protocol: m.GetProtocol(), Tip: m.GetTip(), Signature: m.GetSignature()}
+	h := &replica.Hello{Protocol: m.GetProtocol(), Tip: m.GetTip(), Signature: m.GetSignature(), Acked: m.GetAcked()}
 	var err error
 	if h.Node, err = proto.KeyFromProto(m.GetNode()); err != nil {
 		return nil, fmt.Errorf("hello.node: %w", err)
@@ -76,6 +83,10 @@ func responseToProto(m replica.Message) *proto.ReplicateResponse {
 		}}}
 	case *replica.Nack:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Nack{Nack: &proto.Nack{Session: m.Session[:], Next: m.Next}}}
+	case *replica.Return:
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Return{Return: &proto.Return{
+			Session: m.Session[:], Start: m.Start, Payloads: m.Payloads, Checkpoint: m.Checkpoint,
+		}}}
 	case *replica.Grant:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Grant{Grant: &proto.Grant{
 			Session: m.Session[:], Number: m.Number, Envelope: proto.EnvelopeToProto(&m.Envelope),
@@ -104,6 +115,12 @@ func responseFromProto(m *proto.ReplicateResponse) (replica.Message, error) {
 	case *proto.ReplicateResponse_Nack:
 		n := &replica.Nack{Next: m.Nack.GetNext()}
 		return n, fixed("nack.session", n.Session[:], m.Nack.GetSession())
+	case *proto.ReplicateResponse_Return:
+		r := &replica.Return{Start: m.Return.GetStart(), Payloads: m.Return.GetPayloads(), Checkpoint: m.Return.GetCheckpoint()}
+		if n := len(r.Payloads); n > replica.MaxEntries {
+			return nil, fieldError("return.payloads", "there are %d, at most %d are allowed", n, replica.MaxEntries)
+		}
+		return r, fixed("return.session", r.Session[:], m.Return.GetSession())
 	case *proto.ReplicateResponse_Grant:
 		g := &replica.Grant{Number: m.Grant.GetNumber()}
 		var err error
@@ -135,6 +152,12 @@ func refuseToProto(m *replica.Refuse) *proto.Refuse {
 	if m.Nonce != (replica.Nonce{}) {
 		r.Nonce = m.Nonce[:]
 	}
+	if len(m.Proof) > 0 {
+		r.Root = m.Root[:]
+	}
+	for i := range m.Proof {
+		r.Proof = append(r.Proof, m.Proof[i][:])
+	}
 	return r
 }
 
@@ -147,6 +170,21 @@ func refuseFromProto(m *proto.Refuse) (replica.Message, error) {
 	}
 	if len(r.Evidence) > replica.MaxCheckpoint {
 		return nil, fieldError("refuse.evidence", "has %d octets, at most %d are allowed", len(r.Evidence), replica.MaxCheckpoint)
+	}
+	if n := len(m.GetProof()); n > replica.MaxProof {
+		return nil, fieldError("refuse.proof", "there are %d hashes, at most %d are allowed", n, replica.MaxProof)
+	}
+	for _, hash := range m.GetProof() {
+		var h identifier.Hash
+		if err := fixed("refuse.proof", h[:], hash); err != nil {
+			return nil, err
+		}
+		r.Proof = append(r.Proof, h)
+	}
+	if len(r.Proof) > 0 {
+		if err := fixed("refuse.root", r.Root[:], m.GetRoot()); err != nil {
+			return nil, err
+		}
 	}
 	if len(m.GetNonce()) == 0 {
 		return r, nil

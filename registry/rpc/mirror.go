@@ -40,6 +40,10 @@ type Mirror interface {
 	// What a unit says is for the registry to judge, entry by entry, and never a
 	// reason to refuse it: see package replica.
 	Append(ctx context.Context, u *replica.Unit, synced func()) error
+	// History is for comparing with what the child has, and for giving it back. Its
+	// methods may be called concurrently, also with Append and while a lock is held
+	// that synced takes: they wait for nothing but the disk.
+	replica.History
 	// Grants returns the signed delegations and keysets that make the child answer
 	// for its prefixes, from number from on, in the order in which they are to be
 	// taken in; and a channel that is closed when there are more. The numbers stay
@@ -68,4 +72,22 @@ type Source interface {
 	// Unavailable the grant comes again later; after any other error it is logged and
 	// passed over.
 	AcceptGrant(context.Context, identifier.Envelope) error
+	// Acked returns how many entries a parent has ever acknowledged, as far as this
+	// node remembers, and Acknowledged that it has so many on disk now.
+	Acked(parent identifier.PublicKey) uint64
+	Acknowledged(parent identifier.PublicKey, size uint64)
+	// Marked returns why entries of the log may be missing here; "" when none are.
+	// Until Heal is called the node takes no changes.
+	Marked() string
+	// Mark makes it so. At return nothing is under way to the log any more, and what
+	// Growth tells changes by TakeBack alone.
+	Mark(ctx context.Context, why string) error
+	// TakeBack appends a unit that the parent gave back, behind what is there. It is
+	// synced and in force at return.
+	TakeBack(context.Context, *replica.Unit) error
+	// Heal says that nothing is missing any more.
+	Heal() error
+	// Forked tells of evidence that this node has signed two histories of its log. It
+	// is kept at return, and the node takes no changes any more.
+	Forked(context.Context, *replica.Evidence) error
 }

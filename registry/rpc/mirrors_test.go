@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -56,6 +57,7 @@ type memoryMirror struct {
 	payloads   [][]byte
 	checkpoint []byte
 	units      int
+	stored     []*replica.Unit
 	heard      []uint64
 	refused    []*replica.Refusal
 	grants     []identifier.Envelope
@@ -87,6 +89,7 @@ func (m *memoryMirror) Append(ctx context.Context, u *replica.Unit, synced func(
 	m.mu.Lock()
 	m.payloads, m.checkpoint = append(m.payloads, u.Payloads...), u.Checkpoint
 	m.units++
+	m.stored = append(m.stored, u)
 	held := m.held
 	if held {
 		m.waiting = append(m.waiting, synced)
@@ -96,6 +99,29 @@ func (m *memoryMirror) Append(ctx context.Context, u *replica.Unit, synced func(
 		synced()
 	}
 	return nil
+}
+
+func (m *memoryMirror) Root(size uint64) (identifier.Hash, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return replicatest.Root(m.payloads[:size]), nil
+}
+
+func (m *memoryMirror) Prove(old, size uint64) ([]identifier.Hash, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return replicatest.Prove(m.payloads[:size], old)
+}
+
+func (m *memoryMirror) Unit(position uint64) (*replica.Unit, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, u := range m.stored {
+		if u.Start <= position && position < u.End() {
+			return u, nil
+		}
+	}
+	return nil, errors.New("there is no such unit")
 }
 
 func (m *memoryMirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
@@ -183,6 +209,54 @@ type memorySource struct {
 	mu     sync.Mutex
 	grants []identifier.Envelope
 	accept func(identifier.Envelope) error // nil for always
+	acked  map[identifier.PublicKey]uint64
+	marked string
+	forked *replica.Evidence
+}
+
+func (s *memorySource) Acked(parent identifier.PublicKey) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked[parent]
+}
+
+func (s *memorySource) Acknowledged(parent identifier.PublicKey, size uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.acked == nil {
+		s.acked = map[identifier.PublicKey]uint64{}
+	}
+	s.acked[parent] = max(s.acked[parent], size)
+}
+
+func (s *memorySource) Marked() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.marked
+}
+
+func (s *memorySource) Mark(_ context.Context, why string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marked = why
+	return nil
+}
+
+func (s *memorySource) TakeBack(_ context.Context, u *replica.Unit) error {
+	for _, p := range u.Payloads {
+		s.Append(p)
+	}
+	s.Sync()
+	return nil
+}
+
+func (s *memorySource) Heal() error { return s.Mark(context.Background(), "") }
+
+func (s *memorySource) Forked(_ context.Context, e *replica.Evidence) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forked = e
+	return nil
 }
 
 func (s *memorySource) AcceptGrant(_ context.Context, e identifier.Envelope) error {

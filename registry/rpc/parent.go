@@ -218,7 +218,7 @@ func (k *keeper) begin(c ParentConfig, mirror Mirror, m *replica.Hello) error {
 		return err
 	}
 	k.machine, err = replica.NewParent(replica.ParentConfig{
-		Signer: c.Signer, ID: c.Log, Child: m.Node, Log: m.Log, Verify: c.Verify, Window: c.Window,
+		Signer: c.Signer, ID: c.Log, Child: m.Node, Log: m.Log, Verify: c.Verify, History: mirror, Window: c.Window,
 	}, found)
 	k.mirror = mirror
 	return err

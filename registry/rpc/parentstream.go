@@ -57,6 +57,9 @@ func (s *parentStream) run() (*replica.Refusal, error) {
 // turnAway tells the child of a refusal that the machine does not know of.
 func (s *parentStream) turnAway(hello *replica.Hello, r *replica.Refusal) error {
 	m := &replica.Refuse{Reason: r.Reason, Detail: r.Detail}
+	if e := r.Evidence; e != nil {
+		m.Evidence, m.Root, m.Proof = e.Held, e.Root, e.Proof
+	}
 	if hello != nil {
 		m.Nonce = hello.Nonce
 	}
@@ -99,6 +102,10 @@ func (s *parentStream) open(hello *replica.Hello) *replica.Refusal {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.machine.Open(hello, session)
+	if lost := k.machine.Status().Lost; lost > 0 {
+		s.config.Logger.Warn("this node has fewer entries of a child than it acknowledged: it was restored, and gets the rest again",
+			"child", hello.Node, "log", hello.Log, "acknowledged", lost, "stored", k.machine.Status().Stored)
+	}
 	if k.current != nil {
 		signal(k.current.wake) // it sees that it is not the one any more
 	}
@@ -117,7 +124,7 @@ func (s *parentStream) leave(r *replica.Refusal) {
 		k.current = nil
 	}
 	k.mu.Unlock()
-	if r != nil && (r.Reason == replica.Behind || r.Reason == replica.Fork || r.Reason == replica.Mismatch) {
+	if r != nil && (r.Reason == replica.Fork || r.Reason == replica.Mismatch) {
 		k.mirror.Refused(r)
 	}
 }

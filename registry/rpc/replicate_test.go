@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
@@ -190,14 +192,38 @@ func TestForkedChild(t *testing.T) {
 				t.Errorf("the parent keeps %+v", evidence)
 			}
 		}
-		u.source.Restore(3)
-		c := u.newChild(u.source)
-		defer u.run(c)()
+	})
+}
+
+// A child that was restored and has written nothing gets its entries back, and goes on.
+func TestHeal(t *testing.T) {
+	bubble(t, rpc.ParentConfig{}, func(t *testing.T, u *uplink) {
+		u.source.grow(0, 1000, 0)
+		defer u.serve()()
+		stop := u.run(u.child)
 		synctest.Wait()
-		refused(t, c, replica.Behind)
-		if u.mirror().size() != 10 {
-			t.Errorf("the mirror has %d entries, want 10", u.mirror().size())
+		u.expect(1000)
+		stop()
+		lost := u.source.Payloads()
+		for _, size := range []uint64{0, 1, 255, 256, 300, 999} {
+			u.source.Restore(size)
+			u.child = u.newChild(u.source)
+			stop := u.run(u.child)
+			time.Sleep(time.Second)
+			u.expect(1000)
+			if d := cmp.Diff(lost, u.source.Payloads()); d != "" {
+				t.Fatalf("from %d on: %s", size, d)
+			}
+			if why := u.source.Marked(); why != "" {
+				t.Errorf("still marked: %s", why)
+			}
+			stop()
 		}
+		u.child = u.newChild(u.source)
+		defer u.run(u.child)()
+		u.source.grow(1000, 1, 0)
+		synctest.Wait()
+		u.expect(1001)
 	})
 }
 

@@ -314,3 +314,60 @@ func subtree(payloads [][]byte) tlog.Hash {
 	half := len(payloads) / 2
 	return tlog.NodeHash(subtree(payloads[:half]), subtree(payloads[half:]))
 }
+
+// Subtrees is that of replica.Edge.
+func (l *Log) Subtrees() (uint64, []identifier.Hash, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.synced, Subtrees(l.payloads[:l.synced]), nil
+}
+
+// Payloads returns the entries that are synced.
+func (l *Log) Payloads() [][]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.payloads[:l.synced:l.synced]
+}
+
+// Root returns the Merkle root over entries.
+func Root(payloads [][]byte) identifier.Hash {
+	root, err := tlog.TreeHash(int64(len(payloads)), treeOf(payloads))
+	if err != nil {
+		panic(err)
+	}
+	return identifier.Hash(root)
+}
+
+// Prove returns the proof that the first old of some entries are their beginning.
+func Prove(payloads [][]byte, old uint64) ([]identifier.Hash, error) {
+	proof, err := tlog.ProveTree(int64(len(payloads)), int64(old), treeOf(payloads))
+	var hashes []identifier.Hash
+	for _, h := range proof {
+		hashes = append(hashes, identifier.Hash(h))
+	}
+	return hashes, err
+}
+
+// treeOf reads the hashes of the tree over entries.
+func treeOf(payloads [][]byte) tlog.HashReader {
+	var hashes []tlog.Hash
+	read := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		var out []tlog.Hash
+		for _, i := range indexes {
+			out = append(out, hashes[i])
+		}
+		return out, nil
+	})
+	for i, p := range payloads {
+		leaf, err := identifier.EntryLeaf(p)
+		if err != nil {
+			panic(err)
+		}
+		stored, err := tlog.StoredHashes(int64(i), leaf, read)
+		if err != nil {
+			panic(err)
+		}
+		hashes = append(hashes, stored...)
+	}
+	return read
+}

@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"fmt"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// Root returns the Merkle root of the first size entries of the mirror.
+func (m *Mirror) Root(size uint64) (identifier.Hash, error) { return m.m.rootOf(size) }
+
+// Prove returns the proof that the first old entries of the mirror, at least one, are the
+// beginning of the first size.
+func (m *Mirror) Prove(old, size uint64) ([]identifier.Hash, error) {
+	return journal.ProveConsistency(old, size, tiles{m.m.state, m.m.number})
+}
+
+// Unit returns the unit of the mirror that holds the entry at a position, as it was
+// stored.
+func (m *Mirror) Unit(position uint64) (*replica.Unit, error) {
+	if have := m.m.published.Load(); position >= have {
+		return nil, fmt.Errorf("the mirror of log %s has %d entries, and no entry %d", m.m.log, have, position)
+	}
+	var at uint64
+	err := m.r.state.View(func(v *state.Reader) error {
+		at, _, _ = v.Run(m.m.number, position)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for next := journal.Offset(at); ; {
+		frame, end, err := m.r.journal.Read(next)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d of log %s: %w", position, m.m.log, err)
+		}
+		next = end
+		if frame.Kind != journal.KindMirrored || frame.Log != m.m.number {
+			continue
+		}
+		u, err := replica.ParseUnit(frame.Payload)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case u.Start > position:
+			return nil, fmt.Errorf("entry %d of log %s is not where the run index says: run 'nameplate check'", position, m.m.log)
+		case u.End() > position:
+			return u, nil
+		}
+	}
+}
+
+// rootOf returns the root of the first size entries.
+func (l *ledger) rootOf(size uint64) (identifier.Hash, error) {
+	if have, root := l.tree.head(); have == size {
+		return root, nil
+	}
+	return journal.Root(size, tiles{l.state, l.number})
+}
+
+// Subtrees returns the roots of the complete subtrees of everything that is synced, the
+// largest first, and how many entries that is.
+func (s *Source) Subtrees() (uint64, []identifier.Hash, error) {
+	size, subtrees := s.r.tree.edge()
+	return size, subtrees, nil
+}

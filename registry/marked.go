@@ -1,0 +1,241 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// A marked node is one that may lack entries of its own log: it was restored, or its
+// start could not rule that out. It takes no changes, takes in no logs of children, and
+// where it has a parent it does not answer either, for the parent does so in its place
+// from its mirror, which is newer. The mark is a file, so that it outlives the process.
+// It goes when the parent, or the anchor of a node without one, says that nothing came
+// after what is here, or when an operator accepts what is lost ([AcceptRestored]).
+
+// checkRestored decides at the start whether the node is marked.
+func (r *Registry) checkRestored() error {
+	if q := r.quarantine.Load(); q != nil {
+		r.config.Log.Error("no changes are taken", "why", r.ReadOnly())
+	}
+	why, asked, err := r.anchorAllows()
+	if err != nil {
+		return err
+	}
+	marker, err := r.folder.marker()
+	if err != nil {
+		return err
+	}
+	copied, err := r.folder.isCopy()
+	if err != nil {
+		return err
+	}
+	switch {
+	case why != "": // by the anchor
+	case marker != "" && asked && !r.hasParent():
+		if err := r.folder.unmark(); err != nil { // the anchor agrees
+			return err
+		}
+	case marker != "" && r.hasParent():
+		why = "this node may lack entries of its log and asks its parent for them: " + marker
+	case marker != "":
+		why = "this folder was restored from a backup and nothing says that nothing came after it: start it with its anchor, or run 'nameplate restore --accept' if you know"
+	case copied && r.hasParent():
+		// Only somebody who can be asked makes it worth asking.
+		why = "this folder is a copy, and the node asks its parent whether entries are missing in it"
+		if err := r.folder.mark(why); err != nil {
+			return err
+		}
+	}
+	if err := r.folder.settle(); err != nil {
+		return err
+	}
+	if why != "" {
+		r.config.Log.Warn("no changes are taken", "why", why)
+		r.marked.Store(&why)
+	}
+	return nil
+}
+
+func (r *Registry) hasParent() bool { return r.config.Parent != (identifier.PublicKey{}) }
+
+// ReadOnly returns why no changes are taken; "" when they are.
+func (r *Registry) ReadOnly() string {
+	if q := r.quarantine.Load(); q != nil {
+		return q.text()
+	}
+	if why := r.marked.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
+// serves returns an error while questions are left to the node's parent.
+func (r *Registry) serves() error {
+	if why := r.marked.Load(); why != nil && r.hasParent() {
+		return &Error{Kind: Unavailable, Detail: *why}
+	}
+	return nil
+}
+
+// markedRefusal is what children are told while this node is marked; nil while it is not.
+func (r *Registry) markedRefusal() error {
+	if r.marked.Load() == nil {
+		return nil
+	}
+	return &replica.Refusal{Reason: replica.Unavailable, Detail: "this node was restored and gets its own log whole first: come back in a moment"}
+}
+
+// Marked returns why entries of the log may be missing here; "" when none are.
+func (s *Source) Marked() string {
+	if why := s.r.marked.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
+// Mark says that entries of the log are missing here. From its return on nothing is
+// added to it but by TakeBack, also after a restart, until Heal.
+func (s *Source) Mark(ctx context.Context, why string) error {
+	if err := s.r.folder.mark(why); err != nil {
+		return err
+	}
+	s.r.config.Log.Error("no changes are taken", "why", why)
+	q := s.r.sequencer
+	q.mu.Lock()
+	s.r.marked.Store(&why)
+	newest := q.newest
+	q.mu.Unlock()
+	if newest == nil {
+		return nil
+	}
+	return s.r.awaitSync(ctx, newest)
+}
+
+// Heal says that the log has everything that the parent holds: changes are taken again,
+// unless the anchor says that there was more.
+func (s *Source) Heal() error {
+	r := s.r
+	why, _, err := r.anchorAllows()
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return fmt.Errorf("the parent holds no more entries, but %s", why)
+	}
+	if err := r.folder.unmark(); err != nil {
+		return err
+	}
+	r.marked.Store(nil)
+	return nil
+}
+
+// TakeBack appends a unit of this node's own log, which the parent has given back, behind
+// what is there. Its entries were admitted once, so they are taken in like those that a
+// start reads again. The unit is synced and in force at return. After an error a part
+// of it may be there.
+func (s *Source) TakeBack(ctx context.Context, u *replica.Unit) error {
+	r := s.r
+	if r.marked.Load() == nil {
+		return errors.New("the node does not know that its log lacks entries")
+	}
+	if next := r.published.Load(); u.Start != next {
+		return fmt.Errorf("entries from %d on come back, the log has %d", u.Start, next)
+	}
+	for i, payload := range u.Payloads {
+		if err := r.takeBackEntry(ctx, u.Start+uint64(i), payload); err != nil {
+			return fmt.Errorf("entry %d: %w", u.Start+uint64(i), err)
+		}
+	}
+	if newest := r.sequencer.newestQueued(); newest != nil {
+		if err := r.awaitSync(ctx, newest); err != nil {
+			return err
+		}
+	}
+	size, root := r.tree.head()
+	if size != u.End() || root != u.Root {
+		return fmt.Errorf("the log has %d entries with root %x, and should have %d with root %x", size, root, u.End(), u.Root)
+	}
+	return r.keepCheckpoint(ctx, &Checkpoint{Size: size, Root: root, Time: now(), Note: u.Checkpoint})
+}
+
+// takeBackEntry queues one entry. It waits while there is no room.
+func (r *Registry) takeBackEntry(ctx context.Context, position uint64, payload []byte) error {
+	entry, err := identifier.ParseEntry(payload)
+	if err != nil {
+		return err
+	}
+	leaf, err := identifier.EntryLeaf(payload)
+	if err != nil {
+		return err
+	}
+	e := encoded{Entry: entry, payload: payload, leaf: leaf}
+	for {
+		if err := r.waitRoom(ctx, len(payload)); err != nil {
+			return err
+		}
+		err := r.sequencer.takeBack(position, e)
+		if !errors.Is(err, journal.ErrBusy) && !errors.Is(err, journal.ErrFull) {
+			return err
+		}
+	}
+}
+
+// takeBack queues an entry as it stood in the log.
+func (s *sequencer) takeBack(position uint64, e encoded) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next != position {
+		return fmt.Errorf("it comes where entry %d should", s.next)
+	}
+	if e.Kind == identifier.EntryGenesis {
+		if err := s.loadGenesis(e.Envelope.Payload); err != nil {
+			return err
+		}
+	}
+	x, err := effectOf(e.Entry, position, s.holders)
+	if err != nil {
+		return err
+	}
+	if _, err := s.queue(e, func(uint64) (effect, error) { return x, nil }, nil); err != nil {
+		return err
+	}
+	if x.holds != nil {
+		s.holders.put(*x.holds)
+	}
+	return nil
+}
+
+// mark makes the mark durable.
+func (f *folder) mark(why string) error {
+	return writeFile(f.join(restoreFile), []byte(why+"\n"), 0o640)
+}
+
+// marker returns what the mark says; "" when there is none.
+func (f *folder) marker() (string, error) {
+	text, err := os.ReadFile(f.join(restoreFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("data folder: %w", err)
+	}
+	if line := strings.TrimSpace(string(text)); line != "" {
+		return line, nil
+	}
+	return "restored", nil
+}
+
+// unmark takes the mark away, durably.
+func (f *folder) unmark() error {
+	if err := os.Remove(f.join(restoreFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return syncDir(f.path)
+}
