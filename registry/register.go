@@ -16,28 +16,63 @@ import (
 // answer. The error is always an [*Error]; a Conflict names every bad row with its
 // current version. It may be called concurrently; whatever waits together shares
 // one sync. When ctx ends while the change waits for its sync, its fate is open.
+//
+// It is [Registry.Verify] and then [Registry.Log].
 func (r *Registry) Register(ctx context.Context, c *identifier.Change) (Receipt, error) {
+	v, err := r.Verify(ctx, c)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return r.Log(ctx, v)
+}
+
+// Verified is a change whose form and signatures are good: all that can be checked
+// without knowing what stands before it in the log. It is good for one registry.
+type Verified struct{ proposal *proposal }
+
+// Verify checks the form of a signed change, and its signatures against the keyset in
+// force. It holds no lock while it computes, so that many changes can be verified at
+// once while others are logged. Nothing is logged. Errors are those of
+// [Registry.Register].
+func (r *Registry) Verify(ctx context.Context, c *identifier.Change) (*Verified, error) {
 	header, hashes, err := c.Check()
 	if err != nil {
-		return Receipt{}, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
+		return nil, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
 	}
 	entry, err := encode(&identifier.Entry{
 		Kind: identifier.EntryChange, Time: now(), Envelope: c.Envelope,
 		IDSeed: c.IDSeed, ValueSeed: c.ValueSeed, Rows: c.Rows,
 	})
 	if err != nil {
-		return Receipt{}, err
+		return nil, err
 	}
 	p := &proposal{header: header, hashes: hashes, entry: entry}
-	if !now().Before(header.Expiry) {
-		return Receipt{}, refuse(Expired, "the change expired at %s: sign it again", header.Expiry.UTC().Format(time.RFC3339))
+	if err := p.fresh(); err != nil {
+		return nil, err
 	}
 	// The signatures are checked outside the sequencer, against what it holds now;
 	// it looks again whether that is still so.
 	if p.holder, err = r.sequencer.authenticate(header, c.Envelope); err != nil {
-		return Receipt{}, r.refusal(ctx, err)
+		return nil, r.refusal(ctx, err)
 	}
-	return r.submit(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admit(p) })
+	return &Verified{p}, nil
+}
+
+// fresh returns an error when a change has expired.
+func (p *proposal) fresh() error {
+	if !now().Before(p.header.Expiry) {
+		return refuse(Expired, "the change expired at %s: sign it again", p.header.Expiry.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// Log logs a change that was verified, with the time at which it was. What
+// [Registry.Register] promises holds; keys that have changed since are noticed.
+func (r *Registry) Log(ctx context.Context, v *Verified) (Receipt, error) {
+	if err := v.proposal.fresh(); err != nil {
+		return Receipt{}, err
+	}
+	return r.submit(ctx, len(v.proposal.entry.payload), func() (admission, error) { return r.sequencer.admit(v.proposal) })
 }
 
 // submit admits something as soon as there is room for it, and waits for its sync:

@@ -92,6 +92,9 @@ func (b *bench) about() About {
 			versions[p.name] = b.versionOf(p.program, p.version...)
 		}
 	}
+	for _, p := range b.etcds() {
+		versions[p.name] = versionAt(p.path, "--version")
+	}
 	return About{
 		Bench: "about", Version: b.options.Version, Go: runtime.Version(), Kernel: kernel(), Processor: processor(),
 		Processors: runtime.NumCPU(), FileSystem: fileSystem(b.root), Peers: versions,

@@ -12,9 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
-	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
@@ -199,50 +197,4 @@ func (w *asking) turn(ctx context.Context, s *nameServer, drawn []uint32, limit 
 	w.p99 = append(w.p99, micros(latency.quantile(.99)))
 	w.others = append(w.others, u.others)
 	return nil
-}
-
-// remoteRegistrations measures registration over gRPC, at a node on all processors.
-func (b *bench) remoteRegistrations(ctx context.Context) error {
-	folder := b.folder("remote")
-	l, err := newLocal(ctx, folder)
-	if err != nil {
-		return err
-	}
-	// One identifier to ask for, so that the start of the node is noticed.
-	first, err := l.sign([]identifier.Row{row(b.data.id(0), b.data.link(0))})
-	if err == nil {
-		_, err = l.Register(ctx, first)
-	}
-	if stopped := l.stop(); err == nil {
-		err = stopped
-	}
-	if err != nil {
-		return err
-	}
-	if b.queries.size == 0 {
-		b.queries = data(1).queries()
-	}
-	n, err := b.serve(ctx, folder, anyCore)
-	if err != nil {
-		return err
-	}
-	defer n.stop()
-	var clients []*registryrpc.Client
-	for range 512 / perConnection {
-		c, err := registryrpc.NewClient(loopback(n.grpc), registryrpc.ClientOptions{})
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		clients = append(clients, c)
-	}
-	return b.registrationRounds(ctx, "register over grpc", &l.holder, func(caller int) func(context.Context, *identifier.Change) error {
-		return func(ctx context.Context, c *identifier.Change) error {
-			_, err := clients[caller/perConnection].Register(ctx, c)
-			return err
-		}
-	}, 1, func(ctx context.Context) (registry.Status, error) {
-		s, err := clients[0].Status(ctx)
-		return s.Status, err
-	})
 }

@@ -81,7 +81,11 @@ func (b *bench) installed(program string) string {
 
 // versionOf is what a peer's program says of itself, or "absent".
 func (b *bench) versionOf(program string, arguments ...string) string {
-	path := b.installed(program)
+	return versionAt(b.installed(program), arguments...)
+}
+
+// versionAt is what a program says of itself, or "absent" where its path is empty.
+func versionAt(path string, arguments ...string) string {
 	if path == "" {
 		return "absent"
 	}
