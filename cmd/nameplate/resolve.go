@@ -38,7 +38,8 @@ func newResolve() *cobra.Command {
 		Use:   "resolve IDENTIFIER...",
 		Short: "Ask what an identifier points to",
 		Long: `Asks a node what identifiers point to, each in any spelling of any scheme, over the
-protocol that --server names: grpc, http, https, dns or handle.
+protocol that --server names: grpc, http, https, dns or handle, and handle+http for
+Handle messages that HTTP carries.
 
 With --trace it does not leave the way to the node: it begins there, follows every
 referral itself and shows each node that it asks, over which protocol, what that said
@@ -49,6 +50,7 @@ that is absent, refused or answered by another node is printed all the same.`,
 		Example: `  nameplate resolve '(01)09506000134352(21)42'
   nameplate resolve --server dns://127.0.0.1:5300 88.118.8/SN-42
   nameplate resolve --server handle://127.0.0.1:2641 88.118.8/SN-42
+  nameplate resolve --server handle+http://127.0.0.1:8080 88.118.8/SN-42
   nameplate resolve --server http://127.0.0.1:8080 --json --relation gs1:pip 09506000134352
   nameplate resolve --trace https://maker.example/p/4711`,
 		Args: cobra.MinimumNArgs(1),
@@ -144,7 +146,11 @@ func (f *resolveFlags) resolver(ctx context.Context, told func(hop)) (resolver.R
 	case "handle":
 		return resolverhandle.NewClient(address, resolverhandle.ClientOptions{Timeout: f.timeout}), io.NopCloser(nil), nil
 	}
-	return nil, nil, usagef("server %q: protocol %q is not known: use grpc, http, https, dns or handle", f.server, protocol)
+	if over, ok := strings.CutPrefix(protocol, "handle+"); ok && (over == "http" || over == "https") {
+		c, err := resolverhandle.NewTunnelClient(over+"://"+address, resolverhandle.TunnelOptions{ClientOptions: resolverhandle.ClientOptions{Timeout: f.timeout}})
+		return c, c, err
+	}
+	return nil, nil, usagef("server %q: protocol %q is not known: use grpc, http, https, dns, handle or handle+http", f.server, protocol)
 }
 
 func (f *resolveFlags) print(w io.Writer, a *resolver.Answer, hops []hop) error {

@@ -36,6 +36,7 @@ const DefaultPort = "2641"
 type Client struct {
 	address string
 	o       ClientOptions
+	tunnel  *tunnel // over HTTP; nil for UDP and TCP
 }
 
 // NewClient returns a client of the server at host:port; the port is [DefaultPort] where

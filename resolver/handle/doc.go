@@ -63,8 +63,13 @@
 // several questions on one are answered as they become ready, each by its request id;
 // connections are bounded in number, per client, in questions at a time, and in time.
 //
+// Over HTTP a message is the body of a POST to the path that the handle makes, with the
+// type application/x-hdl-message ([Server.Tunnel], [NewTunnelClient]); who serves HTTP
+// hands such requests on. A body is read in full before it is looked at; those of more
+// than 4 KiB 64 at a time.
+//
 // # What is not there
 //
-// Sessions, signatures, the HTTP tunnel, TLS. On a host with several addresses, a socket
+// Sessions, signatures, TLS. On a host with several addresses, a socket
 // bound to none in particular may answer from another address than was asked: bind each.
 package handle

@@ -32,8 +32,11 @@ func randomRequest() uint32 {
 	return binary.BigEndian.Uint32(b[:]) &^ (1 << 31) // stock software has it signed
 }
 
-// exchange asks over UDP, and over TCP where that does not do.
+// exchange asks over UDP, and over TCP where that does not do; or over HTTP.
 func (c *Client) exchange(ctx context.Context, request *Message) (*Message, error) {
+	if c.tunnel != nil {
+		return c.tunnel.exchange(ctx, request, request.about())
+	}
 	if !c.o.OnlyTCP {
 		for _, wait := range waits {
 			m, err := c.overUDP(ctx, request, wait)

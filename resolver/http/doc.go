@@ -15,6 +15,7 @@
 //	/resolve?identifier=…    303 to the one above; for the form on the page
 //	/api/handles/{handle}, /api/site …  the Handle REST interface, see below
 //	/favicon.ico, /robots.txt, /.well-known/…   404
+//	POST with a Handle message, to any path   what the Handle server says
 //	{any stem}/01/09506000134352/21/A7          a GS1 Digital Link: 307 to a link
 //	/88.118.8/sn-42          anything else is an identifier in any spelling:
 //	                         302 to a link for a handle, 307 for other schemes
@@ -87,6 +88,7 @@
 // # Limits
 //
 // A request has at most 16 KiB of URL and 24 KiB of header altogether, 5 s to send
-// it and 10 s to be answered; a body is neither read nor waited for. Connections
+// it and 10 s to be answered; a body is neither read nor waited for, but that of a POST to
+// the Handle REST interface (64 KiB) or with a Handle message. Connections
 // are limited in all and per address. See [Options].
 package http

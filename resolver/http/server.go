@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ type Options struct {
 	// Describe returns the JSON form of a value's data and its name, as the Handle REST
 	// interface has them; nil to tell text and octets apart and no more.
 	Describe func(*identifier.Value) (format string, form any)
+	// Tunnel answers POST requests with a content type of Handle messages, whatever their
+	// path; nil when the node does not speak Handle.
+	Tunnel http.Handler
 	// Healthy says why the node cannot answer; nil when it always can. Its error is
 	// shown to whoever asks /healthz.
 	Healthy func(context.Context) error
@@ -139,6 +143,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	setCommon(h)
 	if len(r.RequestURI) > maxURL {
 		newProblem(http.StatusRequestURITooLong, "too-long", "Too long", "a URL has at most 16,384 octets here: shorten it").write(w, r, false)
+		return
+	}
+	if s.options.Tunnel != nil && r.Method == http.MethodPost && isTunnelled(r) {
+		s.options.Tunnel.ServeHTTP(w, r)
 		return
 	}
 	t, err := routePath(rawPath(r))
@@ -267,6 +275,12 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Location", pathResolve+escapeAll(text))
 	w.Header().Set("Cache-Control", "no-store")
 	send(w, r, http.StatusSeeOther, "text/plain; charset=utf-8", nil)
+}
+
+// isTunnelled reports whether a request carries a Handle message.
+func isTunnelled(r *http.Request) bool {
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(media), "application/x-hdl-message")
 }
 
 // rawPath returns the path as it was sent.

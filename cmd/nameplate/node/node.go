@@ -189,12 +189,14 @@ func (n *Node) wire(version string) error {
 		h.Workers, h.Waiting, h.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
 	}
 	n.handle = resolverhandle.New(m.measure(f.answers, "handle"), h)
+	overHTTP := resolverhandle.New(m.measure(f.answers, "http"), h)
 	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
 		About:       n.about(version),
 		Metrics:     promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}),
 		Healthy:     f.healthy,
-		Handles:     handles{resolverhandle.New(m.measure(f.answers, "http"), h), recursive},
+		Handles:     handles{overHTTP, recursive},
 		Describe:    describe,
+		Tunnel:      overHTTP.Tunnel(),
 		Connections: n.config.Limits.HTTPConnections,
 		Logger:      n.log,
 	})
