@@ -1,6 +1,7 @@
 package identifier
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -49,6 +50,19 @@ func (k PrivateKey) Public() PublicKey {
 
 // Sign signs a message.
 func (k PrivateKey) Sign(message []byte) []byte { return ed25519.Sign(k.key(), message) }
+
+// Signer returns the key for what signs with it by the standard library's interface,
+// such as TLS.
+func (k PrivateKey) Signer() crypto.Signer { return signer{k} }
+
+// signer hides the key as [PrivateKey] does.
+type signer struct{ key PrivateKey }
+
+func (s signer) Public() crypto.PublicKey { return s.key.key().Public() }
+
+func (s signer) Sign(random io.Reader, message []byte, options crypto.SignerOpts) ([]byte, error) {
+	return s.key.key().Sign(random, message, options)
+}
 
 // String names the key and does not show it.
 func (k PrivateKey) String() string {
