@@ -47,16 +47,14 @@ func (c *Copy) FindHashed(ctx context.Context, p identifier.Prefix, hash identif
 }
 
 // Mirror returns where the log of a child is kept, and makes room for it when it is
-// new: a number, synced at return. The error is a [*replica.Refusal] when no delegation
-// names or has named the node key, or when there is a mirror of another log of that node.
+// new: a number, synced at return. The error is a [*replica.Refusal] when [Registry.Admits]
+// has one, or when there is a mirror of another log of that node.
 func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identifier.PublicKey, size uint64) (*Mirror, error) {
 	if err := r.markedRefusal(); err != nil {
 		return nil, err
 	}
-	// A node that had a prefix once is let in, so that it learns what became of it.
-	if !r.delegatesTo(node) && r.logs.of(node) == nil {
-		return nil, &replica.Refusal{Reason: replica.UnknownNode,
-			Detail: fmt.Sprintf("no delegation names node key %s: have a prefix delegated to this node first", node)}
+	if err := r.Admits(node); err != nil {
+		return nil, err
 	}
 	if r.logs.of(node) == nil {
 		if err := r.numberLog(ctx, log, node); err != nil {
@@ -73,6 +71,32 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identi
 	}
 	m.hear(size, time.Now())
 	return &Mirror{r: r, m: m}, nil
+}
+
+// Admits returns why the log of a node is not taken in; nil when it is. A node is let in
+// while a delegation in force names its key. When its prefix has gone to another node, it
+// is let in for as long as its log, as far as it is mirrored, does not say so: it has to
+// learn of it, and to hand over what it has. One whose prefixes were all revoked is not.
+// The error is a [*replica.Refusal].
+func (r *Registry) Admits(node identifier.PublicKey) error {
+	if r.delegatesTo(node) {
+		return nil
+	}
+	m := r.logs.of(node)
+	if m == nil {
+		return &replica.Refusal{Reason: replica.UnknownNode,
+			Detail: fmt.Sprintf("no delegation names node key %s: have a prefix delegated to this node first", node)}
+	}
+	for _, h := range m.holders.list() {
+		if !h.apex || h.delegation.Revoked() || h.delegation.Node != nil && h.delegation.Node.Key != node {
+			continue
+		}
+		if now := r.holders.at(h.delegation.Prefix); now != nil && !now.Revoked() {
+			return nil
+		}
+	}
+	return &replica.Refusal{Reason: replica.UnknownNode,
+		Detail: fmt.Sprintf("no prefix is delegated to node key %s any more: have one delegated to this node again", node)}
 }
 
 // MirrorStatus is what an operator wants to know of a mirror.

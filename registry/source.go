@@ -7,7 +7,6 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
-	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
 // Source is a node's own log as it is sent to its parent. Its methods may be called
@@ -146,5 +145,5 @@ func (s *sequencer) admitFromAbove(g *grant, entry encoded) (admission, error) {
 	return admission{position: h.position, synced: synced}, nil
 }
 
-// Signer returns what signs as the node, for its streams with parent and children.
-func (r *Registry) Signer() replica.Signer { return r.key }
+// Signer returns the node's private key, for its connections with parent and children.
+func (r *Registry) Signer() identifier.PrivateKey { return r.key }

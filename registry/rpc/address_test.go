@@ -105,6 +105,7 @@ func BenchmarkReplicate(b *testing.B) {
 		mirrors := &memoryMirrors{}
 		parent := rpc.NewParent(rpc.ParentConfig{
 			Mirrors: mirrors, Signer: replicatest.NodeKey(200), Log: replicatest.LogID(200), Verify: replicatest.VerifyCheckpoint,
+			MayConnect: anybody,
 		})
 		child, err := rpc.NewChild(rpc.ChildConfig{
 			Source: source, Signer: source.Key, Verify: replicatest.VerifyCheckpoint, Address: listen(b, parent),

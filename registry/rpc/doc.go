@@ -48,6 +48,11 @@
 // welcomed once they have arrived, or been given up.
 //
 // The child connects again after every end, at random within a time that doubles from
-// MinWait to MaxWait and begins anew after a Welcome. There is no TLS yet: either side
-// refuses the other unless it is on the same machine.
+// MinWait to MaxWait and begins anew after a Welcome.
+//
+// Parent and child prove their node keys before a message is sent, by TLS 1.3 with
+// certificates that they sign themselves ([proto.Identity]): the child knows its parent's
+// key, the parent asks its registry about the child's ([KnownNodes]). Who is unknown or
+// revoked is told so and nothing of it is read; with every heartbeat the parent asks
+// again. The signatures of Hello and Welcome remain: they bind the streams to the logs.
 package rpc

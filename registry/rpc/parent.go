@@ -39,8 +39,9 @@ type ParentConfig struct {
 	Heartbeat time.Duration
 	// Streams is how many may be open at once, also before a Hello. 0 for 1024.
 	Streams int
-	// MayConnect returns an error when the caller of a context must not send its log;
-	// nil for [LocalOrSecure].
+	// MayConnect returns an error when the caller of a context must not send its log, a
+	// [*replica.Refusal] where the child is to be told why. It is asked before anything
+	// that the caller sends is read, and again with every heartbeat.
 	MayConnect func(context.Context) error
 	Logger     *slog.Logger // nil for none
 }
@@ -52,17 +53,27 @@ func (c ParentConfig) withDefaults() ParentConfig {
 	if c.Streams <= 0 {
 		c.Streams = 1024
 	}
-	if c.MayConnect == nil {
-		c.MayConnect = LocalOrSecure
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
 
-// LocalOrSecure lets a caller in that is on the node's own machine, as far as its
-// address tells, or whose connection is encrypted.
+// KnownNodes returns a MayConnect for connections with [proto.Identity]: it lets in who
+// has proved a node key that admits has nothing against.
+func KnownNodes(admits func(identifier.PublicKey) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		key, proved := proto.PeerKey(ctx)
+		if !proved {
+			return &replica.Refusal{Reason: replica.Unauthenticated,
+				Detail: "a log is taken in from who proves a node key: connect with TLS and the certificate of one"}
+		}
+		return admits(key)
+	}
+}
+
+// LocalOrSecure returns an error unless a caller is on the node's own machine, as far as
+// its address tells, or its connection is encrypted.
 func LocalOrSecure(ctx context.Context) error {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
@@ -79,7 +90,7 @@ func LocalOrSecure(ctx context.Context) error {
 	if p.AuthInfo != nil && credentials.CheckSecurityLevel(p.AuthInfo, credentials.PrivacyAndIntegrity) == nil {
 		return nil
 	}
-	return errors.New("a log is not sent over a connection that is not encrypted: connect from the parent's own machine")
+	return errors.New("the connection is not encrypted: connect with TLS (grpcs://HOST:PORT and --node-key), or from the node's own machine")
 }
 
 // Parent takes in the logs of a node's children, as the gRPC service
@@ -140,7 +151,7 @@ const greetingTime = 10 * time.Second
 // Replicate takes in one child's log, until the child or the node ends it.
 func (p *Parent) Replicate(stream proto.Replication_ReplicateServer) error {
 	if err := p.config.MayConnect(stream.Context()); err != nil {
-		return status.Error(codes.PermissionDenied, proto.Detail(err.Error()))
+		return p.shutOut(stream, err)
 	}
 	select {
 	case p.streams <- struct{}{}:
@@ -170,6 +181,16 @@ func (p *Parent) Replicate(stream proto.Replication_ReplicateServer) error {
 		return toStatus(e)
 	}
 	return err
+}
+
+// shutOut ends a stream before anything of it was read.
+func (p *Parent) shutOut(stream proto.Replication_ReplicateServer, err error) error {
+	r, ok := errors.AsType[*replica.Refusal](err)
+	if !ok {
+		return status.Error(codes.PermissionDenied, proto.Detail(err.Error()))
+	}
+	p.config.Logger.Info("a stream was shut out", "error", r)
+	return stream.Send(responseToProto(&replica.Refuse{Reason: r.Reason, Detail: r.Detail}))
 }
 
 // refusalOf returns an error as the child is to be told of it.

@@ -73,6 +73,10 @@ func (s *parentStream) awaitHello() (*replica.Hello, *replica.Refusal, error) {
 	select {
 	case hello := <-s.first:
 		s.child = hello.Node
+		if key, proved := proto.PeerKey(s.ctx); proved && key != hello.Node {
+			return hello, &replica.Refusal{Reason: replica.Unauthenticated,
+				Detail: fmt.Sprintf("the connection is that of node key %s, the Hello that of %s: open one for each", key, hello.Node)}, nil
+		}
 		return hello, replica.CheckHello(hello, &s.challenge), nil
 	case err := <-s.received:
 		return nil, nil, err
@@ -155,6 +159,7 @@ func (s *parentStream) send(hello *replica.Hello) (*replica.Refusal, error) {
 		case <-more:
 		case <-ticker.C:
 			s.tick()
+			s.recheck()
 		case <-draining:
 			s.refuse(ending())
 			draining = nil
@@ -189,6 +194,14 @@ func (s *parentStream) tick() {
 			k.machine.Busy()
 		}
 		k.machine.Tick()
+	}
+}
+
+// recheck ends the stream of a node that may not connect any more: by now it has been
+// sent what says so.
+func (s *parentStream) recheck() {
+	if err := s.config.MayConnect(s.ctx); err != nil {
+		s.refuse(s.refusalOf(err))
 	}
 }
 

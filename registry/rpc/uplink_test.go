@@ -33,11 +33,14 @@ type uplink struct {
 func newUplink(t *testing.T, o rpc.ParentConfig) *uplink {
 	u := &uplink{t: t, mirrors: &memoryMirrors{}, source: &memorySource{Log: replicatest.NewLog(1)}}
 	o.Mirrors, o.Signer, o.Log, o.Verify = u.mirrors, replicatest.NodeKey(200), replicatest.LogID(200), replicatest.VerifyCheckpoint
-	o.MayConnect = func(context.Context) error { return nil }
+	o.MayConnect = anybody
 	u.parent = rpc.NewParent(o)
 	u.child = u.newChild(u.source)
 	return u
 }
+
+// anybody may connect.
+func anybody(context.Context) error { return nil }
 
 func (u *uplink) newChild(s *memorySource) *rpc.Child {
 	c, err := rpc.NewChild(rpc.ChildConfig{

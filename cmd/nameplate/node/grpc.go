@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -18,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/nameplate-id/nameplate/proto"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 )
 
 // Limits of the gRPC port. A stranger can neither hold a connection open for ever nor
@@ -53,10 +56,17 @@ type grpcServer struct {
 	shutdown    time.Duration
 }
 
-func newGRPCServer(l Limits, log *slog.Logger, services ...service) *grpcServer {
+// newGRPCServer returns the port. It takes encrypted connections besides plain ones when
+// there is an identity to prove.
+func newGRPCServer(l Limits, identity *proto.Identity, log *slog.Logger, services ...service) *grpcServer {
+	encryption := insecure.NewCredentials()
+	if identity != nil {
+		encryption = identity.Server()
+	}
 	s := &grpcServer{
 		services: services, health: health.NewServer(), connections: l.GRPCConnections, shutdown: l.Shutdown,
 		server: grpc.NewServer(
+			grpc.Creds(encryption),
 			grpc.MaxRecvMsgSize(proto.MaxReplication), // one limit for all services of the port
 			grpc.MaxSendMsgSize(proto.MaxResponse),
 			grpc.MaxHeaderListSize(proto.MaxHeaders),
@@ -68,8 +78,8 @@ func newGRPCServer(l Limits, log *slog.Logger, services ...service) *grpcServer 
 				MaxConnectionAge: grpcAge, MaxConnectionAgeGrace: grpcGrace, Time: grpcPing, Timeout: grpcPingWait,
 			}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: proto.MinPing, PermitWithoutStream: true}),
-			grpc.ChainUnaryInterceptor(unaryLimit, recoverUnary(log)),
-			grpc.ChainStreamInterceptor(recoverStream(log)),
+			grpc.ChainUnaryInterceptor(unaryLimit, recoverUnary(log), unarySecure),
+			grpc.ChainStreamInterceptor(recoverStream(log), streamSecure),
 		),
 	}
 	for _, x := range services {
@@ -105,6 +115,34 @@ func (s *grpcServer) serve(ctx context.Context, listeners []net.Listener) error 
 		return nil
 	})
 	return g.Wait()
+}
+
+// secure refuses changes, and what else the registry is asked, over a connection that
+// comes from elsewhere and is not encrypted: whoever stands between could hold changes
+// back and pretend that they were acknowledged. What an identifier points to is told to
+// anybody.
+func secure(ctx context.Context, method string) error {
+	if !strings.HasPrefix(method, "/"+proto.Registration_ServiceDesc.ServiceName+"/") {
+		return nil
+	}
+	if err := registryrpc.LocalOrSecure(ctx); err != nil {
+		return status.Error(codes.PermissionDenied, proto.Detail(err.Error()))
+	}
+	return nil
+}
+
+func unarySecure(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if err := secure(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
+	return handle(ctx, request)
+}
+
+func streamSecure(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if err := secure(stream.Context(), info.FullMethod); err != nil {
+		return err
+	}
+	return handle(server, stream)
 }
 
 // unaryLimit bounds how long one call may take, whatever its caller allows.

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
@@ -94,7 +95,7 @@ func openPort(t *testing.T) *port {
 	}
 	log := new(lockedBuffer)
 	limits := DefaultConfig().Limits
-	server := newGRPCServer(limits, slog.New(slog.NewTextHandler(log, nil)),
+	server := newGRPCServer(limits, nil, slog.New(slog.NewTextHandler(log, nil)),
 		resolverrpc.New(empty{}, resolverrpc.Options{}), registryrpc.New(empty{}, registryrpc.Options{Name: "n"}))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -281,4 +282,25 @@ func settle(t *testing.T, before int) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Errorf("%d goroutines run; before there were %d", now, before)
+}
+
+// TestChangesFromElsewhere lets changes in over the loopback interface or TLS only, and
+// questions over anything.
+func TestChangesFromElsewhere(t *testing.T) {
+	elsewhere := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}})
+	here := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}})
+	for _, c := range []struct {
+		ctx    context.Context
+		method string
+		want   codes.Code
+	}{
+		{elsewhere, proto.Registration_Register_FullMethodName, codes.PermissionDenied},
+		{elsewhere, proto.Registration_Status_FullMethodName, codes.PermissionDenied},
+		{here, proto.Registration_Register_FullMethodName, codes.OK},
+		{elsewhere, proto.Resolution_Resolve_FullMethodName, codes.OK},
+	} {
+		if err := secure(c.ctx, c.method); status.Code(err) != c.want {
+			t.Errorf("%s: got %v, want %v", c.method, err, c.want)
+		}
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
@@ -36,7 +37,8 @@ type Node struct {
 	registry *registry.Registry // nil at a recursive node
 	walker   *walker            // nil at any other
 
-	replication *replication // nil at a recursive node
+	identity    *proto.Identity // nil at a recursive node
+	replication *replication    // nil at a recursive node
 
 	listeners *listeners
 	dns       *resolverdns.Server
@@ -82,7 +84,8 @@ func (n *Node) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if n.replication, err = newReplication(c, n.registry, n.log); err != nil {
+	n.identity = proto.NewIdentity(n.registry.Signer())
+	if n.replication, err = newReplication(c, n.registry, n.identity, n.log); err != nil {
 		return errors.Join(err, n.registry.Close())
 	}
 	return nil
@@ -200,7 +203,7 @@ func (n *Node) wire(version string) error {
 		Connections: n.config.Limits.HTTPConnections,
 		Logger:      n.log,
 	})
-	n.grpc = newGRPCServer(n.config.Limits, n.log, append(f.grpc, resolverrpc.New(m.measure(f.answers, "grpc"), o))...)
+	n.grpc = newGRPCServer(n.config.Limits, n.identity, n.log, append(f.grpc, resolverrpc.New(m.measure(f.answers, "grpc"), o))...)
 	return nil
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"log/slog"
 
+	"google.golang.org/grpc"
+
+	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
@@ -17,9 +20,10 @@ type replication struct {
 	child  *registryrpc.Child  // of the parent; nil without one
 }
 
-func newReplication(c *Config, r *registry.Registry, log *slog.Logger) (*replication, error) {
+func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, log *slog.Logger) (*replication, error) {
 	p := &replication{parent: registryrpc.NewParent(registryrpc.ParentConfig{
-		Mirrors: mirrors{r}, Signer: r.Signer(), Log: r.LogID(), Verify: journal.VerifyCheckpoint, Logger: log,
+		Mirrors: mirrors{r}, Signer: r.Signer(), Log: r.LogID(), Verify: journal.VerifyCheckpoint,
+		MayConnect: registryrpc.KnownNodes(r.Admits), Logger: log,
 	})}
 	if c.Parent.Address == "" {
 		return p, nil
@@ -27,7 +31,8 @@ func newReplication(c *Config, r *registry.Registry, log *slog.Logger) (*replica
 	var err error
 	p.child, err = registryrpc.NewChild(registryrpc.ChildConfig{
 		Source: r.Source(), Signer: r.Signer(), Verify: journal.VerifyCheckpoint,
-		Address: c.Parent.Address, Parent: c.Parent.Key, Log: log,
+		Address: c.Parent.Address, Parent: c.Parent.Key, Log: log, Secure: true,
+		Dial: []grpc.DialOption{grpc.WithTransportCredentials(identity.Client(c.Parent.Key))},
 	})
 	return p, err
 }
