@@ -27,7 +27,7 @@ anew at once can be dropped from its cache.`,
 }
 
 func newCacheFlush() *cobra.Command {
-	var server string
+	var server target
 	var timeout time.Duration
 	var all, asJSON bool
 	c := &cobra.Command{
@@ -49,7 +49,7 @@ asked anew from the top. Run it on the node's own machine.`,
 			case all:
 				texts = []string{""}
 			}
-			node, err := dial(server)
+			node, err := server.dial()
 			if err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ asked anew from the top. Run it on the node's own machine.`,
 				})
 				switch s := status.Convert(err); {
 				case s.Code() == codes.Unimplemented:
-					return fmt.Errorf("the node at %s is not recursive and has no cache: name another with --server", server)
+					return fmt.Errorf("the node at %s is not recursive and has no cache: name another with --server", server.server)
 				case err != nil:
 					return fmt.Errorf("%s", s.Message())
 				}

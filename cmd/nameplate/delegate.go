@@ -148,7 +148,7 @@ func delegate(ctx context.Context, c *cobra.Command, f *delegateFlags, p identif
 	if len(keys) == 0 {
 		return errNoKey
 	}
-	node, err := dial(f.server)
+	node, err := f.server.dial(keys...)
 	if err != nil {
 		return err
 	}

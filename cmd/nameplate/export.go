@@ -25,7 +25,8 @@ import (
 
 // exportFlags are the flags of export.
 type exportFlags struct {
-	server, data   string
+	server         target
+	data           string
 	prefix, format string
 	output         string
 }
@@ -90,7 +91,7 @@ func runExport(c *cobra.Command, f *exportFlags) error {
 // from opens what is exported.
 func (f *exportFlags) from(ctx context.Context, do func(context.Context, exporter) error) error {
 	if f.data == "" {
-		node, err := dial(f.server)
+		node, err := f.server.dial()
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 
 // importFlags are the flags of import.
 type importFlags struct {
-	server            string
+	server            target
 	keys              []string
 	mapping           table.Mapping
 	format, delimiter string
@@ -140,7 +140,7 @@ func (f *importFlags) send(c *cobra.Command, source *rowSource) error {
 	if len(keys) == 0 {
 		return errNoKey
 	}
-	node, err := dial(f.server)
+	node, err := f.server.dial(keys...)
 	if err != nil {
 		return err
 	}

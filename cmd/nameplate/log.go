@@ -31,9 +31,10 @@ func newLog() *cobra.Command {
 
 // logFlags are the flags of log verify.
 type logFlags struct {
-	server, data string
-	nodeKey      string
-	asJSON       bool
+	server  target
+	data    string
+	nodeKey string
+	asJSON  bool
 }
 
 func newLogVerify() *cobra.Command {
@@ -118,8 +119,8 @@ func newVerified(s *audit.Summary) verified {
 }
 
 // auditNode follows the log of a running node as far as it went when it was asked.
-func auditNode(ctx context.Context, server string, a *audit.Auditor, entry func(uint64, *identifier.Entry) error) error {
-	node, err := dial(server)
+func auditNode(ctx context.Context, server target, a *audit.Auditor, entry func(uint64, *identifier.Entry) error) error {
+	node, err := server.dial()
 	if err != nil {
 		return err
 	}

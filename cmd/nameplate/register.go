@@ -16,7 +16,7 @@ import (
 
 // signFlags are those of every command that signs for a node.
 type signFlags struct {
-	server  string
+	server  target
 	keys    []string
 	timeout time.Duration
 	asJSON  bool
@@ -100,7 +100,7 @@ func register(ctx context.Context, c *cobra.Command, f *signFlags, m table.Mappi
 	if len(keys) == 0 {
 		return errNoKey
 	}
-	node, err := dial(f.server)
+	node, err := f.server.dial(keys...)
 	if err != nil {
 		return err
 	}

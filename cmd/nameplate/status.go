@@ -15,7 +15,7 @@ import (
 )
 
 func newStatus() *cobra.Command {
-	var server string
+	var server target
 	var timeout time.Duration
 	var asJSON bool
 	c := &cobra.Command{
@@ -24,7 +24,7 @@ func newStatus() *cobra.Command {
 		Example: "  nameplate status\n  nameplate status --server grpc://192.0.2.1:2640 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			node, err := dial(server)
+			node, err := server.dial()
 			if err != nil {
 				return err
 			}

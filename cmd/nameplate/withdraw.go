@@ -39,7 +39,7 @@ been withdrawn already stays so.`,
 			if len(keys) == 0 {
 				return errNoKey
 			}
-			node, err := dial(f.server)
+			node, err := f.server.dial(keys...)
 			if err != nil {
 				return err
 			}

@@ -140,7 +140,7 @@ func TestDifferenceIsFound(t *testing.T) {
 					says.description = test.description
 				}
 				_, err := d.program.run(ctx, "register", says.spelling, "--replace", "--key", d.net.Key(row.firm),
-					"--server", d.net.Server(row.node, "grpc"), "--link", says.link, "--value", "DESC="+says.description)
+					"--server", d.net.Server(row.node, "grpcs"), "--server-key", d.net.NodeKey(row.node.Name), "--link", says.link, "--value", "DESC="+says.description)
 				return err
 			}
 			err := Run(t.Context(), o)

@@ -24,7 +24,8 @@ type outcome struct {
 
 // arguments are those of import.
 func (d *demo) arguments(im *imported) []string {
-	return append([]string{"import", im.path, "--key", d.net.Key(im.firm), "--server", d.net.Server(im.node, "grpc"),
+	return append([]string{"import", im.path, "--key", d.net.Key(im.firm), "--server", d.net.Server(im.node, "grpcs"),
+		"--server-key", d.net.NodeKey(im.node.Name),
 		"--results", im.results, "--json"}, im.mapping(im)...)
 }
 

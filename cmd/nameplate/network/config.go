@@ -57,7 +57,7 @@ func (n *Network) config(x *Node) (written, error) {
 		w.Listen.Mirror = []string{at(x.Mirror, n.Ports.DNS)}
 	}
 	if parent := n.Node(x.Parent); parent != nil {
-		key, err := readKey(n.nodeKey(parent.Name))
+		key, err := readKey(n.NodeKey(parent.Name))
 		if err != nil {
 			return w, err
 		}
@@ -77,7 +77,7 @@ func (n *Network) config(x *Node) (written, error) {
 		if top == x {
 			continue
 		}
-		key, err := readKey(n.nodeKey(top.Name))
+		key, err := readKey(n.NodeKey(top.Name))
 		if err != nil {
 			return w, err
 		}

@@ -24,7 +24,7 @@ func (n *Network) delegate(ctx context.Context, client *registryrpc.Client, x *N
 	}
 	signer := n.Key(h.signer)
 	if h.signer == "" {
-		signer = n.nodeKey(x.Name)
+		signer = n.NodeKey(x.Name)
 	}
 	key, err := readKey(signer)
 	if err != nil {
@@ -68,7 +68,7 @@ func (n *Network) wanted(h holding) (*identifier.Delegation, error) {
 
 // identity returns a node as others are told of it.
 func (n *Network) identity(x *Node) (*identifier.Node, error) {
-	key, err := readKey(n.nodeKey(x.Name))
+	key, err := readKey(n.NodeKey(x.Name))
 	if err != nil {
 		return nil, err
 	}

@@ -72,12 +72,13 @@ func Open(folder, program string) (*Network, error) {
 // has been brought up.
 func (n *Network) Key(name string) string {
 	if node := n.Node(name); node != nil && node.Role == TopLevel {
-		return n.nodeKey(name)
+		return n.NodeKey(name)
 	}
 	return filepath.Join(n.folder, keysFolder, name+".key")
 }
 
-func (n *Network) nodeKey(name string) string { return filepath.Join(n.data(name), keyName) }
+// NodeKey returns the file of a node's own key, which it proves to whoever connects.
+func (n *Network) NodeKey(name string) string { return filepath.Join(n.data(name), keyName) }
 
 // Log returns the file with what a node wrote to standard error.
 func (n *Network) Log(name string) string { return n.join(name, logName) }
@@ -91,10 +92,10 @@ func (n *Network) dns(x *Node) string  { return at(x.Address, n.Ports.DNS) }
 func (n *Network) grpc(x *Node) string { return at(x.Address, n.Ports.GRPC) }
 func (n *Network) http(x *Node) string { return at(x.Address, n.Ports.HTTP) }
 
-// Server returns where a node answers over a protocol (dns, grpc or http), as
+// Server returns where a node answers over a protocol (dns, grpc, grpcs or http), as
 // --server takes it.
 func (n *Network) Server(x *Node, protocol string) string {
-	port := map[string]uint16{"dns": n.Ports.DNS, "grpc": n.Ports.GRPC, "http": n.Ports.HTTP}[protocol]
+	port := map[string]uint16{"dns": n.Ports.DNS, "grpc": n.Ports.GRPC, "grpcs": n.Ports.GRPC, "http": n.Ports.HTTP}[protocol]
 	return protocol + "://" + at(x.Address, port)
 }
 
@@ -119,7 +120,7 @@ func (n *Network) prepare() error {
 		if err := os.MkdirAll(n.data(x.Name), 0o750); err != nil {
 			return err
 		}
-		if err := makeKey(n.nodeKey(x.Name)); err != nil {
+		if err := makeKey(n.NodeKey(x.Name)); err != nil {
 			return err
 		}
 		if x.Parent != "" {

@@ -124,7 +124,7 @@ func (n *Network) await(ctx context.Context, x *Node, ended <-chan struct{}) err
 	if x.Recursive {
 		return nil // it has nothing to know it by
 	}
-	key, err := readKey(n.nodeKey(x.Name))
+	key, err := readKey(n.NodeKey(x.Name))
 	if err != nil {
 		return err
 	}
