@@ -172,15 +172,23 @@ func TestDelegationRoundTrip(t *testing.T) {
 			},
 			NoAgents: rapid.Bool().Draw(t, "no agents"), Private: rapid.Bool().Draw(t, "private"),
 		}
-		if rapid.Bool().Draw(t, "node") {
-			want.Node = &identifier.Node{Name: rapid.String().Draw(t, "name"), Key: key.Draw(t, "key")}
+		node := rapid.Custom(func(t *rapid.T) identifier.Node {
+			n := identifier.Node{Name: rapid.String().Draw(t, "name"), Key: key.Draw(t, "key")}
 			for range rapid.IntRange(0, 3).Draw(t, "addresses") {
-				want.Node.Addresses = append(want.Node.Addresses, identifier.Address{
+				n.Addresses = append(n.Addresses, identifier.Address{
 					IP:  rapid.SampledFrom([]string{"192.0.2.1", "2001:db8::1"}).Draw(t, "ip"),
 					DNS: rapid.Uint16().Draw(t, "dns"), GRPC: rapid.Uint16().Draw(t, "grpc"),
 					HTTP: rapid.Uint16().Draw(t, "http"), Handle: rapid.Uint16().Draw(t, "handle"),
 				})
 			}
+			return n
+		})
+		if rapid.Bool().Draw(t, "has a node") {
+			n := node.Draw(t, "node")
+			want.Node = &n
+		}
+		for range rapid.IntRange(0, identifier.MaxMirrors).Draw(t, "mirrors") {
+			want.Mirrors = append(want.Mirrors, node.Draw(t, "mirror"))
 		}
 		got, err := proto.DelegationFromProto(wire(t, proto.DelegationToProto(want), new(proto.Delegation)))
 		if err != nil {
@@ -302,6 +310,8 @@ func TestDelegationsThatAreRefused(t *testing.T) {
 		"node.key.type":          {Node: &proto.Node{Key: &proto.PublicKey{Type: 256}}},
 		"node.addresses":         {Node: &proto.Node{Addresses: make([]*proto.Address, 17)}},
 		"node.addresses[0].ip":   {Node: &proto.Node{Addresses: []*proto.Address{{Ip: "localhost"}}}},
+		"mirrors":                {Mirrors: make([]*proto.Node, 9)},
+		"mirrors[0].key.type":    {Mirrors: []*proto.Node{{Key: &proto.PublicKey{Type: 256}}}},
 		"node.addresses[0].http": {Node: &proto.Node{Addresses: []*proto.Address{{Ip: "192.0.2.1", Http: 65536}}}},
 	} {
 		_, err := proto.DelegationFromProto(m)

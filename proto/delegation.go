@@ -57,7 +57,7 @@ func DelegationToProto(d *identifier.Delegation) *Delegation {
 	if d == nil {
 		return nil
 	}
-	return &Delegation{
+	m := &Delegation{
 		Prefix:   string(d.Prefix),
 		Epoch:    d.Epoch,
 		Keyset:   keysetToProto(&d.Keyset),
@@ -65,6 +65,10 @@ func DelegationToProto(d *identifier.Delegation) *Delegation {
 		NoAgents: d.NoAgents,
 		Private:  d.Private,
 	}
+	for i := range d.Mirrors {
+		m.Mirrors = append(m.Mirrors, NodeToProto(&d.Mirrors[i]))
+	}
+	return m
 }
 
 // DelegationFromProto reads a delegation; nil for nil. It holds to the limits of
@@ -85,6 +89,16 @@ func DelegationFromProto(m *Delegation) (*identifier.Delegation, error) {
 		if d.Node, err = NodeFromProto(m.GetNode()); err != nil {
 			return nil, within("node", err)
 		}
+	}
+	if err := checkCount("mirrors", len(m.GetMirrors()), identifier.MaxMirrors); err != nil {
+		return nil, err
+	}
+	for i, x := range m.GetMirrors() {
+		n, err := NodeFromProto(x)
+		if err != nil {
+			return nil, within(at("mirrors", i), err)
+		}
+		d.Mirrors = append(d.Mirrors, *n)
 	}
 	return d, nil
 }

@@ -513,7 +513,9 @@ type Delegation struct {
 	NoAgents bool `protobuf:"varint,5,opt,name=no_agents,json=noAgents,proto3" json:"no_agents,omitempty"`
 	// Questions below the prefix are refused alike, whether what is asked for exists
 	// or not.
-	Private       bool `protobuf:"varint,6,opt,name=private,proto3" json:"private,omitempty"`
+	Private bool `protobuf:"varint,6,opt,name=private,proto3" json:"private,omitempty"`
+	// Nodes that answer from a copy of that node's log when it is away, at most 8.
+	Mirrors       []*Node `protobuf:"bytes,7,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -588,6 +590,13 @@ func (x *Delegation) GetPrivate() bool {
 		return x.Private
 	}
 	return false
+}
+
+func (x *Delegation) GetMirrors() []*Node {
+	if x != nil {
+		return x.Mirrors
+	}
+	return nil
 }
 
 // Node is where a delegated prefix is answered.
@@ -891,7 +900,7 @@ const file_proto_identifier_proto_rawDesc = "" +
 	"\x06Keyset\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1c\n" +
 	"\tthreshold\x18\x02 \x01(\rR\tthreshold\x126\n" +
-	"\x04keys\x18\x03 \x03(\v2\".nameplate.identifier.v1.PublicKeyR\x04keys\"\xdd\x01\n" +
+	"\x04keys\x18\x03 \x03(\v2\".nameplate.identifier.v1.PublicKeyR\x04keys\"\x96\x02\n" +
 	"\n" +
 	"Delegation\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
@@ -899,7 +908,8 @@ const file_proto_identifier_proto_rawDesc = "" +
 	"\x06keyset\x18\x03 \x01(\v2\x1f.nameplate.identifier.v1.KeysetR\x06keyset\x121\n" +
 	"\x04node\x18\x04 \x01(\v2\x1d.nameplate.identifier.v1.NodeR\x04node\x12\x1b\n" +
 	"\tno_agents\x18\x05 \x01(\bR\bnoAgents\x12\x18\n" +
-	"\aprivate\x18\x06 \x01(\bR\aprivate\"\x90\x01\n" +
+	"\aprivate\x18\x06 \x01(\bR\aprivate\x127\n" +
+	"\amirrors\x18\a \x03(\v2\x1d.nameplate.identifier.v1.NodeR\amirrors\"\x90\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
 	"\x03key\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x03key\x12>\n" +
@@ -953,14 +963,15 @@ var file_proto_identifier_proto_depIdxs = []int32{
 	4,  // 3: nameplate.identifier.v1.Keyset.keys:type_name -> nameplate.identifier.v1.PublicKey
 	5,  // 4: nameplate.identifier.v1.Delegation.keyset:type_name -> nameplate.identifier.v1.Keyset
 	7,  // 5: nameplate.identifier.v1.Delegation.node:type_name -> nameplate.identifier.v1.Node
-	4,  // 6: nameplate.identifier.v1.Node.key:type_name -> nameplate.identifier.v1.PublicKey
-	8,  // 7: nameplate.identifier.v1.Node.addresses:type_name -> nameplate.identifier.v1.Address
-	10, // 8: nameplate.identifier.v1.Envelope.signatures:type_name -> nameplate.identifier.v1.Signature
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	7,  // 6: nameplate.identifier.v1.Delegation.mirrors:type_name -> nameplate.identifier.v1.Node
+	4,  // 7: nameplate.identifier.v1.Node.key:type_name -> nameplate.identifier.v1.PublicKey
+	8,  // 8: nameplate.identifier.v1.Node.addresses:type_name -> nameplate.identifier.v1.Address
+	10, // 9: nameplate.identifier.v1.Envelope.signatures:type_name -> nameplate.identifier.v1.Signature
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_proto_identifier_proto_init() }

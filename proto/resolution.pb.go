@@ -674,11 +674,8 @@ type Answer struct {
 	Apex   string `protobuf:"bytes,8,opt,name=apex,proto3" json:"apex,omitempty"`
 	InZone bool   `protobuf:"varint,9,opt,name=in_zone,json=inZone,proto3" json:"in_zone,omitempty"`
 	// How long the answer may be kept, in milliseconds.
-	LifetimeMs int64   `protobuf:"varint,10,opt,name=lifetime_ms,json=lifetimeMs,proto3" json:"lifetime_ms,omitempty"`
-	Origin     *Origin `protobuf:"bytes,11,opt,name=origin,proto3" json:"origin,omitempty"`
-	// Referral only: nodes that answer from a copy when the one that delegation names
-	// is away; at most 13.
-	Mirrors       []*Node `protobuf:"bytes,12,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
+	LifetimeMs    int64   `protobuf:"varint,10,opt,name=lifetime_ms,json=lifetimeMs,proto3" json:"lifetime_ms,omitempty"`
+	Origin        *Origin `protobuf:"bytes,11,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -786,13 +783,6 @@ func (x *Answer) GetLifetimeMs() int64 {
 func (x *Answer) GetOrigin() *Origin {
 	if x != nil {
 		return x.Origin
-	}
-	return nil
-}
-
-func (x *Answer) GetMirrors() []*Node {
-	if x != nil {
-		return x.Mirrors
 	}
 	return nil
 }
@@ -920,7 +910,7 @@ const file_proto_resolution_proto_rawDesc = "" +
 	"\x0eKIND_MALFORMED\x10\x01\x12\x13\n" +
 	"\x0fKIND_OVERLOADED\x10\x02\x12\x14\n" +
 	"\x10KIND_UNAVAILABLE\x10\x03\x12\x18\n" +
-	"\x14KIND_UNAUTHENTICATED\x10\x04\"\xa0\x04\n" +
+	"\x14KIND_UNAUTHENTICATED\x10\x04\"\xe7\x03\n" +
 	"\x06Answer\x12:\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2 .nameplate.resolution.v1.OutcomeR\aoutcome\x12\x1e\n" +
 	"\n" +
@@ -938,8 +928,7 @@ const file_proto_resolution_proto_rawDesc = "" +
 	"\vlifetime_ms\x18\n" +
 	" \x01(\x03R\n" +
 	"lifetimeMs\x127\n" +
-	"\x06origin\x18\v \x01(\v2\x1f.nameplate.resolution.v1.OriginR\x06origin\x127\n" +
-	"\amirrors\x18\f \x03(\v2\x1d.nameplate.identifier.v1.NodeR\amirrors\"{\n" +
+	"\x06origin\x18\v \x01(\v2\x1f.nameplate.resolution.v1.OriginR\x06origin\"{\n" +
 	"\x06Origin\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x16\n" +
@@ -990,7 +979,6 @@ var file_proto_resolution_proto_goTypes = []any{
 	(*Record)(nil),               // 12: nameplate.identifier.v1.Record
 	(*Value)(nil),                // 13: nameplate.identifier.v1.Value
 	(*Delegation)(nil),           // 14: nameplate.identifier.v1.Delegation
-	(*Node)(nil),                 // 15: nameplate.identifier.v1.Node
 }
 var file_proto_resolution_proto_depIdxs = []int32{
 	0,  // 0: nameplate.resolution.v1.ResolveRequest.form:type_name -> nameplate.resolution.v1.Form
@@ -1007,16 +995,15 @@ var file_proto_resolution_proto_depIdxs = []int32{
 	13, // 11: nameplate.resolution.v1.Answer.default_link:type_name -> nameplate.identifier.v1.Value
 	14, // 12: nameplate.resolution.v1.Answer.delegation:type_name -> nameplate.identifier.v1.Delegation
 	11, // 13: nameplate.resolution.v1.Answer.origin:type_name -> nameplate.resolution.v1.Origin
-	15, // 14: nameplate.resolution.v1.Answer.mirrors:type_name -> nameplate.identifier.v1.Node
-	4,  // 15: nameplate.resolution.v1.Resolution.Resolve:input_type -> nameplate.resolution.v1.ResolveRequest
-	6,  // 16: nameplate.resolution.v1.Resolution.ResolveBatch:input_type -> nameplate.resolution.v1.ResolveBatchRequest
-	5,  // 17: nameplate.resolution.v1.Resolution.Resolve:output_type -> nameplate.resolution.v1.ResolveResponse
-	7,  // 18: nameplate.resolution.v1.Resolution.ResolveBatch:output_type -> nameplate.resolution.v1.ResolveBatchResponse
-	17, // [17:19] is the sub-list for method output_type
-	15, // [15:17] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	4,  // 14: nameplate.resolution.v1.Resolution.Resolve:input_type -> nameplate.resolution.v1.ResolveRequest
+	6,  // 15: nameplate.resolution.v1.Resolution.ResolveBatch:input_type -> nameplate.resolution.v1.ResolveBatchRequest
+	5,  // 16: nameplate.resolution.v1.Resolution.Resolve:output_type -> nameplate.resolution.v1.ResolveResponse
+	7,  // 17: nameplate.resolution.v1.Resolution.ResolveBatch:output_type -> nameplate.resolution.v1.ResolveBatchResponse
+	16, // [16:18] is the sub-list for method output_type
+	14, // [14:16] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_proto_resolution_proto_init() }

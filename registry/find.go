@@ -65,6 +65,9 @@ func (l *ledger) finding(p identifier.Prefix) identifier.Finding {
 	f := identifier.Finding{Log: l.log, Position: l.published.Load()}
 	h := l.holders.of(p)
 	f.InZone, f.Apex = h.inZone, h.apex
+	if h.inZone && h.grant.Node != nil {
+		f.Grant = h.grant
+	}
 	if h.inZone && (h.delegation.Prefix != h.apex || l.elsewhere(h.delegation)) {
 		f.Delegation = h.delegation
 	}

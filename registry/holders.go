@@ -54,6 +54,7 @@ func (h *holders) heldAt(p identifier.Prefix) held {
 type holding struct {
 	delegation *identifier.Delegation // the longest that covers; nil outside every apex
 	apex       identifier.Prefix
+	grant      *identifier.Delegation // by which this node has the apex
 	inZone     bool
 }
 
@@ -71,7 +72,7 @@ func (h *holders) of(p identifier.Prefix) holding {
 			found.delegation = x.delegation
 		}
 		if x.apex {
-			found.apex, found.inZone = q, true
+			found.apex, found.grant, found.inZone = q, x.delegation, true
 			return found
 		}
 	}

@@ -27,10 +27,6 @@ type Options struct {
 	Node identifier.PublicKey
 	// Mirrors are the copies of other nodes' logs that this node holds; nil for none.
 	Mirrors Mirrors
-	// MirrorNodes are this node, and others that hold the same copies, at the
-	// addresses where they answer from them: what a referral names beside the node
-	// whose log it is.
-	MirrorNodes []identifier.Node
 }
 
 // MaxLifetime is the longest lifetime of an answer: what a TTL of DNS can carry
@@ -88,6 +84,7 @@ func (a *Authority) own(ctx context.Context, q Query) (Answer, error) {
 	answer := Answer{
 		ID:       q.ID,
 		Apex:     finding.Apex,
+		Zone:     finding.Grant,
 		InZone:   finding.InZone,
 		Lifetime: NegativeTTL,
 		Origin:   Origin{Log: finding.Log, Position: finding.Position},

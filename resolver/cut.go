@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -40,7 +41,7 @@ const (
 // newCut makes the cut that a referral from a parent names.
 func newCut(parent *cut, a *Answer, now time.Time) *cut {
 	c := &cut{
-		prefix: a.Delegation.Prefix, nodes: []identifier.Node{*a.Delegation.Node}, mirrors: a.Mirrors,
+		prefix: a.Delegation.Prefix, nodes: []identifier.Node{*a.Delegation.Node}, mirrors: a.Delegation.Mirrors,
 		referral: *a, parent: parent, depth: parent.depth + 1, learned: now, checked: now,
 	}
 	c.referral.Lifetime = min(max(a.Lifetime, 0), referralMost)
@@ -98,17 +99,11 @@ func (c *cut) isLame(e Endpoint, now time.Time) bool {
 	return now.Before(c.lame[e])
 }
 
-// names reports whether the referral names the same node at the same addresses.
+// names reports whether the referral names the same node and the same mirrors, at the
+// same addresses.
 func (c *cut) names(d *identifier.Delegation) bool {
-	if len(c.nodes) != 1 || d.Node.Key != c.nodes[0].Key || len(d.Node.Addresses) != len(c.nodes[0].Addresses) {
-		return false
-	}
-	for i, a := range d.Node.Addresses {
-		if a != c.nodes[0].Addresses[i] {
-			return false
-		}
-	}
-	return true
+	same := func(a, b identifier.Node) bool { return a.Key == b.Key && slices.Equal(a.Addresses, b.Addresses) }
+	return len(c.nodes) == 1 && same(c.nodes[0], *d.Node) && slices.EqualFunc(c.mirrors, d.Mirrors, same)
 }
 
 // cuts is what a walk remembers of the tree, bounded in octets.
@@ -131,9 +126,6 @@ func (c *cut) weight() uint32 {
 	if d := c.referral.Delegation; d != nil {
 		n += delegationWeight(d)
 	}
-	for i := range c.mirrors {
-		n += nodeWeight(&c.mirrors[i])
-	}
 	return uint32(n)
 }
 
@@ -144,6 +136,9 @@ func delegationWeight(d *identifier.Delegation) int {
 	}
 	if d.Node != nil {
 		n += nodeWeight(d.Node)
+	}
+	for i := range d.Mirrors {
+		n += nodeWeight(&d.Mirrors[i])
 	}
 	return n
 }

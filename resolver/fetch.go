@@ -96,9 +96,6 @@ func (e *entry) weight(k *cacheKey) uint32 {
 	if d := e.answer.Delegation; d != nil {
 		n += delegationWeight(d)
 	}
-	for i := range e.answer.Mirrors {
-		n += nodeWeight(&e.answer.Mirrors[i])
-	}
 	if e.err != nil {
 		n += 256 + len(e.err.Detail)
 	}

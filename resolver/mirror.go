@@ -28,7 +28,6 @@ func (a *Authority) mirrored(ctx context.Context, q Query, referral Answer) (Ans
 		if store == nil {
 			return referral, nil
 		}
-		referral.Mirrors = a.o.MirrorNodes
 		if !q.Mirror || q.Authoritative {
 			return referral, nil
 		}
@@ -42,12 +41,11 @@ func (a *Authority) mirrored(ctx context.Context, q Query, referral Answer) (Ans
 			return referral, nil // the copy does not reach so far yet
 		}
 		answer.Origin.Mirror, answer.Origin.Age = true, max(age, referral.Origin.Age)
+		answer.Zone = referral.Delegation
 		if answer.Outcome != Referral {
 			if answer.Outcome != Found {
 				answer.Lifetime = min(answer.Lifetime, MirrorNegativeTTL)
 			}
-			// For servers that have to say whose zone it is.
-			answer.Delegation, answer.Mirrors = referral.Delegation, referral.Mirrors
 			return answer, nil
 		}
 		referral = answer

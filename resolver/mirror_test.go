@@ -30,7 +30,9 @@ func TestAuthorityMirrors(t *testing.T) {
 	holds := inCopy(identifier.Finding{Record: record(public)})
 	further := inCopy(identifier.Finding{Delegation: delegation("88.118", &deeper, false)})
 	deepest := identifier.Finding{InZone: true, Apex: "88.118", Record: record(public)}
-	mirrorNode := identifier.Node{Name: "mirror"}
+	// What is delegated from above names a mirror, what a copy refers to has two.
+	refers.Delegation.Mirrors = []identifier.Node{{Name: "mirror"}}
+	further.Delegation.Mirrors = []identifier.Node{{Name: "mirror"}, {Name: "second"}}
 	for _, c := range []struct {
 		name     string
 		own      identifier.Finding
@@ -48,16 +50,16 @@ func TestAuthorityMirrors(t *testing.T) {
 		{"found", refers, copies{"88": {finding: holds}}, resolver.Query{Mirror: true}, resolver.Found, "88", true, time.Second, time.Minute, "88", 1},
 		{"absent", refers, copies{"88": {finding: inCopy(identifier.Finding{})}}, resolver.Query{Mirror: true}, resolver.Absent, "88", true, time.Second, resolver.MirrorNegativeTTL, "88", 1},
 		{"not authoritative enough", refers, copies{"88": {finding: holds}}, resolver.Query{Mirror: true, Authoritative: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
-		{"no copy", refers, copies{}, resolver.Query{Mirror: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 0},
+		{"no copy", refers, copies{}, resolver.Query{Mirror: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
 		{"a copy that knows nothing yet", refers, copies{"88": {}}, resolver.Query{Mirror: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
 		{"a copy of another prefix", refers, copies{"88": {finding: identifier.Finding{InZone: true, Apex: ""}}}, resolver.Query{Mirror: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
-		{"a copy that refers", refers, copies{"88": {finding: further}}, resolver.Query{Mirror: true}, resolver.Referral, "88", true, time.Second, resolver.ReferralTTL, "88.118", 0},
-		{"a copy that refers to a copy", refers, copies{"88": {finding: further}, "88.118": {finding: deepest}}, resolver.Query{Mirror: true}, resolver.Found, "88.118", true, 2 * time.Second, time.Minute, "88.118", 1},
+		{"a copy that refers", refers, copies{"88": {finding: further}}, resolver.Query{Mirror: true}, resolver.Referral, "88", true, time.Second, resolver.ReferralTTL, "88.118", 2},
+		{"a copy that refers to a copy", refers, copies{"88": {finding: further}, "88.118": {finding: deepest}}, resolver.Query{Mirror: true}, resolver.Found, "88.118", true, 2 * time.Second, time.Minute, "88.118", 2},
 		{"a copy that refers to itself", refers, copies{"88": {finding: inCopy(identifier.Finding{Delegation: delegation("88", &deeper, false)})}}, resolver.Query{Mirror: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
 		{"not delegated", identifier.Finding{InZone: true, Record: record(public)}, copies{"88": {finding: holds}}, resolver.Query{Mirror: true}, resolver.Found, "", false, 0, time.Minute, "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := resolver.NewAuthority(store{finding: c.own}, resolver.Options{Node: own, Mirrors: c.copies, MirrorNodes: []identifier.Node{mirrorNode}})
+			a := resolver.NewAuthority(store{finding: c.own}, resolver.Options{Node: own, Mirrors: c.copies})
 			c.q.ID = item
 			got, err := a.Resolve(t.Context(), c.q)
 			if err != nil {
@@ -67,12 +69,20 @@ func TestAuthorityMirrors(t *testing.T) {
 				t.Errorf("got %v from %q, mirror %t, %v old, for %v; want %v from %q, %t, %v, %v", got.Outcome, got.Apex,
 					got.Origin.Mirror, got.Origin.Age, got.Lifetime, c.outcome, c.apex, c.mirror, c.age, c.lifetime)
 			}
-			names := identifier.Prefix("")
-			if got.Delegation != nil {
-				names = got.Delegation.Prefix
+			// Whoever is named: where to ask, or whose zone it is.
+			names, mirrors := identifier.Prefix(""), 0
+			d := got.Delegation
+			if (got.Outcome == resolver.Referral) != (d != nil) {
+				t.Errorf("outcome %v, delegation %+v", got.Outcome, d)
 			}
-			if names != c.names || len(got.Mirrors) != c.mirrors {
-				t.Errorf("names %q and %d mirrors; want %q and %d", names, len(got.Mirrors), c.names, c.mirrors)
+			if d == nil {
+				d = got.Zone
+			}
+			if d != nil {
+				names, mirrors = d.Prefix, len(d.Mirrors)
+			}
+			if names != c.names || mirrors != c.mirrors {
+				t.Errorf("names %q and %d mirrors; want %q and %d", names, mirrors, c.names, c.mirrors)
 			}
 		})
 	}

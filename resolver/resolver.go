@@ -64,12 +64,13 @@ type Answer struct {
 	// Default is the record's default link even when it was not selected; nil when
 	// it has none.
 	Default *identifier.Value
-	// Delegation is where to ask instead; nil unless a referral. Only inside of a node
-	// has another answer one, from a mirror: then it names whose zone that is.
+	// Delegation is where to ask instead, and which nodes answer from a copy when that
+	// one is away; nil unless a referral.
 	Delegation *identifier.Delegation
-	// Mirrors are nodes that answer from a copy when the one that Delegation names is
-	// away, where they can be reached; nil unless a referral.
-	Mirrors []identifier.Node
+	// Zone is the delegation by which the zone is held that the answer comes from: its
+	// node and mirrors are the zone's name servers. It is there inside of a node only,
+	// and not at the root.
+	Zone *identifier.Delegation
 	// Below says that the asked prefix has something below it (absent only).
 	Below bool
 	// Apex is the prefix at the top of the zone that the answer comes from; InZone

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -25,6 +26,7 @@ type delegateFlags struct {
 	private        bool
 	node, nodeKey  string
 	addresses      []string
+	mirrors        []string
 	epoch, version uint64
 }
 
@@ -39,16 +41,20 @@ a node that stands alone that is the node itself, with node.key in its data fold
 
 --rotate replaces the keys of a prefix and nothing else; its present holder may sign
 that. --revoke takes the prefix back. With --node and --address another node answers
-for it. What is in force already is left as it is.`,
+for it, and with --mirror those answer that have a copy of that node's log when it is
+away, as a rule this one at its listen.mirror. What is in force already is left as it is.`,
 		Example: `  nameplate delegate 88.118.8 --to maker.key --key nameplate-data/node.key
   nameplate delegate gs1.9.5.0.6 --to ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --key nameplate-data/node.key
   nameplate delegate 88.118.8 --rotate --to new.key --key maker.key
-  nameplate delegate 88.118.9 --to maker.key --node east --node-key east.pub --address 192.0.2.7,dns=53,grpc=2640 --key region.key`,
+  nameplate delegate 88.118.9 --to maker.key --node east --node-key east.pub --address 192.0.2.7,dns=53,grpc=2640 --mirror region-mirror,region.pub,192.0.2.54,dns=53 --key region.key`,
 		Args: arguments(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			prefix, err := identifier.ParsePrefix(args[0])
 			if err != nil {
 				return err
+			}
+			if len(f.mirrors) > 0 && f.node == "" {
+				return usagef("--mirror is of the log of another node: name that with --node, --node-key and --address")
 			}
 			if len(f.to) == 0 && !f.revoke {
 				return usagef("nobody is named to hold %s: say --to KEY, or --revoke to take it back", prefix)
@@ -66,12 +72,14 @@ for it. What is in force already is left as it is.`,
 	c.Flags().StringVar(&f.node, "node", "", "the `NAME` of the node that answers for the prefix")
 	c.Flags().StringVar(&f.nodeKey, "node-key", "", "the `KEY` of that node, or a file with it")
 	c.Flags().StringArrayVar(&f.addresses, "address", nil, "where that node answers, as `IP,dns=PORT,grpc=PORT,http=PORT`; may be repeated")
+	c.Flags().StringArrayVar(&f.mirrors, "mirror", nil, "a node that has a copy of that node's log and where it answers from it, as `NAME,KEY,IP,dns=PORT…`; repeated with the same name for more addresses")
 	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "the epoch to sign for (default the one that follows)")
 	c.Flags().Uint64Var(&f.version, "keyset-version", 0, "the keyset version to sign for (default the one that follows)")
 	c.MarkFlagsMutuallyExclusive("to", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "node")
 	c.MarkFlagsRequiredTogether("node", "node-key", "address")
+	c.MarkFlagsMutuallyExclusive("mirror", "rotate")
 	return c
 }
 
@@ -104,7 +112,37 @@ func (f *delegateFlags) wanted(c *cobra.Command, p identifier.Prefix) (*identifi
 		}
 		d.Node.Addresses = append(d.Node.Addresses, address)
 	}
+	for _, text := range f.mirrors {
+		if err := addMirror(c.InOrStdin(), d, text); err != nil {
+			return nil, &usageError{fmt.Errorf("--mirror %q: %w", text, err)}
+		}
+	}
 	return d, nil
+}
+
+// addMirror reads "east-mirror,east.pub,192.0.2.54,dns=53": a mirror, or one more address
+// of it.
+func addMirror(stdin io.Reader, d *identifier.Delegation, text string) error {
+	parts := strings.SplitN(text, ",", 3)
+	if len(parts) != 3 {
+		return errors.New("it has a name, a key and an address: write it like east-mirror,east.pub,192.0.2.54,dns=53")
+	}
+	key, err := publicKeyArgument(stdin, parts[1])
+	if err != nil {
+		return err
+	}
+	address, err := parseAddress(parts[2])
+	if err != nil {
+		return err
+	}
+	for i := range d.Mirrors {
+		if m := &d.Mirrors[i]; m.Name == parts[0] && m.Key == key {
+			m.Addresses = append(m.Addresses, address)
+			return nil
+		}
+	}
+	d.Mirrors = append(d.Mirrors, identifier.Node{Name: parts[0], Key: key, Addresses: []identifier.Address{address}})
+	return nil
 }
 
 // parseAddress reads "192.0.2.7,dns=53,grpc=2640,http=8080".
@@ -194,8 +232,10 @@ func (f *delegateFlags) inForce(current, wanted *identifier.Delegation) bool {
 	if (current.Node == nil) != (wanted.Node == nil) || current.NoAgents != wanted.NoAgents || current.Private != wanted.Private {
 		return false
 	}
-	return wanted.Node == nil || current.Node.Name == wanted.Node.Name && current.Node.Key == wanted.Node.Key &&
-		slices.Equal(current.Node.Addresses, wanted.Node.Addresses)
+	alike := func(a, b identifier.Node) bool {
+		return a.Name == b.Name && a.Key == b.Key && slices.Equal(a.Addresses, b.Addresses)
+	}
+	return wanted.Node == nil || alike(*current.Node, *wanted.Node) && slices.EqualFunc(current.Mirrors, wanted.Mirrors, alike)
 }
 
 // sign fills in epoch and versions, which follow on the current ones, and signs.

@@ -119,9 +119,8 @@ func TestShippedConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaves := fields(t, reflect.TypeFor[node.Config](), shown, "")
-	// Every one but addresses, roots, peers and the parent's mirror (name and addresses)
-	// has a flag and a variable.
-	if got, want := len(settings()), leaves-5; got != want {
+	// Every one but addresses, roots and peers has a flag and a variable.
+	if got, want := len(settings()), leaves-3; got != want {
 		t.Errorf("got %d settings, want %d, one for each field", got, want)
 	}
 	for _, s := range settings() {

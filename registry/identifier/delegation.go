@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Limits of a delegation.
 const (
 	MaxKeys      = 16 // keys of a keyset
 	MaxAddresses = 16 // addresses of a node
+	MaxMirrors   = 8  // nodes with a copy of its log
 )
 
 // Delegation says who holds a prefix and which node answers for it. It is
@@ -25,6 +27,13 @@ type Delegation struct {
 	// Node is the node that answers for the prefix; nil when the delegating node
 	// does itself.
 	Node *Node
+	// Mirrors are nodes that answer from a copy of that node's log: as a rule the one
+	// that delegates. At most 8, each with a name of its own. Over DNS and Handle they
+	// answer so at these addresses without being asked to, over gRPC and HTTP when the
+	// question says that a mirror will do. They are part of what is signed, so that
+	// whoever knows the delegation, from above, from below or from a copy, names the
+	// same nodes.
+	Mirrors []Node
 	// NoAgents forbids changes that a node signs on behalf of somebody whom it
 	// authenticated in another way.
 	NoAgents bool
@@ -75,17 +84,19 @@ const (
 	delegationNoAgents = 1 << iota
 	delegationPrivate
 	delegationNode
+	delegationMirrors
 )
 
 // AppendDelegation appends the encoding of a delegation, the payload of an
 // envelope of type [DelegationType]:
 //
 //	format      u8       1
-//	flags       u8       1 no agents, 2 private, 4 there is a node
+//	flags       u8       1 no agents, 2 private, 4 there is a node, 8 there are mirrors
 //	prefix      text     at most 126 octets
 //	epoch       u64
 //	keyset      version u64, threshold u8, count u8 (at most 16), keys
 //	node        when flagged: name text (at most 63), key, count u8 (1 to 16), addresses
+//	mirrors     when flagged: count u8 (1 to 8), each as the node is
 //
 // A key is its type u8 (not 0) and a text of 1 to 4,096 octets. An address is its
 // size u8 (4 or 16), as many octets, and the ports for DNS, gRPC, HTTP and Handle,
@@ -106,14 +117,29 @@ func AppendDelegation(dst []byte, d *Delegation) ([]byte, error) {
 	if d.Node != nil {
 		flags |= delegationNode
 	}
+	if len(d.Mirrors) > 0 {
+		flags |= delegationMirrors
+	}
+	if err := checkLimit(what, "the list of mirrors", len(d.Mirrors), 0, MaxMirrors); err != nil {
+		return nil, err
+	}
 	b := append(dst, 1, flags)
 	b = appendText(b, d.Prefix)
 	b = binary.BigEndian.AppendUint64(b, d.Epoch)
 	b, err := appendKeyset(b, what, &d.Keyset)
-	if err != nil || d.Node == nil {
+	if err == nil && d.Node != nil {
+		b, err = appendNode(b, what, d.Node)
+	}
+	if err != nil || len(d.Mirrors) == 0 {
 		return b, err
 	}
-	return appendNode(b, what, d.Node)
+	b = append(b, byte(len(d.Mirrors)))
+	for i := range d.Mirrors {
+		if b, err = appendNode(b, what, &d.Mirrors[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // ParseDelegation reads what [AppendDelegation] writes, and nothing else. The
@@ -122,8 +148,8 @@ func ParseDelegation(b []byte) (*Delegation, error) {
 	c := cursor{what: "delegation", b: b}
 	c.format(1)
 	flags := c.u8()
-	if flags >= delegationNode<<1 {
-		c.fail(c.off-1, "the flags are 1, 2 and 4")
+	if flags >= delegationMirrors<<1 {
+		c.fail(c.off-1, "the flags are 1, 2, 4 and 8")
 	}
 	d := &Delegation{
 		NoAgents: flags&delegationNoAgents != 0,
@@ -134,6 +160,9 @@ func ParseDelegation(b []byte) (*Delegation, error) {
 	}
 	if flags&delegationNode != 0 {
 		d.Node = parseNode(&c)
+	}
+	if flags&delegationMirrors != 0 {
+		d.Mirrors = parseMirrors(&c)
 	}
 	if err := c.end(); err != nil {
 		return nil, err
@@ -269,6 +298,18 @@ func parseNode(c *cursor) *Node {
 	return n
 }
 
+func parseMirrors(c *cursor) []Node {
+	count := int(c.u8())
+	if count == 0 || count > MaxMirrors {
+		c.fail(c.off-1, "a delegation that names mirrors names 1 to 8")
+	}
+	var mirrors []Node
+	for i := 0; i < count && c.err == nil; i++ {
+		mirrors = append(mirrors, *parseNode(c))
+	}
+	return mirrors
+}
+
 func badIP(what, ip string) error {
 	return &RuleError{What: what, Rule: fmt.Sprintf("%q is not an IP address as netip writes it", ip), Mend: "write it like 192.0.2.1 or 2001:db8::1, without a zone"}
 }
@@ -284,18 +325,44 @@ func (d *Delegation) Check() error {
 		return &RuleError{What: what, Rule: "an epoch is 1 or more", Mend: "give the first delegation of a prefix epoch 1"}
 	}
 	if d.Revoked() {
-		if d.Keyset.Threshold != 0 || d.Node != nil || d.NoAgents || d.Private {
-			return &RuleError{What: what, Rule: "a delegation without keys takes the prefix back and says nothing else", Mend: "give it keys, or leave out threshold, node and flags"}
+		if d.Keyset.Threshold != 0 || d.Node != nil || d.Mirrors != nil || d.NoAgents || d.Private {
+			return &RuleError{What: what, Rule: "a delegation without keys takes the prefix back and says nothing else", Mend: "give it keys, or leave out threshold, node, mirrors and flags"}
 		}
 		return nil
 	}
 	if err := d.Keyset.Check(what); err != nil {
 		return err
 	}
+	return d.checkNodes(what)
+}
+
+// checkNodes checks the node and its mirrors.
+func (d *Delegation) checkNodes(what string) error {
+	fail := func(rule, mend string) error { return &RuleError{What: what, Rule: rule, Mend: mend} }
 	if d.Node == nil {
+		if len(d.Mirrors) > 0 {
+			return fail("mirrors are of another node's log, and none is named", "name the node, or leave the mirrors out")
+		}
 		return nil
 	}
-	return d.Node.check(what)
+	if err := d.Node.check(what); err != nil {
+		return err
+	}
+	if len(d.Mirrors) > MaxMirrors {
+		return fail("a node has at most 8 mirrors", "name those that are most often there")
+	}
+	names := []string{d.Node.Name}
+	for i := range d.Mirrors {
+		m := &d.Mirrors[i]
+		if err := m.check(what); err != nil {
+			return fmt.Errorf("mirror %d: %w", i+1, err)
+		}
+		if slices.Contains(names, m.Name) {
+			return fail(fmt.Sprintf("two nodes are called %q", m.Name), "give every mirror a name of its own, such as "+d.Node.Name+"-mirror")
+		}
+		names = append(names, m.Name)
+	}
+	return nil
 }
 
 // Check returns an error when the change of keyset breaks a rule that can be

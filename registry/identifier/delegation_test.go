@@ -27,6 +27,14 @@ func sampleDelegation(t testing.TB) *identifier.Delegation {
 	}
 }
 
+// sampleMirror is a mirror of the sample's node, with the addresses of one that refers
+// in DNS at its own.
+func sampleMirror(t testing.TB, name string) identifier.Node {
+	return identifier.Node{Name: name, Key: newKey(t, 4).Public(), Addresses: []identifier.Address{
+		{IP: "192.0.2.54", DNS: 53}, {IP: "192.0.2.53", GRPC: 2640, HTTP: 8080},
+	}}
+}
+
 func TestDelegationRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawDelegation(t)
@@ -143,6 +151,39 @@ func TestDelegationRules(t *testing.T) {
 		{"no address in particular", func(d *identifier.Delegation) { d.Node.Addresses[0].IP = "0.0.0.0" }, "one host"},
 		{"multicast", func(d *identifier.Delegation) { d.Node.Addresses[0].IP = "224.0.0.1" }, "one host"},
 		{"no ports", func(d *identifier.Delegation) { d.Node.Addresses[1].DNS = 0 }, "port"},
+		{"a mirror", func(d *identifier.Delegation) {
+			d.Mirrors = []identifier.Node{sampleMirror(t, "region-mirror")}
+		}, ""},
+		{"8 mirrors", func(d *identifier.Delegation) {
+			for i := range 8 {
+				d.Mirrors = append(d.Mirrors, sampleMirror(t, fmt.Sprint("m", i)))
+			}
+		}, ""},
+		{"9 mirrors", func(d *identifier.Delegation) {
+			for i := range 9 {
+				d.Mirrors = append(d.Mirrors, sampleMirror(t, fmt.Sprint("m", i)))
+			}
+		}, "at most 8 mirrors"},
+		{"mirrors of nobody", func(d *identifier.Delegation) {
+			d.Node, d.Mirrors = nil, []identifier.Node{sampleMirror(t, "region-mirror")}
+		}, "none is named"},
+		{"taken back with a mirror", func(d *identifier.Delegation) {
+			*d = identifier.Delegation{Prefix: "88.118", Epoch: 2, Keyset: identifier.Keyset{Version: 2}, Mirrors: []identifier.Node{sampleMirror(t, "m")}}
+		}, "takes the prefix back"},
+		{"a mirror with the node's name", func(d *identifier.Delegation) {
+			d.Mirrors = []identifier.Node{sampleMirror(t, "plant-1")}
+		}, "two nodes are called"},
+		{"a mirror twice", func(d *identifier.Delegation) {
+			d.Mirrors = []identifier.Node{sampleMirror(t, "m"), sampleMirror(t, "m")}
+		}, "two nodes are called"},
+		{"a mirror without key", func(d *identifier.Delegation) {
+			d.Mirrors = []identifier.Node{sampleMirror(t, "m")}
+			d.Mirrors[0].Key = identifier.PublicKey{}
+		}, "mirror 1"},
+		{"a mirror without address", func(d *identifier.Delegation) {
+			d.Mirrors = []identifier.Node{sampleMirror(t, "m")}
+			d.Mirrors[0].Addresses = nil
+		}, "1 to 16 addresses"},
 		{"address twice", func(d *identifier.Delegation) { d.Node.Addresses[1] = d.Node.Addresses[0] }, "twice"},
 	}
 	for _, test := range tests {
@@ -205,6 +246,8 @@ func TestAppendDelegationRefuses(t *testing.T) {
 		"long name":        func(d *identifier.Delegation) { d.Node.Name = strings.Repeat("a", 64) },
 		"no node key":      func(d *identifier.Delegation) { d.Node.Key = identifier.PublicKey{} },
 		"no addresses":     func(d *identifier.Delegation) { d.Node.Addresses = nil },
+		"9 mirrors":        func(d *identifier.Delegation) { d.Mirrors = make([]identifier.Node, 9) },
+		"an empty mirror":  func(d *identifier.Delegation) { d.Mirrors = make([]identifier.Node, 1) },
 		"17 addresses":     func(d *identifier.Delegation) { d.Node.Addresses = make([]identifier.Address, 17) },
 		"no address":       func(d *identifier.Delegation) { d.Node.Addresses[0].IP = "" },
 		"address and zone": func(d *identifier.Delegation) { d.Node.Addresses[0].IP = "fe80::1%eth0" },

@@ -62,17 +62,25 @@ func drawDelegation(t *rapid.T) *identifier.Delegation {
 		Private:  rapid.Bool().Draw(t, "private"),
 	}
 	if rapid.Bool().Draw(t, "has a node") {
-		d.Node = &identifier.Node{Name: drawText(t, "name", 0, 63), Key: drawPublicKey(t, "node key")}
-		for range rapid.IntRange(1, 4).Draw(t, "addresses") {
-			size := rapid.SampledFrom([]int{4, 16}).Draw(t, "address size")
-			ip, _ := netip.AddrFromSlice(drawOctets(t, "ip", size, size))
-			port := func(name string) uint16 { return rapid.Uint16().Draw(t, name) }
-			d.Node.Addresses = append(d.Node.Addresses, identifier.Address{
-				IP: ip.String(), DNS: port("dns"), GRPC: port("grpc"), HTTP: port("http"), Handle: port("handle"),
-			})
-		}
+		d.Node = drawNode(t)
+	}
+	for range rapid.IntRange(0, identifier.MaxMirrors).Draw(t, "mirrors") {
+		d.Mirrors = append(d.Mirrors, *drawNode(t))
 	}
 	return d
+}
+
+func drawNode(t *rapid.T) *identifier.Node {
+	n := &identifier.Node{Name: drawText(t, "name", 0, 63), Key: drawPublicKey(t, "node key")}
+	for range rapid.IntRange(1, 4).Draw(t, "addresses") {
+		size := rapid.SampledFrom([]int{4, 16}).Draw(t, "address size")
+		ip, _ := netip.AddrFromSlice(drawOctets(t, "ip", size, size))
+		port := func(name string) uint16 { return rapid.Uint16().Draw(t, name) }
+		n.Addresses = append(n.Addresses, identifier.Address{
+			IP: ip.String(), DNS: port("dns"), GRPC: port("grpc"), HTTP: port("http"), Handle: port("handle"),
+		})
+	}
+	return n
 }
 
 // drawValues draws values as they can be encoded; when valid, they also keep the

@@ -11,6 +11,9 @@ type Finding struct {
 	// Delegation is the longest delegation that covers the identifier's prefix;
 	// nil when there is none below the apex.
 	Delegation *Delegation
+	// Grant is the delegation by which this node has the apex; nil when that names no
+	// node, as at the root. Its node and mirrors are those of the DNS zone.
+	Grant *Delegation
 	// Record is the live record; nil when there is none. A tombstone is none.
 	Record *Record
 	// Below says that something exists below the name: a live record or a

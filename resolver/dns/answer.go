@@ -241,10 +241,7 @@ func (s *Server) server(q *question, a *resolver.Answer, zone *cut) *reply {
 // SVCB there too for our own walker.
 func (s *Server) referral(q *question, a *resolver.Answer) *reply {
 	rep := (&reply{}).as(resolver.CaseReferral, "")
-	below := &cut{zone: q.above(s.zone, a.Delegation.Prefix)}
-	if a.Delegation.Node != nil {
-		below.nodes, below.mirrored = withMirrors(a), true
-	}
+	below := s.delegated(q, a.Delegation)
 	rep.authority, rep.additional, rep.aside = below.ns(), below.addresses(), below.svcb()
 	if len(rep.authority) == 0 {
 		return failed(errInconsistent())

@@ -132,18 +132,22 @@ func (c *cut) svcb() []dns.RR {
 }
 
 // zoneOf describes the zone that an answer comes from: its apex, and who answers
-// for it. From a mirror that is the child's node, and who has a copy.
+// for it. Where it was delegated, that is who the delegation names: the node that has
+// it says so with the same words as the one above, and as every copy of either.
 func (s *Server) zoneOf(q *question, a *resolver.Answer) *cut {
-	c := &cut{zone: q.above(s.zone, a.Apex), nodes: s.nodes, mirrored: len(s.o.Mirrors) > 0}
-	if a.Origin.Mirror && a.Delegation != nil && a.Delegation.Node != nil {
-		c.nodes, c.mirrored = withMirrors(a), true
+	if a.Zone != nil && a.Zone.Prefix == a.Apex {
+		return s.delegated(q, a.Zone)
 	}
-	return c
+	return &cut{zone: q.above(s.zone, a.Apex), nodes: s.nodes}
 }
 
-// withMirrors returns the node that an answer's delegation names, and its mirrors.
-func withMirrors(a *resolver.Answer) []identifier.Node {
-	return append([]identifier.Node{*a.Delegation.Node}, a.Mirrors...)
+// delegated describes the zone that a delegation makes.
+func (s *Server) delegated(q *question, d *identifier.Delegation) *cut {
+	c := &cut{zone: q.above(s.zone, d.Prefix), mirrored: true}
+	if d.Node != nil {
+		c.nodes = append([]identifier.Node{*d.Node}, d.Mirrors...)
+	}
+	return c
 }
 
 // soa returns the SOA record of the zone that an answer comes from. The serial is

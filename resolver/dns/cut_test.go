@@ -19,16 +19,23 @@ func (c copied) Mirror(*identifier.Delegation) (resolver.Store, time.Duration) {
 	return c.child, time.Second
 }
 
-// twoSides are the servers at the cut 88.30: the parent's own address, which refers, its
-// mirror's, and the child's.
-func twoSides(t *testing.T) (parent, mirror, child *dns.Server) {
+// sides are the servers at the cut 88.30: the parent's own address, which refers, its
+// mirror's, the child's, and a peer of the parent, which has no mirror.
+func sides(t *testing.T) (parent, mirror, child, peer *dns.Server) {
 	t.Helper()
-	below := &store{apexes: []identifier.Prefix{"88.30"}, records: map[identifier.ID]*identifier.Record{}, delegations: map[identifier.Prefix]*identifier.Delegation{}}
-	below.put("88.30/item", value("DESC", "at the child", 300))
 	copyNode := identifier.Node{Name: "centre-mirror", Key: thisKey, Addresses: []identifier.Address{
 		{IP: "192.0.2.101", DNS: 53}, {IP: "192.0.2.1", GRPC: 2640},
 	}}
-	above := resolver.NewAuthority(node(), resolver.Options{Node: thisKey, Mirrors: copied{below}, MirrorNodes: []identifier.Node{copyNode}})
+	top := node()
+	granted := *top.delegations["88.30"]
+	granted.Mirrors = []identifier.Node{copyNode}
+	top.delegations["88.30"] = &granted
+	below := &store{
+		apexes: []identifier.Prefix{"88.30"}, records: map[identifier.ID]*identifier.Record{},
+		delegations: map[identifier.Prefix]*identifier.Delegation{}, grant: &granted,
+	}
+	below.put("88.30/item", value("DESC", "at the child", 300))
+	above := resolver.NewAuthority(top, resolver.Options{Node: thisKey, Mirrors: copied{below}})
 	serve := func(r resolver.Resolver, o dns.Options) *dns.Server {
 		s, err := dns.New(r, o)
 		if err != nil {
@@ -38,13 +45,14 @@ func twoSides(t *testing.T) (parent, mirror, child *dns.Server) {
 	}
 	return serve(above, dns.Options{Node: thisNode}),
 		serve(resolver.FromMirrors(above), dns.Options{Node: thisNode}),
-		serve(resolver.NewAuthority(below, resolver.Options{Node: childKey}), dns.Options{Node: childNode, Mirrors: []identifier.Node{copyNode}})
+		serve(resolver.NewAuthority(below, resolver.Options{Node: childKey}), dns.Options{Node: identifier.Node{Name: "what-it-calls-itself"}}),
+		serve(resolver.NewAuthority(top, resolver.Options{Node: thisKey}), dns.Options{Node: thisNode})
 }
 
 // A zone has the same name servers whoever is asked, and each of them answers for the
 // others' addresses: resolvers replace what the parent said by what the child says.
 func TestBothSidesOfACut(t *testing.T) {
-	parent, mirror, child := twoSides(t)
+	parent, mirror, child, peer := sides(t)
 	const zone = "30.88.id.internal."
 	want := []string{"centre-mirror._ns." + zone, "n1._ns." + zone}
 	servers := func(rrs []wire.RR) []string {
@@ -57,18 +65,20 @@ func TestBothSidesOfACut(t *testing.T) {
 		slices.Sort(names)
 		return names
 	}
-	m := ask(t, parent, query(t, "x."+zone, wire.TypeA))
-	if got := servers(m.Ns); m.Authoritative || !slices.Equal(got, want) {
-		t.Errorf("the parent: got AA %t and %v; want a referral to %v", m.Authoritative, got, want)
-	}
-	var glue []string
-	for _, rr := range m.Extra {
-		if a, ok := rr.(*wire.A); ok {
-			glue = append(glue, a.A.String())
+	for name, s := range map[string]*dns.Server{"the parent": parent, "its peer": peer} {
+		m := ask(t, s, query(t, "x."+zone, wire.TypeA))
+		if got := servers(m.Ns); m.Authoritative || !slices.Equal(got, want) {
+			t.Errorf("%s: got AA %t and %v; want a referral to %v", name, m.Authoritative, got, want)
 		}
-	}
-	if want := []string{"192.0.2.30", "192.0.2.101"}; !slices.Equal(glue, want) {
-		t.Errorf("the parent: got glue %v; want %v", glue, want)
+		var glue []string
+		for _, rr := range m.Extra {
+			if a, ok := rr.(*wire.A); ok {
+				glue = append(glue, a.A.String())
+			}
+		}
+		if want := []string{"192.0.2.30", "192.0.2.101"}; !slices.Equal(glue, want) {
+			t.Errorf("%s: got glue %v; want %v", name, glue, want)
+		}
 	}
 	for name, s := range map[string]*dns.Server{"the mirror": mirror, "the child": child} {
 		m := ask(t, s, query(t, zone, wire.TypeNS))

@@ -38,7 +38,7 @@
 //   - ANY gets one HINFO record (RFC 8482, section 4.2).
 //   - Records of a mirror are AA, with the SOA of the child's zone and an extended error
 //     0 whose text is "mirror, age " and a Go duration. Whose zone it is, the answer's
-//     Delegation says.
+//     Zone says.
 //   - Stale answers of a cache have an extended error 3 (RFC 8914, section 4.4) whose text
 //     is "stale, age " and a Go duration.
 //   - In front of a Resolver that follows referrals (Options.Recursive) RA is set and AA is

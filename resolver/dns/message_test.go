@@ -162,7 +162,7 @@ func explanations(m *wire.Msg) (all []wire.EDNS0_EDE) {
 func TestMirror(t *testing.T) {
 	child := &identifier.Delegation{Prefix: "88.30", Node: &childNode}
 	mirror := resolver.Answer{
-		InZone: true, Apex: "88.30", Delegation: child, Lifetime: time.Hour,
+		InZone: true, Apex: "88.30", Zone: child, Lifetime: time.Hour,
 		Origin: resolver.Origin{Position: 9, Mirror: true, Age: 90 * time.Second},
 	}
 	id := identifier.ID{Prefix: "88.30", Suffix: "x"}

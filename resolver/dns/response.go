@@ -106,14 +106,14 @@ func (r *response) answer() (resolver.Answer, error) {
 		a.Apex, a.Lifetime = apex, time.Duration(min(soa.Hdr.Ttl, soa.Minttl))*time.Second
 	}
 	texts, ttl := r.texts()
-	delegation, mirrors, kept := r.delegation()
+	delegation, kept := r.delegation()
 	switch rcode := r.msg.Rcode; {
 	case rcode == dns.RcodeRefused:
 		a.Outcome, a.InZone, a.Lifetime = resolver.Refused, false, resolver.NegativeTTL
 	case rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError:
 		return a, &resolver.Error{Kind: resolver.Unavailable, Detail: cmp.Or(r.text, "the name server says "+dns.RcodeToString[rcode]+": ask another")}
 	case rcode == dns.RcodeSuccess && soa == nil && len(texts) == 0 && delegation != nil && !r.msg.Authoritative:
-		a.Outcome, a.Delegation, a.Mirrors, a.Lifetime = resolver.Referral, delegation, mirrors, kept
+		a.Outcome, a.Delegation, a.Lifetime = resolver.Referral, delegation, kept
 	case !r.msg.Authoritative && (!r.query.Recursive || r.query.Authoritative):
 		return a, errors.New("the answer is not authoritative, and no referral either")
 	case rcode == dns.RcodeSuccess && len(texts) > 0:
@@ -208,10 +208,9 @@ func (r *response) found(a *resolver.Answer, texts []line) error {
 	return nil
 }
 
-// delegation returns the referral in the response, the mirrors of the node that it
-// names, and how long it may be kept; nil when there is none. Only names below the cut
-// itself are looked at.
-func (r *response) delegation() (*identifier.Delegation, []identifier.Node, time.Duration) {
+// delegation returns the referral in the response and how long it may be kept; nil when
+// there is none. Only names below the cut itself are looked at.
+func (r *response) delegation() (*identifier.Delegation, time.Duration) {
 	var d *identifier.Delegation
 	ttl := uint32(maxTTL)
 	var cutName string
@@ -237,21 +236,19 @@ func (r *response) delegation() (*identifier.Delegation, []identifier.Node, time
 		ttl = min(ttl, ns.Hdr.Ttl)
 	}
 	if d == nil {
-		return nil, nil, 0
+		return nil, 0
 	}
 	nodes := r.endpoints(cutName, servers)
 	if len(nodes) == 0 {
 		// Who of them is a mirror is not known: all are asked alike.
 		r.glue(d.Node, servers)
-		return d, nil, time.Duration(ttl) * time.Second
+		return d, time.Duration(ttl) * time.Second
 	}
 	d.Node = &nodes[0]
-	if len(nodes) == 1 {
-		nodes = nil
-	} else {
-		nodes = nodes[1:]
+	if len(nodes) > 1 {
+		d.Mirrors = nodes[1:min(len(nodes), 1+identifier.MaxMirrors)]
 	}
-	return d, nodes, time.Duration(ttl) * time.Second
+	return d, time.Duration(ttl) * time.Second
 }
 
 // endpoints reads what SVCB records at the cut say about the nodes: the first is the

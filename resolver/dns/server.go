@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -21,14 +20,11 @@ type Options struct {
 	Zone Zone
 	// Node is this node: the name that NS and SOA records give it, the addresses
 	// and ports that address and SVCB records tell, and the key that a walker finds
-	// there. Without a name it is called ns.
+	// there. Without a name it is called ns. A zone that was delegated to it has the
+	// name servers that the delegation names ([resolver.Answer.Zone]).
 	Node identifier.Node
 	// Peers are further nodes that answer for the same zones: other top-level nodes.
 	Peers []identifier.Node
-	// Mirrors are nodes that have copies of this node's log, at the addresses where they
-	// answer from them: the zones name them beside this node, as those who refer to it
-	// do. SVCB puts them after it.
-	Mirrors []identifier.Node
 	// Recursive says that the Resolver follows referrals for those who ask it to (RA),
 	// and is the authority for nothing: answers have no AA, unless our own client wanted
 	// no copies, and the zones have neither NS nor SVCB here.
@@ -99,7 +95,7 @@ func New(r resolver.Resolver, o Options) (*Server, error) {
 	o.Connections, o.PerClient, o.Pipeline = or(o.Connections, 1024), or(o.PerClient, 64), or(o.Pipeline, 16)
 	o.Idle = or(o.Idle, 10*time.Second)
 	s := &Server{
-		resolver: r, zone: o.Zone, nodes: slices.Concat([]identifier.Node{o.Node}, o.Peers, o.Mirrors), contact: contact, o: o,
+		resolver: r, zone: o.Zone, nodes: append([]identifier.Node{o.Node}, o.Peers...), contact: contact, o: o,
 	}
 	s.connections = s.newConnections()
 	return s, nil

@@ -14,10 +14,11 @@ type store struct {
 	apexes      []identifier.Prefix
 	delegations map[identifier.Prefix]*identifier.Delegation
 	records     map[identifier.ID]*identifier.Record
+	grant       *identifier.Delegation // by which it has its apex; nil at the root
 }
 
 func (s *store) Find(_ context.Context, id identifier.ID) (identifier.Finding, error) {
-	f := identifier.Finding{Position: 1<<32 + 7, Log: identifier.LogID{1, 2, 3}}
+	f := identifier.Finding{Position: 1<<32 + 7, Log: identifier.LogID{1, 2, 3}, Grant: s.grant}
 	for _, apex := range s.apexes {
 		if apex.Covers(id.Prefix) && len(apex) >= len(f.Apex) {
 			f.Apex, f.InZone = apex, true

@@ -225,8 +225,8 @@ func (s *Server) referred(a *resolver.Answer, service, prefix bool) []identifier
 	if a.Delegation.Node != nil {
 		values = s.typed(a.Delegation.Node, service, prefix)
 	}
-	for i := range a.Mirrors {
-		for _, v := range s.typed(&a.Mirrors[i], service, prefix) {
+	for i := range a.Delegation.Mirrors {
+		for _, v := range s.typed(&a.Delegation.Mirrors[i], service, prefix) {
 			if site, err := ParseSite(v.Data); err == nil {
 				site.Primary = false
 				v.Data = site.Append(nil)

@@ -2,7 +2,6 @@ package handle
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -25,8 +24,7 @@ import (
 //	  spelling and links string, a content of [identifier.AppendContent] with those values
 //	  that have links, without what the ordinary values say of them ·
 //	default link, when flagged: index u32; or string, a content with that value alone
-//	delegation, when flagged: string, as of [identifier.AppendDelegation] ·
-//	  mirrors: count u8, each a string, a delegation with the node and nothing else
+//	delegation, when flagged: string, as of [identifier.AppendDelegation]
 //
 // An answer that is an error has the format 0 alone.
 const (
@@ -45,8 +43,6 @@ const (
 	tellDefaultValue = 64
 	tellDelegation   = 128
 	tellUnknown      = 256 // this flag and those above it
-
-	maxMirrors = 16
 )
 
 // appendAsked returns what of a query the request cannot say; "" when nothing.
@@ -136,9 +132,13 @@ func appendAnswer(a *resolver.Answer) (string, error) {
 		b = appendText(b, content)
 	}
 	if a.Delegation != nil {
-		b, err = appendReferral(b, a)
+		d, err := identifier.AppendDelegation(nil, a.Delegation)
+		if err != nil {
+			return "", err
+		}
+		b = appendText(b, d)
 	}
-	return string(b), err
+	return string(b), nil
 }
 
 func appendRecord(b []byte, r *identifier.Record) ([]byte, error) {
@@ -160,22 +160,6 @@ func appendRecord(b []byte, r *identifier.Record) ([]byte, error) {
 	return appendText(b, content), nil
 }
 
-func appendReferral(b []byte, a *resolver.Answer) ([]byte, error) {
-	d, err := identifier.AppendDelegation(nil, a.Delegation)
-	if err != nil {
-		return nil, err
-	}
-	b = append(appendText(b, d), byte(min(len(a.Mirrors), maxMirrors)))
-	for i := range a.Mirrors[:min(len(a.Mirrors), maxMirrors)] {
-		d, err := identifier.AppendDelegation(nil, &identifier.Delegation{Node: &a.Mirrors[i]})
-		if err != nil {
-			return nil, err
-		}
-		b = appendText(b, d)
-	}
-	return b, nil
-}
-
 func valueAt(values []identifier.Value, index uint32) *identifier.Value {
 	for i := range values {
 		if values[i].Index == index {
@@ -184,8 +168,6 @@ func valueAt(values []identifier.Value, index uint32) *identifier.Value {
 	}
 	return nil
 }
-
-var errNoNode = errors.New("a mirror is a node")
 
 // readAnswer reads what [appendAnswer] writes, with the identifier and the values that
 // the rest of the message says.
@@ -224,7 +206,7 @@ func readAnswer(extra string, id identifier.ID, values []identifier.Value) (reso
 		}
 	}
 	if flags&tellDelegation != 0 {
-		c.referral(&a)
+		a.Delegation = c.delegation()
 	}
 	if err := c.end(); err != nil {
 		return resolver.Answer{}, err
@@ -260,24 +242,6 @@ func (c *cursor) record(id identifier.ID, values []identifier.Value) *identifier
 		v.Link = linked[i].Link
 	}
 	return r
-}
-
-func (c *cursor) referral(a *resolver.Answer) {
-	a.Delegation = c.delegation()
-	n := c.u8()
-	if n > maxMirrors {
-		c.fail(c.off-1, "a referral names at most %d mirrors, not %d", maxMirrors, n)
-	}
-	for range n {
-		d := c.delegation()
-		if c.err == nil && d.Node == nil {
-			c.err = errNoNode
-		}
-		if c.err != nil {
-			return
-		}
-		a.Mirrors = append(a.Mirrors, *d.Node)
-	}
 }
 
 func (c *cursor) delegation() *identifier.Delegation {

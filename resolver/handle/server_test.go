@@ -41,8 +41,8 @@ func node(_ context.Context, q resolver.Query) (resolver.Answer, error) {
 	case !identifier.Prefix("88").Covers(q.ID.Prefix):
 		a.Outcome, a.InZone = resolver.Refused, false
 	case identifier.Prefix("88.118").Covers(q.ID.Prefix):
-		a.Outcome, a.Lifetime, a.Mirrors = resolver.Referral, resolver.ReferralTTL, []identifier.Node{mirror}
-		a.Delegation = &identifier.Delegation{Prefix: "88.118", Epoch: 1, Node: &there}
+		a.Outcome, a.Lifetime = resolver.Referral, resolver.ReferralTTL
+		a.Delegation = &identifier.Delegation{Prefix: "88.118", Epoch: 1, Node: &there, Mirrors: []identifier.Node{mirror}}
 	case id == "88.1/sn":
 		a.Outcome = resolver.Found
 		a.Record = &identifier.Record{ID: q.ID, Version: 1, Values: q.Select(values())}

@@ -21,7 +21,6 @@ type document struct {
 	Record     *recordDoc     `json:"record,omitempty"`
 	Default    *valueDoc      `json:"default,omitempty"`
 	Delegation *delegationDoc `json:"delegation,omitempty"`
-	Mirrors    []nodeDoc      `json:"mirrors,omitempty"`
 	Below      bool           `json:"below,omitempty"`
 	Apex       string         `json:"apex"`
 	InZone     bool           `json:"inZone"`
@@ -78,6 +77,7 @@ type delegationDoc struct {
 	Epoch    uint64    `json:"epoch"`
 	Keyset   keysetDoc `json:"keyset"`
 	Node     *nodeDoc  `json:"node,omitempty"`
+	Mirrors  []nodeDoc `json:"mirrors,omitempty"`
 	NoAgents bool      `json:"noAgents"`
 	Private  bool      `json:"private"`
 }
@@ -150,9 +150,6 @@ func newDocument(a *resolver.Answer) *document {
 	}
 	if a.Outcome == resolver.Referral && a.Delegation != nil {
 		d.Delegation = newDelegationDoc(a.Delegation)
-		for i := range a.Mirrors[:min(len(a.Mirrors), resolver.MaxNodes)] {
-			d.Mirrors = append(d.Mirrors, *newNodeDoc(&a.Mirrors[i]))
-		}
 	}
 	return d
 }
@@ -203,6 +200,9 @@ func newDelegationDoc(d *identifier.Delegation) *delegationDoc {
 	}
 	if d.Node != nil {
 		doc.Node = newNodeDoc(d.Node)
+	}
+	for i := range d.Mirrors {
+		doc.Mirrors = append(doc.Mirrors, *newNodeDoc(&d.Mirrors[i]))
 	}
 	return doc
 }
@@ -265,8 +265,7 @@ func (d *document) answer() (a resolver.Answer, err error) {
 	}
 	a.Origin.Log, a.Origin.Position, a.Origin.Mirror = identifier.LogID(d.Origin.Log), d.Origin.Position, d.Origin.Mirror
 	a.Origin.Stale = d.Origin.Stale
-	if (d.Record != nil) != (a.Outcome == resolver.Found) || (d.Delegation != nil) != (a.Outcome == resolver.Referral) ||
-		len(d.Mirrors) > 0 && d.Delegation == nil || len(d.Mirrors) > resolver.MaxNodes {
+	if (d.Record != nil) != (a.Outcome == resolver.Found) || (d.Delegation != nil) != (a.Outcome == resolver.Referral) {
 		return a, fmt.Errorf("an answer %q without what belongs to it, or with more", d.Outcome)
 	}
 	if d.Record != nil {
@@ -291,16 +290,6 @@ func (d *document) answer() (a resolver.Answer, err error) {
 		if !a.Delegation.Prefix.Covers(a.ID.Prefix) || a.Delegation.Node == nil {
 			return a, fmt.Errorf("a referral to nobody, or for another prefix: %.140q", d.Delegation.Prefix)
 		}
-	}
-	for i := range d.Mirrors {
-		// A mirror is held to the rules of a node that is delegated to.
-		n := d.Mirrors[i].node()
-		as := *a.Delegation
-		as.Node = n
-		if err := as.Check(); err != nil {
-			return a, fmt.Errorf("mirrors[%d]: %w", i, err)
-		}
-		a.Mirrors = append(a.Mirrors, *n)
 	}
 	return a, nil
 }
@@ -366,6 +355,9 @@ func (d *delegationDoc) delegation() (*identifier.Delegation, error) {
 	}
 	if d.Node != nil {
 		del.Node = d.Node.node()
+	}
+	for i := range d.Mirrors {
+		del.Mirrors = append(del.Mirrors, *d.Mirrors[i].node())
 	}
 	return del, del.Check()
 }

@@ -219,7 +219,7 @@ func referrals() []fixture {
 	asked := refer("a link type is asked", identifier.ID{Prefix: "88.30.8", Suffix: "sn-42"}, identifier.Delegation{Prefix: "88.30", Epoch: 1, Node: one})
 	asked.ways = []resolver.Query{{Relation: "gs1:pip"}, {Types: []string{"EMAIL"}}}
 	mirrored := refer("to a node with mirrors", identifier.ID{Prefix: "88.36", Suffix: "x"}, identifier.Delegation{Prefix: "88.36", Epoch: 1, Node: two})
-	mirrored.answer.Mirrors = []identifier.Node{*one, {Name: "n9", Key: key, Addresses: []identifier.Address{some}}}
+	mirrored.answer.Delegation.Mirrors = []identifier.Node{*one, {Name: "n9", Key: key, Addresses: []identifier.Address{some}}}
 	gs1 := identifier.ID{Prefix: "gs1.9.6.0.6.0.0.0.1.3.4.3.5", Suffix: "010/21/x"}
 	return []fixture{
 		asked, mirrored,

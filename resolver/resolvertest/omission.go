@@ -32,7 +32,7 @@ const (
 	LinkTexts Part = "texts of links"
 	// History: spelling, time and row hash of a record.
 	History Part = "history of the record"
-	// Holder: epoch, keyset and flags of a delegation; its prefix and node are carried.
+	// Holder: epoch, keyset and flags of a delegation; its prefix, node and mirrors are carried.
 	Holder Part = "holder of a delegation"
 	// Place: the log and the position that an answer is drawn from.
 	Place Part = "place in the log"
@@ -88,7 +88,7 @@ func (r result) omit(p Part) result {
 		}
 	case Holder:
 		if a.Delegation != nil {
-			a.Delegation = &identifier.Delegation{Prefix: a.Delegation.Prefix, Node: a.Delegation.Node}
+			a.Delegation = &identifier.Delegation{Prefix: a.Delegation.Prefix, Node: a.Delegation.Node, Mirrors: a.Delegation.Mirrors}
 		}
 	case Place:
 		a.Origin.Log, a.Origin.Position = identifier.LogID{}, 0

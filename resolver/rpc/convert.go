@@ -115,9 +115,6 @@ func answerToProto(a *resolver.Answer) *proto.Answer {
 	}
 	if a.Outcome == resolver.Referral {
 		m.Delegation = proto.DelegationToProto(a.Delegation)
-		for i := range a.Mirrors[:min(len(a.Mirrors), resolver.MaxNodes)] {
-			m.Mirrors = append(m.Mirrors, proto.NodeToProto(&a.Mirrors[i]))
-		}
 	}
 	if a.Default != nil {
 		m.DefaultIndex = a.Default.Index
@@ -169,29 +166,10 @@ func answerFromProto(m *proto.Answer) (resolver.Answer, error) {
 	if a.Delegation, err = proto.DelegationFromProto(m.GetDelegation()); err != nil {
 		return resolver.Answer{}, fmt.Errorf("delegation: %w", err)
 	}
-	if a.Mirrors, err = mirrorsFromProto(m.GetMirrors()); err != nil {
-		return resolver.Answer{}, err
-	}
 	if a.Default, err = defaultFromProto(m, a.Record); err != nil {
 		return resolver.Answer{}, err
 	}
 	return a, checkOutcome(&a, m.GetOutcome())
-}
-
-// mirrorsFromProto reads the nodes that have a copy.
-func mirrorsFromProto(nodes []*proto.Node) ([]identifier.Node, error) {
-	if len(nodes) > resolver.MaxNodes {
-		return nil, fmt.Errorf("mirrors: %d nodes, at most %d are allowed", len(nodes), resolver.MaxNodes)
-	}
-	var mirrors []identifier.Node
-	for i, m := range nodes {
-		n, err := proto.NodeFromProto(m)
-		if err != nil {
-			return nil, fmt.Errorf("mirrors[%d]: %w", i, err)
-		}
-		mirrors = append(mirrors, *n)
-	}
-	return mirrors, nil
 }
 
 // defaultFromProto finds the default link among the selected values or beside them.
@@ -226,8 +204,6 @@ func checkOutcome(a *resolver.Answer, outcome proto.Outcome) error {
 		return fmt.Errorf("outcome is %v, but there is a record: %t", a.Outcome, a.Record != nil)
 	case (a.Outcome == resolver.Referral) != (a.Delegation != nil):
 		return fmt.Errorf("outcome is %v, but there is a delegation: %t", a.Outcome, a.Delegation != nil)
-	case a.Outcome != resolver.Referral && a.Mirrors != nil:
-		return fmt.Errorf("outcome is %v, but there are mirrors", a.Outcome)
 	}
 	return nil
 }

@@ -30,7 +30,6 @@ type written struct {
 type above struct {
 	Key     identifier.PublicKey `yaml:"key"`
 	Address string               `yaml:"address"`
-	Mirror  *node.Mirror         `yaml:"mirror,omitempty"`
 }
 
 // startingAt is where a recursive node begins.
@@ -62,9 +61,6 @@ func (n *Network) config(x *Node) (written, error) {
 			return w, err
 		}
 		w.Parent = &above{Key: key.Public(), Address: n.grpc(parent)}
-		if parent.Mirror.IsValid() { // named in the zones of both
-			w.Parent.Mirror = &node.Mirror{Name: parent.Name + "-mirror", Addresses: []node.Address{{IP: parent.Mirror.String(), DNS: n.Ports.DNS}}}
-		}
 		if link, ok := n.Links[x.Name]; ok {
 			w.Parent.Address = link
 		}

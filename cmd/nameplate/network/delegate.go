@@ -62,8 +62,31 @@ func (n *Network) wanted(h holding) (*identifier.Delegation, error) {
 	if h.node == nil {
 		return d, nil
 	}
-	d.Node, err = n.identity(h.node)
-	return d, err
+	if d.Node, err = n.identity(h.node); err != nil {
+		return nil, err
+	}
+	if parent := n.Node(h.node.Parent); parent.Mirror.IsValid() {
+		mirror, err := n.mirror(parent)
+		if err != nil {
+			return nil, err
+		}
+		d.Mirrors = append(d.Mirrors, mirror)
+	}
+	return d, nil
+}
+
+// mirror returns a node as a mirror of its children: over gRPC and HTTP it answers so at
+// its own address, for those who say that a mirror will do.
+func (n *Network) mirror(x *Node) (identifier.Node, error) {
+	self, err := n.identity(x)
+	if err != nil {
+		return identifier.Node{}, err
+	}
+	self.Name += "-mirror"
+	self.Addresses = []identifier.Address{
+		{IP: x.Mirror.String(), DNS: n.Ports.DNS}, {IP: x.Address.String(), GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP},
+	}
+	return *self, nil
 }
 
 // identity returns a node as others are told of it.
@@ -80,9 +103,12 @@ func (n *Network) identity(x *Node) (*identifier.Node, error) {
 // inForce reports whether a prefix is delegated as it is wanted.
 func inForce(current, wanted *identifier.Delegation) bool {
 	a, b := current.Node, wanted.Node
+	same := func(a, b identifier.Node) bool {
+		return a.Name == b.Name && a.Key == b.Key && slices.Equal(a.Addresses, b.Addresses)
+	}
 	if current.Keyset.Threshold != wanted.Keyset.Threshold || !slices.Equal(current.Keyset.Keys, wanted.Keyset.Keys) ||
 		current.NoAgents || current.Private || (a == nil) != (b == nil) {
 		return false
 	}
-	return a == nil || a.Name == b.Name && a.Key == b.Key && slices.Equal(a.Addresses, b.Addresses)
+	return a == nil || same(*a, *b) && slices.EqualFunc(current.Mirrors, wanted.Mirrors, same)
 }

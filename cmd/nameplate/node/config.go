@@ -59,16 +59,6 @@ type Parent struct {
 	Key identifier.PublicKey `yaml:"key"`
 	// Address is its gRPC port, host:port.
 	Address string `yaml:"address"`
-	// Mirror is where it answers from its mirror of this node's log, as its own zones
-	// name it (its listen.mirror): the zones of this node then name it too.
-	Mirror Mirror `yaml:"mirror"`
-}
-
-// Mirror is a node where it answers from mirrors. Both fields empty: there is none.
-type Mirror struct {
-	// Name is the node's name and "-mirror" behind it.
-	Name      string    `yaml:"name"`
-	Addresses []Address `yaml:"addresses"`
 }
 
 // Listen lists addresses, host:port each. Port 0 takes a free one.
@@ -79,7 +69,7 @@ type Listen struct {
 	// Handle is the Handle protocol, UDP and TCP.
 	Handle []string `yaml:"handle"`
 	// Mirror is DNS, UDP and TCP, from the mirrors of the children's logs: an address
-	// that the zones of the children name beside the child's own.
+	// that the children's delegations name beside the child's own, and so their zones.
 	Mirror []string `yaml:"mirror"`
 }
 
@@ -189,7 +179,7 @@ func (c *Config) Check() error {
 			return fmt.Errorf("parent.address %q %w: write host:port, such as 192.0.2.1:2640", c.Parent.Address, err)
 		}
 	}
-	if err := c.checkNamed(); err != nil {
+	if err := c.checkPeers(); err != nil {
 		return err
 	}
 	if err := c.Recursive.check(); err != nil {

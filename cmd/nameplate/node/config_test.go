@@ -40,10 +40,6 @@ func TestCheckNamesTheField(t *testing.T) {
 		{"peers", func(c *node.Config) { c.Peers, c.Parent.Key, c.Parent.Address = peers, key, "127.0.0.1:2640" }},
 		{"peers", func(c *node.Config) { c.Peers, c.Recursive.Roots = peers, peers }},
 		{"peers", func(c *node.Config) { c.Peers = slices.Repeat(peers, 13) }},
-		{"parent.mirror", func(c *node.Config) { c.Parent.Mirror.Name = "east-mirror" }},
-		{"parent.mirror", func(c *node.Config) {
-			c.Parent.Mirror = node.Mirror{Name: "east-mirror", Addresses: peers[0].Addresses}
-		}},
 		{"journal.segment", func(c *node.Config) { c.Journal.Segment = 1 << 20 }},
 		{"journal.segment", func(c *node.Config) { c.Journal.Segment = 5<<20 + 1 }},
 		{"limits.grpc-streams", func(c *node.Config) { c.Limits.GRPCStreams = 0 }},

@@ -124,7 +124,7 @@ type front struct {
 func (n *Node) holding(version string) front {
 	m := newMetrics(&registryCollector{registry: n.registry}, version, n.log)
 	authority := resolver.NewAuthority(n.registry, resolver.Options{
-		Node: n.registry.Key(), Mirrors: copies{n.registry}, MirrorNodes: n.mirrorNode(),
+		Node: n.registry.Key(), Mirrors: copies{n.registry},
 	})
 	return front{
 		answers: authority, records: authority, mirrors: resolver.FromMirrors(authority), healthy: n.registry.Healthy, metrics: m,
@@ -161,12 +161,12 @@ func (n *Node) wire(version string) error {
 	if err != nil {
 		return err
 	}
-	peers, mirrors, err := n.config.named()
+	peers, err := n.config.peers()
 	if err != nil {
 		return err
 	}
 	d := resolverdns.Options{
-		Zone: zone, Node: self, Peers: peers, Mirrors: mirrors, Log: n.log, Connections: n.config.Limits.DNSConnections, Recursive: recursive,
+		Zone: zone, Node: self, Peers: peers, Log: n.log, Connections: n.config.Limits.DNSConnections, Recursive: recursive,
 		AtOnce: !recursive,
 	}
 	o := resolverrpc.Options{}

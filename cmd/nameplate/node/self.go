@@ -54,35 +54,6 @@ func (n *Node) self() (identifier.Node, error) {
 	return self, nil
 }
 
-// mirrorNode is this node as the zones of its children name it: at the addresses where
-// it answers from their mirrors. Over gRPC and HTTP whoever asks says whether a mirror
-// will do, so those ports are the node's own.
-func (n *Node) mirrorNode() []identifier.Node {
-	self, err := n.self()
-	if err != nil || len(n.listeners.mirror) == 0 {
-		return nil
-	}
-	m := identifier.Node{Name: self.Name + mirrorSuffix, Key: self.Key}
-	for _, l := range n.listeners.mirror {
-		at, err := netip.ParseAddrPort(l.Addr().String())
-		if err == nil && !at.Addr().IsUnspecified() {
-			m.Addresses = append(m.Addresses, identifier.Address{IP: at.Addr().Unmap().String(), DNS: at.Port()})
-		}
-	}
-	if m.Addresses == nil {
-		return nil
-	}
-	for _, a := range self.Addresses {
-		if a.GRPC != 0 || a.HTTP != 0 {
-			m.Addresses = append(m.Addresses, identifier.Address{IP: a.IP, GRPC: a.GRPC, HTTP: a.HTTP})
-		}
-	}
-	return []identifier.Node{m}
-}
-
-// mirrorSuffix makes the name under which a node is a secondary of its children's zones.
-const mirrorSuffix = "-mirror"
-
 // copies gives the authority the mirrors of a registry.
 type copies struct{ registry *registry.Registry }
 
