@@ -26,7 +26,7 @@ func (j *Journal) runGrower() {
 		}
 		active := j.segment()
 		s := newSegment(j.dir, j.id, active.number+1, active.end(), j.options.SegmentSize)
-		f, err := createSegment(j.options.FS, &s, j.id, j.options.Hook)
+		f, err := createSegment(j.options.FS, &s, j.id, j.hurried, j.options.Hook)
 		if lost := (*syncDirError)(nil); errors.As(err, &lost) {
 			j.fail(fmt.Errorf("sync the journal's folder: %w", err))
 			return
@@ -42,4 +42,19 @@ func (j *Journal) runGrower() {
 			again.Reset(growAgain)
 		}
 	}
+}
+
+// hurried reports whether the next segment is needed soon, or there is to be none: the
+// journal closes, or more than half of the active one is used.
+func (j *Journal) hurried() bool {
+	select {
+	case <-j.closing:
+		return true
+	case <-j.broken:
+		return true
+	default:
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.free < j.segment().size/2
 }

@@ -135,6 +135,9 @@ func Open(dir string, from Offset, o Options) (*Journal, error) {
 	return start(dir, o, l, t), nil
 }
 
+// firstZeros is how many octets of the very first segment are written with zeros.
+const firstZeros = 8 << 20
+
 // begin makes the first segment of a new journal.
 func begin(dir string, from Offset, o Options) (listing, error) {
 	if from != 0 {
@@ -143,7 +146,10 @@ func begin(dir string, from Offset, o Options) (listing, error) {
 	var id journalID
 	rand.Read(id[:])
 	s := newSegment(dir, id, 0, 0, o.SegmentSize)
-	f, err := createSegment(o.FS, &s, id, o.Hook)
+	// Somebody waits for this one: enough zeros for a while.
+	steps := 0
+	enough := func() bool { steps++; return steps > firstZeros/zerosAtOnce }
+	f, err := createSegment(o.FS, &s, id, enough, o.Hook)
 	if err != nil {
 		return listing{}, fmt.Errorf("begin a journal in %s: %w", dir, err)
 	}

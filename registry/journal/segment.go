@@ -189,7 +189,12 @@ func (e *syncDirError) Unwrap() error { return e.err }
 
 // createSegment makes the file of a segment, header and room for all of it, so
 // that it appears under its name only once it is whole and synced.
-func createSegment(fsys FS, s *segment, id journalID, hook func(point string)) (File, error) {
+//
+// All of it is written with zeros, until urgent says that the segment is needed: a
+// file system notes in its own log which octets of the room that a file was only
+// promised have been written, so a sync of octets written for the first time takes
+// about twice as long as one of octets that are written again (ext4: 1.7 times).
+func createSegment(fsys FS, s *segment, id journalID, urgent func() bool, hook func(point string)) (File, error) {
 	temporary := strings.TrimSuffix(s.path, segmentSuffix) + newSuffix
 	if err := fsys.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -198,7 +203,7 @@ func createSegment(fsys FS, s *segment, id journalID, hook func(point string)) (
 	if err != nil {
 		return nil, err
 	}
-	if err := writeSegment(fsys, f, s, id, temporary, hook); err != nil {
+	if err := writeSegment(fsys, f, s, id, temporary, urgent, hook); err != nil {
 		f.Close()
 		if renamed := (*syncDirError)(nil); !errors.As(err, &renamed) {
 			fsys.Remove(temporary) // give back what room it took
@@ -208,8 +213,11 @@ func createSegment(fsys FS, s *segment, id journalID, hook func(point string)) (
 	return f, nil
 }
 
-func writeSegment(fsys FS, f File, s *segment, id journalID, temporary string, hook func(point string)) error {
+func writeSegment(fsys FS, f File, s *segment, id journalID, temporary string, urgent func() bool, hook func(point string)) error {
 	if err := f.Allocate(0, s.size); err != nil {
+		return err
+	}
+	if err := writeZeros(f, s.size, urgent); err != nil {
 		return err
 	}
 	if _, err := f.WriteAt(s.appendHeader(nil, id), 0); err != nil {
@@ -224,6 +232,29 @@ func writeSegment(fsys FS, f File, s *segment, id journalID, temporary string, h
 	}
 	if err := fsys.SyncDir(filepath.Dir(s.path)); err != nil {
 		return &syncDirError{err}
+	}
+	return nil
+}
+
+// zerosAtOnce is how many zeros are written and synced at once: few enough that a sync
+// of the active segment does not wait long behind them. Segments smaller than that are
+// left as they are.
+const zerosAtOnce = 1 << 20
+
+// writeZeros writes the first octets of a file with zeros, as far as it gets before
+// urgent says that there is no time for more.
+func writeZeros(f File, size int64, urgent func() bool) error {
+	if size < zerosAtOnce {
+		return nil
+	}
+	zeros := make([]byte, zerosAtOnce)
+	for at := int64(0); at+zerosAtOnce <= size && !urgent(); at += zerosAtOnce {
+		if _, err := f.WriteAt(zeros, at); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
