@@ -57,8 +57,10 @@ var rooms = map[string]room{
 	"registry/replica/replicatest": {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}},
 	"registry":                     {ours: []string{"registry/identifier", "registry/journal", "registry/state", "registry/replica"}, tests: []string{"registry/journal/journaltest"}},
 	"registry/rpc":                 {ours: []string{"registry/identifier", "registry", "registry/replica", "proto"}, third: grpc, tests: []string{"registry/replica/replicatest"}},
-	"resolver":                     {ours: []string{"registry/identifier"}, third: []string{"github.com/maypok86/otter/v2"}, tests: []string{"resolver/resolvertest"}},
-	"resolver/udp":                 {third: []string{"golang.org/x/net", "golang.org/x/sys"}},
+	// What an HS_NAMESPACE value gives: texts in, values out.
+	"resolver/template": {ours: []string{"registry/identifier"}, noIO: true},
+	"resolver":          {ours: []string{"registry/identifier", "resolver/template"}, third: []string{"github.com/maypok86/otter/v2"}, tests: []string{"resolver/resolvertest"}},
+	"resolver/udp":      {third: []string{"golang.org/x/net", "golang.org/x/sys"}},
 	// Connections that stay open, for dns and handle.
 	"resolver/tcp":          {ours: []string{"resolver"}},
 	"resolver/dns":          {ours: []string{"registry/identifier", "resolver", "resolver/tcp", "resolver/udp"}, third: []string{"github.com/miekg/dns", "golang.org/x/net"}, tests: []string{"resolver/resolvertest"}},

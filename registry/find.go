@@ -87,6 +87,7 @@ func (l *ledger) fill(f *identifier.Finding, v *state.Reader, id identifier.ID) 
 			f.Record, err = stored.Record(id)
 			return err
 		}
+		f.Withdrawn = true
 	}
 	if id.IsPrefix() {
 		f.Below = v.AnyWithPrefix(state.Records, l.number, key) || v.AnyWithPrefix(state.Delegations, l.number, key)

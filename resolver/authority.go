@@ -42,7 +42,12 @@ const MaxLifetime = (1<<31 - 1) * time.Second
 //  3. Below a private delegation every question is refused alike, whether what is
 //     asked for exists or not. The prefix itself is answered like any other, and
 //     always has something below it.
-//  4. Only values with public-read permission are answered, counted and chosen as
+//  4. What is not stored, and was not withdrawn, is computed where a template stands for it:
+//     the HS_NAMESPACE value of its prefix, or of the nearest prefix above that the same
+//     holder has (see [template]). The record then has the version and the time of the one
+//     with the template, and no row hash, for it was never logged. A prefix below such
+//     a template always has something below it.
+//  5. Only values with public-read permission are answered, counted and chosen as
 //     the default link. A record that has values, none of them readable, is refused.
 //
 // The lifetime of a found answer is the smallest TTL of the selected values, of all
@@ -55,13 +60,14 @@ const MaxLifetime = (1<<31 - 1) * time.Second
 // then live for [MirrorNegativeTTL]. All other answers are authoritative, and
 // Query.Recursive changes nothing. It may be called concurrently.
 type Authority struct {
-	store Store
-	o     Options
+	store      Store
+	o          Options
+	namespaces *namespaces
 }
 
 // NewAuthority returns the authority over a store.
 func NewAuthority(store Store, o Options) *Authority {
-	return &Authority{store: store, o: o}
+	return &Authority{store: store, o: o, namespaces: &namespaces{}}
 }
 
 var errHashAndSuffix = errors.New("a query has a suffix or its hash, not both")
@@ -103,6 +109,9 @@ func (a *Authority) own(ctx context.Context, q Query) (Answer, error) {
 	case finding.Record == nil || finding.Record.Withdrawn:
 		answer.Outcome = Absent
 		answer.Below = finding.Below || d != nil && d.Private && id.IsPrefix()
+		if err := a.compute(ctx, &answer, &q, &finding); err != nil {
+			return Answer{}, err
+		}
 	case !answer.found(finding.Record, q, time.Now()):
 		answer.Outcome = Refused
 	default:
@@ -126,13 +135,18 @@ func (a *Authority) find(ctx context.Context, q Query) (identifier.ID, identifie
 		id, finding, err = a.store.FindHashed(ctx, id.Prefix, *q.SuffixHash)
 	}
 	if err != nil {
-		detail := fmt.Sprintf("what this node holds about %s cannot be read or trusted now: ask again later", q.ID)
-		if ctx.Err() != nil {
-			detail = fmt.Sprintf("the question about %s was given up before it was answered: ask again", q.ID)
-		}
-		return id, finding, &Error{Kind: Unavailable, Detail: detail, Err: err}
+		return id, finding, unreadable(ctx, &q, err)
 	}
 	return id, finding, nil
+}
+
+// unreadable makes of a store's error ours.
+func unreadable(ctx context.Context, q *Query, err error) error {
+	detail := fmt.Sprintf("what this node holds about %s cannot be read or trusted now: ask again later", q.ID)
+	if ctx.Err() != nil {
+		detail = fmt.Sprintf("the question about %s was given up before it was answered: ask again", q.ID)
+	}
+	return &Error{Kind: Unavailable, Detail: detail, Err: err}
 }
 
 // is reports whether a key is this node's own.

@@ -31,7 +31,7 @@ func (a *Authority) mirrored(ctx context.Context, q Query, referral Answer) (Ans
 		if !q.Mirror || q.Authoritative {
 			return referral, nil
 		}
-		child := Authority{store: store, o: Options{Node: referral.Delegation.Node.Key}}
+		child := Authority{store: store, o: Options{Node: referral.Delegation.Node.Key}, namespaces: a.namespaces}
 		answer, err := child.own(ctx, q)
 		if err != nil {
 			return Answer{}, err

@@ -203,10 +203,11 @@ func printAnswer(w io.Writer, a *resolver.Answer) error {
 	return err
 }
 
-func printRecord(w io.Writer, r *identifier.Record) {
+// printValues writes a line for each value.
+func printValues(w io.Writer, values []identifier.Value) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i := range r.Values {
-		v := &r.Values[i]
+	for i := range values {
+		v := &values[i]
 		fmt.Fprintf(t, "  %d\t%s\t%s", v.Index, v.Type, printable(v.Data))
 		if link := linkText(v.Link); link != "" {
 			fmt.Fprintf(t, "\t%s", link)
@@ -214,6 +215,10 @@ func printRecord(w io.Writer, r *identifier.Record) {
 		fmt.Fprintln(t)
 	}
 	t.Flush()
+}
+
+func printRecord(w io.Writer, r *identifier.Record) {
+	printValues(w, r.Values)
 	if len(r.Values) == 0 {
 		fmt.Fprintln(w, "  has no values of that kind")
 	}

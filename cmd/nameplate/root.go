@@ -103,7 +103,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"Ask", []*cobra.Command{newResolve(), newStatus()}},
-		{"Register", []*cobra.Command{newRegister(), newWithdraw(), newImport(), newExport()}},
+		{"Register", []*cobra.Command{newRegister(), newWithdraw(), newImport(), newExport(), newTemplate()}},
 		{"Prefixes and keys", []*cobra.Command{newKey(), newDelegate()}},
 		{"Run a node", []*cobra.Command{newServe(), newBackup(), newRestore(), newCheck(), newLog(), newCache()}},
 		{"See and measure", []*cobra.Command{newNetwork(), newDemo()}},

@@ -34,6 +34,10 @@ func checkContent(spelling string, values []Value) error {
 	return nil
 }
 
+// CheckValues reports the first rule that the values of a record break, by what a holder
+// may register. They ascend by index.
+func CheckValues(values []Value) error { return checkContent("", values) }
+
 // checkRules judges one value within its limits.
 func (v *Value) checkRules() error {
 	if !isPrintableASCII(v.Type) || strings.HasSuffix(v.Type, ".") {

@@ -16,6 +16,8 @@ type Finding struct {
 	Grant *Delegation
 	// Record is the live record; nil when there is none. A tombstone is none.
 	Record *Record
+	// Withdrawn says that there is a tombstone instead of a record.
+	Withdrawn bool
 	// Below says that something exists below the name: a live record or a
 	// delegation whose prefix lies at or below the asked prefix. It is only
 	// looked up when the identifier's suffix is empty.
