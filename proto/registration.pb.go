@@ -1565,7 +1565,9 @@ type StatusResponse struct {
 	// The logs of its children, as it holds them.
 	Mirrors []*MirrorStatus `protobuf:"bytes,17,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
 	// Its own log at its parent; missing at a node without one.
-	Upstream      *UpstreamStatus `protobuf:"bytes,18,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	Upstream *UpstreamStatus `protobuf:"bytes,18,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// Why its own log is set aside; missing as a rule.
+	Quarantine    *Quarantine `protobuf:"bytes,19,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1726,6 +1728,13 @@ func (x *StatusResponse) GetUpstream() *UpstreamStatus {
 	return nil
 }
 
+func (x *StatusResponse) GetQuarantine() *Quarantine {
+	if x != nil {
+		return x.Quarantine
+	}
+	return nil
+}
+
 // MirrorStatus tells of the copy of a child's log.
 type MirrorStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1742,7 +1751,11 @@ type MirrorStatus struct {
 	// How long ago the copy was known to be whole.
 	AgeMs int64 `protobuf:"varint,7,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
 	// How many identifiers resolve in it.
-	Identifiers   uint64 `protobuf:"varint,8,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
+	Identifiers uint64 `protobuf:"varint,8,opt,name=identifiers,proto3" json:"identifiers,omitempty"`
+	// How many entries were acknowledged to the child, while the copy has fewer; else 0.
+	Lost uint64 `protobuf:"varint,9,opt,name=lost,proto3" json:"lost,omitempty"`
+	// Why no more of the log is taken in; missing as a rule.
+	Quarantine    *Quarantine `protobuf:"bytes,10,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1833,6 +1846,20 @@ func (x *MirrorStatus) GetIdentifiers() uint64 {
 	return 0
 }
 
+func (x *MirrorStatus) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *MirrorStatus) GetQuarantine() *Quarantine {
+	if x != nil {
+		return x.Quarantine
+	}
+	return nil
+}
+
 // UpstreamStatus tells how far the parent has a node's log.
 type UpstreamStatus struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1841,7 +1868,9 @@ type UpstreamStatus struct {
 	// How many entries the parent has on disk, as far as it has said.
 	Acknowledged uint64 `protobuf:"varint,3,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
 	// Why there is no connection; empty when there is.
-	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many entries the parent acknowledged once, while it has fewer; else 0.
+	Lost          uint64 `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1904,6 +1933,68 @@ func (x *UpstreamStatus) GetReason() string {
 	return ""
 }
 
+func (x *UpstreamStatus) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+// Quarantine is the evidence that two histories of one log were signed.
+type Quarantine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When this node learned of it, in milliseconds since 1970.
+	SinceMs int64 `protobuf:"varint,1,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	// As journals keep it: see AppendEvidence in registry/replica.
+	Evidence      []byte `protobuf:"bytes,2,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quarantine) Reset() {
+	*x = Quarantine{}
+	mi := &file_proto_registration_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quarantine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quarantine) ProtoMessage() {}
+
+func (x *Quarantine) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
+func (*Quarantine) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Quarantine) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Quarantine) GetEvidence() []byte {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
 // Checkpoint is a signed statement of a log's size and root.
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1919,7 +2010,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[24]
+	mi := &file_proto_registration_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2022,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[24]
+	mi := &file_proto_registration_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2035,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{24}
+	return file_proto_registration_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -2072,7 +2163,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\n" +
 	"value_seed\x18\x06 \x01(\fR\tvalueSeed\x122\n" +
 	"\x04rows\x18\a \x03(\v2\x1e.nameplate.registration.v1.RowR\x04rows\"\x0f\n" +
-	"\rStatusRequest\"\xb0\x05\n" +
+	"\rStatusRequest\"\xf7\x05\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
@@ -2095,7 +2186,10 @@ const file_proto_registration_proto_rawDesc = "" +
 	"stateBytes\x12\x16\n" +
 	"\x06apexes\x18\x10 \x03(\tR\x06apexes\x12A\n" +
 	"\amirrors\x18\x11 \x03(\v2'.nameplate.registration.v1.MirrorStatusR\amirrors\x12E\n" +
-	"\bupstream\x18\x12 \x01(\v2).nameplate.registration.v1.UpstreamStatusR\bupstream\"\xdf\x01\n" +
+	"\bupstream\x18\x12 \x01(\v2).nameplate.registration.v1.UpstreamStatusR\bupstream\x12E\n" +
+	"\n" +
+	"quarantine\x18\x13 \x01(\v2%.nameplate.registration.v1.QuarantineR\n" +
+	"quarantine\"\xba\x02\n" +
 	"\fMirrorStatus\x126\n" +
 	"\x04node\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\fR\x03log\x12\x12\n" +
@@ -2104,12 +2198,22 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x04told\x18\x05 \x01(\x04R\x04told\x12\x10\n" +
 	"\x03bad\x18\x06 \x01(\x04R\x03bad\x12\x15\n" +
 	"\x06age_ms\x18\a \x01(\x03R\x05ageMs\x12 \n" +
-	"\videntifiers\x18\b \x01(\x04R\videntifiers\"\x84\x01\n" +
+	"\videntifiers\x18\b \x01(\x04R\videntifiers\x12\x12\n" +
+	"\x04lost\x18\t \x01(\x04R\x04lost\x12E\n" +
+	"\n" +
+	"quarantine\x18\n" +
+	" \x01(\v2%.nameplate.registration.v1.QuarantineR\n" +
+	"quarantine\"\x98\x01\n" +
 	"\x0eUpstreamStatus\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\"\n" +
 	"\facknowledged\x18\x03 \x01(\x04R\facknowledged\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"a\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04lost\x18\x05 \x01(\x04R\x04lost\"C\n" +
+	"\n" +
+	"Quarantine\x12\x19\n" +
+	"\bsince_ms\x18\x01 \x01(\x03R\asinceMs\x12\x1a\n" +
+	"\bevidence\x18\x02 \x01(\fR\bevidence\"a\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
@@ -2155,7 +2259,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -2185,17 +2289,18 @@ var file_proto_registration_proto_goTypes = []any{
 	(*StatusResponse)(nil),         // 25: nameplate.registration.v1.StatusResponse
 	(*MirrorStatus)(nil),           // 26: nameplate.registration.v1.MirrorStatus
 	(*UpstreamStatus)(nil),         // 27: nameplate.registration.v1.UpstreamStatus
-	(*Checkpoint)(nil),             // 28: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 29: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 30: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 31: nameplate.identifier.v1.Delegation
-	(*Record)(nil),                 // 32: nameplate.identifier.v1.Record
-	(*PublicKey)(nil),              // 33: nameplate.identifier.v1.PublicKey
+	(*Quarantine)(nil),             // 28: nameplate.registration.v1.Quarantine
+	(*Checkpoint)(nil),             // 29: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 30: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 31: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 32: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 33: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 34: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	29, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	30, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	30, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	31, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -2205,41 +2310,43 @@ var file_proto_registration_proto_depIdxs = []int32{
 	5,  // 9: nameplate.registration.v1.RegisterBatchRequest.change:type_name -> nameplate.registration.v1.Change
 	6,  // 10: nameplate.registration.v1.RegisterBatchResponse.receipt:type_name -> nameplate.registration.v1.Receipt
 	7,  // 11: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
-	30, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	31, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 13: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	31, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	32, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
 	23, // 15: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
 	22, // 16: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
 	21, // 17: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
-	32, // 18: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	33, // 18: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
 	2,  // 19: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	30, // 20: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	31, // 20: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 21: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
-	33, // 22: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	28, // 23: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	34, // 22: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	29, // 23: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
 	0,  // 24: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
 	26, // 25: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
 	27, // 26: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	33, // 27: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
-	9,  // 28: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 29: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 30: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	15, // 31: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	17, // 32: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	19, // 33: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	24, // 34: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 35: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 36: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 37: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	16, // 38: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	18, // 39: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	20, // 40: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	25, // 41: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	35, // [35:42] is the sub-list for method output_type
-	28, // [28:35] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	28, // 27: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	34, // 28: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	28, // 29: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	9,  // 30: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 31: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 32: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	15, // 33: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	17, // 34: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	19, // 35: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	24, // 36: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 37: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 38: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 39: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	16, // 40: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	18, // 41: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	20, // 42: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	25, // 43: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	37, // [37:44] is the sub-list for method output_type
+	30, // [30:37] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -2262,7 +2369,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ type mirror struct {
 	heard time.Time // when the child was last known to have no more than the mirror
 	told  uint64    // how many entries the child said it has
 	bad   uint64    // entries that are marked
+	lost  uint64    // entries that were acknowledged once, as the child said
 }
 
 func newMirror(n numbering, own *ledger) *mirror {

@@ -111,6 +111,11 @@ type MirrorStatus struct {
 	Age time.Duration
 	// Identifiers is how many resolve in it.
 	Identifiers uint64
+	// Lost is how many entries this node has acknowledged once, as the child says, while
+	// it has fewer: it was restored. 0 when it has them.
+	Lost uint64
+	// Quarantine is why no more of the log is taken in; nil as a rule.
+	Quarantine *Quarantine
 }
 
 // Mirrors returns the state of all mirrors, in the order in which they came.
@@ -121,9 +126,12 @@ func (r *Registry) Mirrors() []MirrorStatus {
 	status := make([]MirrorStatus, len(list))
 	for i, m := range list {
 		size, root := m.tree.head()
-		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live}
+		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load()}
 		m.mu.Lock()
 		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
+		if m.lost > size {
+			status[i].Lost = m.lost
+		}
 		m.mu.Unlock()
 	}
 	return status
@@ -226,6 +234,16 @@ func (m *Mirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
 
 // Heard says that the child has told just now how many entries it has.
 func (m *Mirror) Heard(size uint64) { m.m.hear(size, time.Now()) }
+
+// Regressed tells that the child was acknowledged so many entries, which are not here.
+func (m *Mirror) Regressed(acknowledged uint64) {
+	size := m.m.published.Load()
+	m.m.mu.Lock()
+	m.m.lost = acknowledged
+	m.m.mu.Unlock()
+	m.r.config.Log.Warn("this node has fewer entries of a child than it acknowledged: it was restored, and gets the rest again",
+		"child", m.m.node, "log", m.m.log, "acknowledged", acknowledged, "stored", size)
+}
 
 // grantList is what a child is to be told, in order. It only grows.
 type grantList struct {

@@ -42,7 +42,8 @@ const (
 	quarantineHead   = 1 + 8
 )
 
-func newQuarantine(since time.Time, e *replica.Evidence) (*Quarantine, error) {
+// NewQuarantine returns what a piece of evidence means, or why it means nothing.
+func NewQuarantine(since time.Time, e *replica.Evidence) (*Quarantine, error) {
 	d, err := e.Check(journal.VerifyCheckpoint)
 	return &Quarantine{Since: since, Evidence: e, Divergence: d}, err
 }
@@ -61,7 +62,7 @@ func parseQuarantine(b []byte) (*Quarantine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newQuarantine(time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:]))).UTC(), e)
+	return NewQuarantine(time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:]))).UTC(), e)
 }
 
 // Quarantine returns why the node's own log is not added to; nil when it is.
@@ -79,7 +80,7 @@ func (r *Registry) setAsideLog(ctx context.Context, l *ledger, e *replica.Eviden
 	if e.Log != l.log || e.Node != l.node {
 		return errors.New("the evidence is of another log")
 	}
-	q, err := newQuarantine(now(), e)
+	q, err := NewQuarantine(now(), e)
 	if err != nil || l.quarantine.Load() != nil {
 		return err
 	}

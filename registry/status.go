@@ -21,6 +21,9 @@ type Status struct {
 	Level                               Level      // what a change reaches at the most
 	// ReadOnly says why no changes are taken; empty when they are.
 	ReadOnly string
+	// Quarantine is the evidence that two histories of the log were signed; nil when
+	// none is known.
+	Quarantine *Quarantine
 	// StateBytes is the size of the state's file.
 	StateBytes int64
 	// Apexes are the prefixes that this node answers for.
@@ -47,7 +50,7 @@ func (r *Registry) Status(context.Context) (Status, error) {
 	if c := r.checkpoint.Load(); c != nil {
 		s.Checkpoint = *c
 	}
-	s.ReadOnly = r.ReadOnly()
+	s.ReadOnly, s.Quarantine = r.ReadOnly(), r.quarantine.Load()
 	for _, h := range r.holders.list() {
 		if h.apex && !h.delegation.Revoked() {
 			s.Apexes = append(s.Apexes, h.delegation.Prefix)

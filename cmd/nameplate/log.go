@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -31,10 +32,11 @@ func newLog() *cobra.Command {
 
 // logFlags are the flags of log verify.
 type logFlags struct {
-	server  target
-	data    string
-	nodeKey string
-	asJSON  bool
+	server   target
+	data     string
+	nodeKey  string
+	evidence string
+	asJSON   bool
 }
 
 func newLogVerify() *cobra.Command {
@@ -49,8 +51,12 @@ node has signed.
 
 A running node sends its log to processes on its own machine only. With --data the
 folder of a stopped node, or a backup, is read. With --node-key the log must be the one
-that this key signs; without it the log is proved to be consistent, and not whose it is.`,
+that this key signs; without it the log is proved to be consistent, and not whose it is.
+
+With --evidence a file from "nameplate fork show --evidence" is checked instead, with no
+network: whether it proves that a node has signed two histories of one log.`,
 		Example: `  nameplate log verify
+  nameplate log verify --evidence fork.json --node-key node.pub
   nameplate log verify --data /backup/nameplate-2026-11-23 --node-key node.pub`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return verifyLog(c, &f) },
@@ -58,8 +64,9 @@ that this key signs; without it the log is proved to be consistent, and not whos
 	serverFlag(c, &f.server)
 	c.Flags().StringVar(&f.data, "data", "", "read the `FOLDER` of a stopped node, or a backup")
 	c.Flags().StringVar(&f.nodeKey, "node-key", "", "the `KEY` that signs the log, or a file with it")
+	c.Flags().StringVar(&f.evidence, "evidence", "", "check the `FILE` with the evidence of a fork")
 	jsonFlag(c, &f.asJSON)
-	c.MarkFlagsMutuallyExclusive("server", "data")
+	c.MarkFlagsMutuallyExclusive("server", "data", "evidence")
 	return c
 }
 
@@ -70,6 +77,9 @@ func verifyLog(c *cobra.Command, f *logFlags) error {
 		if key, err = publicKeyArgument(c.InOrStdin(), f.nodeKey); err != nil {
 			return err
 		}
+	}
+	if f.evidence != "" {
+		return verifyEvidence(c, f, key)
 	}
 	a := audit.New(key)
 	progress := newCounter(c, "verifying")
@@ -96,6 +106,32 @@ func verifyLog(c *cobra.Command, f *logFlags) error {
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "ok: log %s, %s entries with %s rows and %s delegations\n    the checkpoint of %s entries has root %x\n    and is signed by %s\n",
 		s.Log, thousands(int(s.Entries)), thousands(int(s.Rows)), thousands(int(s.Delegations)), thousands(int(s.Size)), s.Root, s.Node)
+	return err
+}
+
+// verifyEvidence checks a file that says that a node has signed two histories.
+func verifyEvidence(c *cobra.Command, f *logFlags, key identifier.PublicKey) error {
+	file, err := os.Open(f.evidence)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	e, err := readEvidence(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.evidence, err)
+	}
+	d, err := judgeEvidence(e, key)
+	if err != nil {
+		return fmt.Errorf("%s proves nothing: %w", f.evidence, err)
+	}
+	if f.asJSON {
+		return writeJSON(c.OutOrStdout(), map[string]any{
+			"forked": true, "log": e.Log.String(), "node": e.Node, "size": d.Size,
+			"held": hex.EncodeToString(d.Held[:]), "signed": hex.EncodeToString(d.Signed[:]),
+		})
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "proved: node %s has signed two histories of log %s\n    their first %s entries have roots %x and %x\n",
+		e.Node, e.Log, thousands(int(d.Size)), d.Held, d.Signed)
 	return err
 }
 

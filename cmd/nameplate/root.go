@@ -105,7 +105,7 @@ func groups() []group {
 		{"Ask", []*cobra.Command{newResolve(), newStatus()}},
 		{"Register", []*cobra.Command{newRegister(), newWithdraw(), newImport(), newExport(), newTemplate()}},
 		{"Prefixes and keys", []*cobra.Command{newKey(), newDelegate()}},
-		{"Run a node", []*cobra.Command{newServe(), newBackup(), newRestore(), newCheck(), newLog(), newCache()}},
+		{"Run a node", []*cobra.Command{newServe(), newBackup(), newRestore(), newCheck(), newLog(), newFork(), newCache()}},
 		{"See and measure", []*cobra.Command{newNetwork(), newDemo()}},
 		{"Other", []*cobra.Command{newBench(), newVersion(), newCompletion()}},
 	}

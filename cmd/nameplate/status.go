@@ -66,6 +66,7 @@ type nodeStatus struct {
 	StateBytes  int64                `json:"stateBytes"`
 	Checkpoint  shownCheckpoint      `json:"checkpoint"`
 	Upstream    *shownUpstream       `json:"upstream,omitempty"`
+	Fork        *shownFork           `json:"fork,omitempty"` // of the node's own log
 	Mirrors     []shownMirror        `json:"mirrors,omitempty"`
 }
 
@@ -75,6 +76,8 @@ type shownUpstream struct {
 	Acknowledged uint64 `json:"acknowledged"` // entries
 	Lag          uint64 `json:"lag"`          // entries that the parent has not
 	Reason       string `json:"reason,omitempty"`
+	// Lost is how many entries the parent acknowledged once, while it has fewer.
+	Lost uint64 `json:"lost,omitempty"`
 }
 
 type shownMirror struct {
@@ -86,6 +89,9 @@ type shownMirror struct {
 	Bad         uint64               `json:"bad"`
 	Age         float64              `json:"age"` // seconds
 	Identifiers uint64               `json:"identifiers"`
+	// Lost is how many entries were acknowledged once, while there are fewer.
+	Lost uint64     `json:"lost,omitempty"`
+	Fork *shownFork `json:"fork,omitempty"`
 }
 
 type shownCheckpoint struct {
@@ -108,12 +114,22 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 	}
 	if u := s.Upstream; u != nil {
 		shown.Upstream = &shownUpstream{
-			Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason,
+			Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost,
 			Lag: s.Position - min(u.Acknowledged, s.Position),
 		}
 	}
+	if s.Quarantine != nil {
+		f := newShownFork(fork{s.Quarantine, true})
+		shown.Fork = &f
+	}
 	for _, m := range s.Mirrors {
+		var forked *shownFork
+		if m.Quarantine != nil {
+			f := newShownFork(fork{m.Quarantine, false})
+			forked = &f
+		}
 		shown.Mirrors = append(shown.Mirrors, shownMirror{
+			Lost: m.Lost, Fork: forked,
 			Node: m.Node, Log: m.Log.String(), Size: m.Size, Root: hex.EncodeToString(m.Root[:]),
 			Lag: m.Told - min(m.Size, m.Told), Bad: m.Bad, Age: m.Age.Seconds(), Identifiers: m.Identifiers,
 		})
@@ -147,10 +163,19 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 			how = "not connected: " + u.Reason
 		}
 		line("parent", "%s, %s entries behind, %s", u.Address, thousands(int(s.Position-min(u.Acknowledged, s.Position))), how)
+		if u.Lost > 0 {
+			line("regressed", "the parent acknowledged %s entries and has %s: it was restored, and gets the rest again", thousands(int(u.Lost)), thousands(int(u.Acknowledged)))
+		}
 	}
 	for _, m := range s.Mirrors {
 		line("mirror", "of log %s: %s entries, %s behind, %s marked bad, %v old, %s identifiers", m.Log, thousands(int(m.Size)),
 			thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)))
+		if m.Lost > 0 {
+			line("regressed", "%s entries of log %s were acknowledged and %s are here: this node was restored, and gets the rest again", thousands(int(m.Lost)), m.Log, thousands(int(m.Size)))
+		}
+		if q := m.Quarantine; q != nil {
+			line("quarantine", "log %s, since %s: two histories of its first %s entries were signed: run 'nameplate fork show'", m.Log, q.Since.UTC().Format(time.RFC3339), thousands(int(q.Size)))
+		}
 	}
 	if s.ReadOnly != "" {
 		line("read-only", "%s", s.ReadOnly)

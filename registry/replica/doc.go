@@ -94,8 +94,30 @@
 // of entries which did not arrive is answered with a Nack.
 //
 // The first reason to refuse ends a stream on that side; the other side is told. The
-// child connects again after a while. What only people can mend (Fork, Behind, another
-// log) is refused each time, by its name; the rest ([Reason.Passing]) passes.
+// child connects again after a while. What only people can mend (Fork, another log) is
+// refused each time, by its name; the rest ([Reason.Passing]) passes.
+//
+// # Healing
+//
+// A node that was restored, or whose start cannot rule that out, is marked
+// ([Child.Mark]): it writes nothing, and takes in nothing of its own children, until its
+// parent has said how much it holds. A node that hears of it only from a Welcome ends
+// the stream (Behind), is marked, and opens another one: in between nothing more gets
+// into its log, so that what it says in the next Hello stays so.
+//
+// The parent has compared the root in that Hello with its mirror's at the same size. So
+// the child's log is the beginning of the mirror, or there is a fork. The child asks for
+// the first entry that it lacks (Fetch), and gets the unit that holds it (Return), as it
+// once sent it: with the checkpoint that it once signed. It believes no parent: what it
+// has and what comes back must add up to the root in that checkpoint. One unit is under
+// way at a time, so neither side holds more of it in memory; the next Fetch follows its
+// sync. What is lost is asked for again with the next heartbeat. When the child has all
+// that the mirror has, it is healed ([Child.Healed]), and works again ([Child.Unmark]).
+//
+// A child remembers how much each parent has ever acknowledged. A Welcome with less says
+// that the parent was restored; both sides tell their operators ([ChildStatus.Lost],
+// [ParentStatus.Lost]), and the parent gets the rest again. It has healed its own log
+// before, since it is marked as well.
 //
 // # What is durable when, and what a crash leaves
 //

@@ -6,6 +6,7 @@ import (
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
 // Status is how a node is: its registry, and the process around it.
@@ -24,6 +25,9 @@ type Upstream struct {
 	Connected    bool
 	Acknowledged uint64 // entries on the parent's disk, as far as it has said
 	Reason       string // why there is no connection; empty when there is
+	// Lost is how many entries the parent acknowledged once, while it has fewer: it was
+	// restored. 0 when it has them.
+	Lost uint64
 }
 
 // levels have the same numbers on the wire.
@@ -60,6 +64,7 @@ func statusToProto(s *Status) *proto.StatusResponse {
 			TimeMs: s.Checkpoint.Time.UnixMilli(), Note: s.Checkpoint.Note,
 		},
 		Level: levelToProto(s.Level), ReadOnly: s.ReadOnly, StateBytes: uint64(max(0, s.StateBytes)),
+		Quarantine: quarantineToProto(s.Quarantine),
 	}
 	for _, p := range s.Apexes {
 		m.Apexes = append(m.Apexes, string(p))
@@ -68,10 +73,11 @@ func statusToProto(s *Status) *proto.StatusResponse {
 		m.Mirrors = append(m.Mirrors, &proto.MirrorStatus{
 			Node: proto.KeyToProto(x.Node), Log: proto.LogToProto(x.Log), Size: x.Size, Root: proto.HashToProto(x.Root),
 			Told: x.Told, Bad: x.Bad, AgeMs: x.Age.Milliseconds(), Identifiers: x.Identifiers,
+			Lost: x.Lost, Quarantine: quarantineToProto(x.Quarantine),
 		})
 	}
 	if u := s.Upstream; u != nil {
-		m.Upstream = &proto.UpstreamStatus{Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason}
+		m.Upstream = &proto.UpstreamStatus{Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost}
 	}
 	return m
 }
@@ -94,6 +100,9 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 	if s.Log, err = proto.LogFromProto(m.GetLog()); err != nil {
 		return Status{}, err
 	}
+	if s.Quarantine, err = quarantineFromProto(m.GetQuarantine()); err != nil {
+		return Status{}, err
+	}
 	if s.Checkpoint.Root, err = proto.HashFromProto("checkpoint.root", checkpoint.GetRoot()); err != nil {
 		return Status{}, err
 	}
@@ -112,14 +121,14 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 		s.Mirrors = append(s.Mirrors, mirror)
 	}
 	if u := m.GetUpstream(); u != nil {
-		s.Upstream = &Upstream{Address: u.GetAddress(), Connected: u.GetConnected(), Acknowledged: u.GetAcknowledged(), Reason: u.GetReason()}
+		s.Upstream = &Upstream{Address: u.GetAddress(), Connected: u.GetConnected(), Acknowledged: u.GetAcknowledged(), Reason: u.GetReason(), Lost: u.GetLost()}
 	}
 	return s, nil
 }
 
 func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
 	s := registry.MirrorStatus{
-		Size: m.GetSize(), Told: m.GetTold(), Bad: m.GetBad(), Identifiers: m.GetIdentifiers(),
+		Size: m.GetSize(), Told: m.GetTold(), Bad: m.GetBad(), Identifiers: m.GetIdentifiers(), Lost: m.GetLost(),
 		Age: time.Duration(min(max(0, m.GetAgeMs()), maxUptime*1000)) * time.Millisecond,
 	}
 	var err error
@@ -129,8 +138,34 @@ func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
 	if s.Log, err = proto.LogFromProto(m.GetLog()); err != nil {
 		return s, err
 	}
+	if s.Quarantine, err = quarantineFromProto(m.GetQuarantine()); err != nil {
+		return s, err
+	}
 	s.Root, err = proto.HashFromProto("mirror.root", m.GetRoot())
 	return s, err
+}
+
+func quarantineToProto(q *registry.Quarantine) *proto.Quarantine {
+	if q == nil {
+		return nil
+	}
+	return &proto.Quarantine{SinceMs: q.Since.UnixMilli(), Evidence: replica.AppendEvidence(nil, q.Evidence)}
+}
+
+// quarantineFromProto reads why a log was set aside. The evidence is checked: no node is
+// believed that has none.
+func quarantineFromProto(m *proto.Quarantine) (*registry.Quarantine, error) {
+	if m == nil {
+		return nil, nil
+	}
+	e, err := replica.ParseEvidence(m.GetEvidence())
+	if err == nil {
+		var q *registry.Quarantine
+		if q, err = registry.NewQuarantine(time.UnixMilli(m.GetSinceMs()).UTC(), e); err == nil {
+			return q, nil
+		}
+	}
+	return nil, fieldError("quarantine.evidence", "%w", err)
 }
 
 // maxUptime keeps what another node says within what can be calculated with, in

@@ -52,8 +52,11 @@ type Mirror interface {
 	// Heard says that the child has told just now how many entries it has synced.
 	// A mirror with as many is as old as the last such call.
 	Heard(size uint64)
-	// Refused tells of a refusal that has to do with what the child signed (Behind,
-	// Fork, Mismatch), with its evidence, so that it can be kept.
+	// Regressed tells that the child was acknowledged so many entries, which the mirror
+	// does not hold.
+	Regressed(acknowledged uint64)
+	// Refused tells of a refusal that has to do with what the child signed (Fork,
+	// Mismatch). Where it has evidence, that is kept at return, and the log set aside.
 	Refused(*replica.Refusal)
 }
 

@@ -60,6 +60,7 @@ type memoryMirror struct {
 	stored     []*replica.Unit
 	heard      []uint64
 	refused    []*replica.Refusal
+	regressed  []uint64
 	grants     []identifier.Envelope
 	more       chan struct{}
 	room       chan struct{} // closed while there is some
@@ -134,6 +135,12 @@ func (m *memoryMirror) Heard(size uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.heard = append(m.heard, size)
+}
+
+func (m *memoryMirror) Regressed(acknowledged uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.regressed = append(m.regressed, acknowledged)
 }
 
 func (m *memoryMirror) Refused(r *replica.Refusal) {

@@ -107,8 +107,7 @@ func (s *parentStream) open(hello *replica.Hello) *replica.Refusal {
 	defer k.mu.Unlock()
 	k.machine.Open(hello, session)
 	if lost := k.machine.Status().Lost; lost > 0 {
-		s.config.Logger.Warn("this node has fewer entries of a child than it acknowledged: it was restored, and gets the rest again",
-			"child", hello.Node, "log", hello.Log, "acknowledged", lost, "stored", k.machine.Status().Stored)
+		k.mirror.Regressed(lost)
 	}
 	if k.current != nil {
 		signal(k.current.wake) // it sees that it is not the one any more

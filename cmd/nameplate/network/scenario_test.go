@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,7 @@ import (
 //	                         absent, refused, referral NODE, or nothing when there is no answer
 //	await NODE IDENTIFIER OUTCOME
 //	                         asks until that is the answer over every protocol
+//	awaitstatus NODE PATTERN asks a node for its status, as JSON, until it matches
 //
 // Those that run nameplate can be told with ! to fail.
 func TestScenarios(t *testing.T) {
@@ -91,7 +93,21 @@ func TestScenarios(t *testing.T) {
 			"delegate": command(3, (*scenario).delegate),
 			"register": command(3, (*scenario).register),
 			"expect":   command(3, func(s *scenario, ts *testscript.TestScript, args []string) error { return s.expect(args, 0) }),
-			"await":    command(3, func(s *scenario, ts *testscript.TestScript, args []string) error { return s.expect(args, awaited) }),
+			"awaitstatus": command(2, func(s *scenario, ts *testscript.TestScript, args []string) error {
+				pattern, err := regexp.Compile(args[1])
+				if err != nil {
+					return err
+				}
+				for deadline := time.Now().Add(awaited); ; time.Sleep(100 * time.Millisecond) {
+					err := ts.Exec("nameplate", "status", "--json", "--server", s.server(args[0]))
+					if said := ts.ReadFile("stdout"); err == nil && pattern.MatchString(said) {
+						return nil
+					} else if time.Now().After(deadline) {
+						return fmt.Errorf("the status of %s does not match %s: %s, %v", args[0], args[1], said, err)
+					}
+				}
+			}),
+			"await": command(3, func(s *scenario, ts *testscript.TestScript, args []string) error { return s.expect(args, awaited) }),
 		},
 	})
 }

@@ -62,6 +62,9 @@ var (
 	withdrawnMetric   = prometheus.NewDesc("nameplate_withdrawn", "Identifiers that were withdrawn.", nil, nil)
 	delegationsMetric = prometheus.NewDesc("nameplate_delegations", "Prefixes delegated to holders.", nil, nil)
 	stateMetric       = prometheus.NewDesc("nameplate_state_bytes", "Size of the state's file.", nil, nil)
+	forkedMetric      = prometheus.NewDesc("nameplate_forked", "1 when two histories of the node's own log were signed.", nil, nil)
+	quarantineMetric  = prometheus.NewDesc("nameplate_mirrors_quarantined", "Children whose logs are set aside because two histories were signed.", nil, nil)
+	regressedMetric   = prometheus.NewDesc("nameplate_mirrors_regressed", "Mirrors with fewer entries than were acknowledged.", nil, nil)
 	readOnlyMetric    = prometheus.NewDesc("nameplate_read_only", "1 while the node takes no changes.", nil, nil)
 )
 
@@ -94,6 +97,21 @@ func (c *registryCollector) Collect(to chan<- prometheus.Metric) {
 		readOnly = 1
 	}
 	gauge(readOnlyMetric, readOnly)
+	var forked, quarantined, regressed uint64
+	if s.Quarantine != nil {
+		forked = 1
+	}
+	for _, m := range c.registry.Mirrors() {
+		if m.Quarantine != nil {
+			quarantined++
+		}
+		if m.Lost > 0 {
+			regressed++
+		}
+	}
+	gauge(forkedMetric, forked)
+	gauge(quarantineMetric, quarantined)
+	gauge(regressedMetric, regressed)
 }
 
 // measured counts what a Resolver answers to one protocol. Why there was no answer is

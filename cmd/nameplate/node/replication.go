@@ -64,7 +64,7 @@ func (p *replication) upstream() *registryrpc.Upstream {
 		return nil
 	}
 	s := p.child.Status()
-	u := &registryrpc.Upstream{Address: s.Address, Connected: s.Connected, Acknowledged: s.Acked}
+	u := &registryrpc.Upstream{Address: s.Address, Connected: s.Connected, Acknowledged: s.Acked, Lost: s.Lost}
 	if !s.Connected && s.Err != nil {
 		u.Reason = s.Err.Error()
 	}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nameplate-id/nameplate/registry"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
+)
+
+func newFork() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "fork",
+		Short: "Explain a log of which two histories were signed",
+		Long: `A log has forked when its node has signed two histories of it: it was restored from an old
+backup and written to before anybody could tell it what it lacked, or it runs twice. Both
+the node and its parent notice, keep the evidence, and stop: the node takes no changes,
+and the parent takes in nothing more of that log. Both go on answering.`,
+		Example: "  nameplate fork show",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newForkShow())
+	return c
+}
+
+func newForkShow() *cobra.Command {
+	var server target
+	var evidence string
+	var timeout time.Duration
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "show",
+		Short: "Say what diverged, where, and since when",
+		Long: `Says in plain words which logs a node has set aside, its own or those of its children:
+what diverged, where, and since when. It exits with 0 also when there is none.
+
+With --evidence the proof goes into a file, which anybody can check without a network and
+without trusting either node: nameplate log verify --evidence FILE.`,
+		Example: `  nameplate fork show
+  nameplate fork show --server grpc://192.0.2.1:2640 --evidence fork.json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			node, err := server.dial()
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			var s registryrpc.Status
+			err = within(c.Context(), timeout, func(ctx context.Context) (err error) {
+				s, err = node.registry.Status(ctx)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			forks := forksOf(&s)
+			if evidence != "" {
+				if err := writeEvidence(evidence, forks); err != nil {
+					return err
+				}
+			}
+			if asJSON {
+				shown := []shownFork{}
+				for _, f := range forks {
+					shown = append(shown, newShownFork(f))
+				}
+				return writeJSON(c.OutOrStdout(), shown)
+			}
+			if len(forks) == 0 {
+				_, err := fmt.Fprintf(c.OutOrStdout(), "no log at %s has two histories\n", node.server)
+				return err
+			}
+			for i, f := range forks {
+				if i > 0 {
+					fmt.Fprintln(c.OutOrStdout())
+				}
+				if err := explain(c.OutOrStdout(), f); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	serverFlag(c, &server)
+	timeoutFlag(c, &timeout)
+	c.Flags().StringVar(&evidence, "evidence", "", "write the proof of the first one to `FILE`")
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// fork is a log that a node has set aside.
+type fork struct {
+	*registry.Quarantine
+	own bool // the node's own log, not a child's
+}
+
+// forksOf returns the logs that a node has set aside, its own first.
+func forksOf(s *registryrpc.Status) []fork {
+	var forks []fork
+	if s.Quarantine != nil {
+		forks = append(forks, fork{s.Quarantine, true})
+	}
+	for _, m := range s.Mirrors {
+		if m.Quarantine != nil {
+			forks = append(forks, fork{m.Quarantine, false})
+		}
+	}
+	return forks
+}
+
+// explain says in plain words what a fork is about.
+func explain(to io.Writer, f fork) error {
+	held, signed := "the copy at its parent", "this node"
+	whose := "this node's own log"
+	if !f.own {
+		held, signed = "the copy here", "the child"
+		whose = "the log of a child"
+	}
+	ends := func(size uint64) string {
+		return fmt.Sprintf("%s entries", thousands(int(size)))
+	}
+	_, err := fmt.Fprintf(to, `log %s has two histories: %s
+  node      %s, whose key signed both
+  what      the first %s entries are not the same in both: one or more of them differ
+  where     %s has root %x
+            %s has root %x
+  how far   %s was signed up to %s, %s up to %s
+  since     noticed here at %s
+  meaning   the node was restored from an old backup and written to before it had asked its
+            parent, or two processes run with its key and folder
+  now       the log is set aside: no changes are taken into it; both nodes go on answering
+`, f.Evidence.Log, whose, f.Evidence.Node, thousands(int(f.Size)), held, f.Held, signed, f.Signed,
+		held, ends(f.HeldSize), signed, ends(f.SignedSize), f.Since.UTC().Format(time.RFC3339))
+	return err
+}
+
+// shownFork is a fork as --json shows it.
+type shownFork struct {
+	Own        bool          `json:"own"`
+	Size       uint64        `json:"size"` // within the first so many entries they differ
+	Held       string        `json:"held"` // root
+	Signed     string        `json:"signed"`
+	HeldSize   uint64        `json:"heldSize"`
+	SignedSize uint64        `json:"signedSize"`
+	Since      time.Time     `json:"since"`
+	Evidence   shownEvidence `json:"evidence"`
+}
+
+func newShownFork(f fork) shownFork {
+	return shownFork{
+		Own: f.own, Size: f.Size, Held: hex.EncodeToString(f.Held[:]), Signed: hex.EncodeToString(f.Signed[:]),
+		HeldSize: f.HeldSize, SignedSize: f.SignedSize, Since: f.Since.UTC(), Evidence: showEvidence(f.Evidence),
+	}
+}
+
+// writeEvidence writes the proof of the first fork into a new file.
+func writeEvidence(file string, forks []fork) error {
+	if len(forks) == 0 {
+		return fmt.Errorf("there is no evidence to write to %s: no log has two histories", file)
+	}
+	text, err := json.MarshalIndent(showEvidence(forks[0].Evidence), "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o640)
+}
