@@ -51,7 +51,7 @@ var rooms = map[string]room{
 	"registry/journal":    {ours: []string{"registry/identifier"}, tests: []string{"registry/journal/journaltest"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}},
 	// Disks that fail, for the tests of whoever keeps a journal.
 	"registry/journal/journaltest": {ours: []string{"registry/journal"}},
-	"registry/state":               {ours: []string{"registry/identifier"}, third: []string{"go.etcd.io/bbolt"}},
+	"registry/state":               {ours: []string{"registry/identifier"}, third: []string{"go.etcd.io/bbolt", "github.com/cespare/xxhash/v2"}},
 	"registry/replica":             {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}, noIO: true, tests: []string{"registry/replica/replicatest"}},
 	// Logs in memory, for the tests of whoever replicates.
 	"registry/replica/replicatest": {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}},

@@ -32,7 +32,7 @@ type Report struct {
 // Check reads everything in a node's folder and compares it: every frame of the
 // journal with its checksum, every change with its row tree, every checkpoint with
 // its signature and with the root of the entries that it covers, every page and
-// every record of the state; the state with one that it builds anew from the journal,
+// every record of the state; where the index says that each record is; the state with one that it builds anew from the journal,
 // in a temporary file beside it; and the node's key, if it is there, with the one the
 // log was begun with. It changes nothing. The node must not run.
 // progress, unless nil, is told of the journal offset reached.
@@ -79,6 +79,7 @@ func Check(ctx context.Context, path string, o journal.Options, progress func(at
 	if err := c.openKept(f.join(stateFile), id); err != nil {
 		return Report{}, err
 	}
+	c.index = f.join(indexFile)
 	if c.kept != nil {
 		defer c.kept.Close()
 	}
@@ -90,6 +91,7 @@ type checker struct {
 	*ledger
 	logs     *logs
 	kept     *state.Store // the folder's own state; nil when there is none
+	index    string       // the path of its index
 	progress func(at journal.Offset)
 	compared bool
 	behind   uint64
@@ -167,6 +169,9 @@ func (c *checker) compare(ctx context.Context) error {
 		return err
 	}
 	if err := c.kept.Check(ctx, func(t state.Table, _ uint32, row state.Row) error { return checkStoredRow(t, row) }); err != nil {
+		return err
+	}
+	if err := c.kept.CheckIndex(c.index); err != nil {
 		return err
 	}
 	if err := c.compareLog(ctx, c.ledger); err != nil {

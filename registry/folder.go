@@ -21,6 +21,7 @@ const (
 	lockFile    = "LOCK"
 	keyFile     = "node.key"
 	stateFile   = "state.db"
+	indexFile   = "state.index" // where the records are in the state; made again when it is missing
 	journalDir  = "journal"
 	restoreFile = "RESTORED" // why entries may be missing here; while it is there the node is marked
 

@@ -7,32 +7,56 @@ import (
 	"github.com/nameplate-id/nameplate/registry/state"
 )
 
-// Lend calls f with a way to look up in one snapshot of the state: what Find would
-// find about the identifier with this prefix, in text, and this key
-// ([identifier.AppendKey]), with the record as it is stored. That is nil when there
-// is none or its checksum is wrong, and valid until f returns. Looking up keeps
-// neither slice and allocates nothing. f must be short, for the state's file may grow
-// meanwhile, and ask the registry for nothing else, which may wait for f.
-func (r *Registry) Lend(f func(find func(prefix, key []byte) (d *identifier.Delegation, inZone bool, s identifier.Stored))) error {
+// lending is what Lend needs for a call.
+type lending struct {
+	wanted []state.Wanted
+	of     []int // which loan each is for
+}
+
+// Lend looks up in one snapshot of the state what Find would find about identifiers,
+// with the records as they are stored, and calls f while they can be read. It keeps
+// nothing of the loans and allocates nothing for each. f must be short, for the state's
+// file may grow meanwhile, and ask the registry for nothing else, which may wait for f.
+func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 	if err := r.serves(); err != nil {
 		return err
 	}
+	l, _ := r.lendings.Get().(*lending)
+	if l == nil {
+		l = new(lending)
+	}
+	defer func() {
+		clear(l.wanted)
+		r.lendings.Put(l)
+	}()
 	return r.state.View(func(v *state.Reader) error {
-		f(func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored) {
-			d, inZone := r.covering(prefix)
-			if !inZone || d != nil && r.elsewhere(d) {
-				return d, inZone, nil
+		l.wanted, l.of = l.wanted[:0], l.of[:0]
+		for i := range loans {
+			loan := &loans[i]
+			loan.Stored = nil
+			if i > 0 && bytes.Equal(loan.Prefix, loans[i-1].Prefix) {
+				loan.Delegation, loan.InZone = loans[i-1].Delegation, loans[i-1].InZone
+			} else {
+				loan.Delegation, loan.InZone = r.covering(loan.Prefix)
 			}
-			b := v.Live(state.Records, r.number, key)
-			if b == nil {
-				return d, inZone, nil
+			if !loan.InZone || loan.Delegation != nil && r.elsewhere(loan.Delegation) {
+				continue
 			}
-			stored, err := identifier.CheckStored(key, b)
-			if err != nil {
-				return d, inZone, nil // Find says what is wrong
+			l.wanted = append(l.wanted, state.Wanted{Log: r.number, Key: loan.Key})
+			l.of = append(l.of, i)
+		}
+		v.LiveAll(l.wanted)
+		for i := range l.wanted {
+			w := &l.wanted[i]
+			if w.Value == nil {
+				continue
 			}
-			return d, inZone, stored
-		})
+			// Of one that is damaged Find says what is wrong.
+			if stored, err := identifier.CheckStored(w.Key, w.Value); err == nil {
+				loans[l.of[i]].Stored = stored
+			}
+		}
+		f()
 		return nil
 	})
 }

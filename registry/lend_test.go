@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -26,24 +27,25 @@ func TestLendAgreesWithFind(t *testing.T) {
 		put(mustID(t, "88.118.8.1/b"), nil, link("https://b.example/"))))
 	n.mustRegister(signed(t, holder, d, withdraw(n.record("88.118/gone"))))
 	for range 2 {
-		err := n.Lend(func(find func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored)) {
-			for _, text := range []string{"88.118", "88.118/a", "88.118/gone", "88.118/absent", "88.118.8.1/b", "88.118.8.1/a", "88.118.9/x", "88.30/x", "88.30.1", "88.31/x", "5/x"} {
-				id := mustID(t, text)
+		texts := []string{"88.118", "88.118/a", "88.118/gone", "88.118/absent", "88.118.8.1/b", "88.118.8.1/a", "88.118.9/x", "88.30/x", "88.30.1", "88.31/x", "5/x"}
+		texts = slices.Repeat(texts, 13) // more than are looked up together
+		err := lend(n.Lend, loansOf(t, texts...), func(loans []identifier.Loan) {
+			for i, loan := range loans {
+				text, id := texts[i], mustID(t, texts[i])
 				want, err := n.Find(t.Context(), id)
 				if err != nil {
 					t.Fatal(err)
 				}
-				delegation, inZone, stored := find([]byte(id.Prefix), identifier.AppendKey(nil, id))
-				if inZone != want.InZone || delegation != want.Delegation {
-					t.Errorf("%s: got %v, %v; want %v, %v", text, delegation, inZone, want.Delegation, want.InZone)
+				if loan.InZone != want.InZone || loan.Delegation != want.Delegation {
+					t.Errorf("%s: got %v, %v; want %v, %v", text, loan.Delegation, loan.InZone, want.Delegation, want.InZone)
 				}
-				if stored == nil || stored.Withdrawn() {
+				if loan.Stored == nil {
 					if want.Record != nil {
 						t.Errorf("%s: got no record; want %v", text, want.Record)
 					}
 					continue
 				}
-				got, err := stored.Record(id)
+				got, err := loan.Stored.Record(id)
 				if err != nil || !reflect.DeepEqual(got, want.Record) {
 					t.Errorf("%s: got %+v, %v; want %+v", text, got, err, want.Record)
 				}
@@ -60,14 +62,12 @@ func TestLendAgreesWithFind(t *testing.T) {
 func TestLendOutsideOfTheZone(t *testing.T) {
 	t.Parallel()
 	f := newFamily(t)
-	err := f.child.Lend(func(find func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored)) {
-		for _, prefix := range []string{"88", "88.119", "5"} {
-			if d, inZone, stored := find([]byte(prefix), []byte(prefix)); d != nil || inZone || stored != nil {
-				t.Errorf("%s: got %v, %v, %v; want nothing", prefix, d, inZone, stored)
+	texts := []string{"88/x", "88.119/x", "5/x", "88.118.1/x"}
+	err := lend(f.child.Lend, loansOf(t, texts...), func(loans []identifier.Loan) {
+		for i, l := range loans {
+			if below := i == 3; l.Delegation != nil || l.InZone != below || l.Stored != nil {
+				t.Errorf("%s: got %v, %v, %v; want no delegation, no record and the zone only below the apex", texts[i], l.Delegation, l.InZone, l.Stored)
 			}
-		}
-		if d, inZone, _ := find([]byte("88.118.1"), []byte("x")); d != nil || !inZone {
-			t.Errorf("below the apex: got %v, %v; want the zone and no delegation", d, inZone)
 		}
 	})
 	if err != nil {
@@ -82,20 +82,35 @@ func TestLendAllocations(t *testing.T) {
 	d := n.mustDelegate(grant("88.118", holder), n.root)
 	id := mustID(t, "88.118.8/a")
 	n.mustRegister(signed(t, holder, d, put(id, nil, link("https://a.example/"))))
-	prefix, key := []byte(id.Prefix), identifier.AppendKey(nil, id)
-	for range 2 {
-		err := n.Lend(func(find func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored)) {
-			if got := testing.AllocsPerRun(100, func() {
-				if _, _, s := find(prefix, key); s == nil {
-					t.Fatal("the record is not lent")
-				}
-			}); got > 0 {
-				t.Errorf("got %v allocations; want none", got)
+	loans := loansOf(t, slices.Repeat([]string{"88.118.8/a"}, 200)...)
+	f := func() {}
+	allocations := func(loans []identifier.Loan) float64 {
+		return testing.AllocsPerRun(100, func() {
+			if err := n.Lend(loans, f); err != nil || loans[len(loans)-1].Stored == nil {
+				t.Fatalf("got %v, %v; want the record", loans[len(loans)-1].Stored, err)
 			}
 		})
-		if err != nil {
-			t.Fatal(err)
+	}
+	for range 2 {
+		if one, many := allocations(loans[:1]), allocations(loans); many > one+1 {
+			t.Errorf("got %v allocations for one loan and %v for %d; want no more", one, many, len(loans))
 		}
 		n.restart()
 	}
+}
+
+// loansOf asks for identifiers.
+func loansOf(t *testing.T, texts ...string) []identifier.Loan {
+	t.Helper()
+	loans := make([]identifier.Loan, len(texts))
+	for i, text := range texts {
+		id := mustID(t, text)
+		loans[i] = identifier.Loan{Prefix: []byte(id.Prefix), Key: identifier.AppendKey(nil, id)}
+	}
+	return loans
+}
+
+// lend calls f with the loans while they can be read.
+func lend(from func([]identifier.Loan, func()) error, loans []identifier.Loan, f func([]identifier.Loan)) error {
+	return from(loans, func() { f(loans) })
 }

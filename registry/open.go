@@ -104,6 +104,7 @@ func (r *Registry) openState(journalID [16]byte) error {
 	options := r.config.State
 	options.Journal = journalID
 	options.CheckRow = checkStoredRow
+	options.Index = r.folder.join(indexFile)
 	s, err := state.Open(path, options)
 	var damage *state.DamageError
 	if !errors.As(err, &damage) {
@@ -151,6 +152,9 @@ func (r *Registry) loadOrRebuild(journalID [16]byte) error {
 func (r *Registry) adopt(s *state.Store, opened error) {
 	if opened != nil {
 		return
+	}
+	if err := s.Stats().Index.Err; err != nil {
+		r.config.Log.Warn("the index of the state cannot be used: questions take longer", "error", err)
 	}
 	r.ledger = newLedger(ownLog, r.key.Public(), s)
 	r.logs = newLogs(r.ledger)

@@ -92,6 +92,7 @@ type Registry struct {
 	sequencer *sequencer
 
 	marked       atomic.Pointer[string] // why entries may be missing in the node's own log; nil when none are
+	lendings     sync.Pool              // of *lending, from call to call
 	stopApplying func()
 
 	failOnce sync.Once

@@ -39,26 +39,36 @@ func (s *Store) Run(ctx context.Context) error {
 }
 
 // gather waits until there is something to commit and has waited long enough for
-// more. It returns false when the applier is to end.
+// more. Meanwhile it notes rows that the index does not know. It returns false when
+// the applier is to end.
 func (s *Store) gather(ctx context.Context) bool {
-	select {
-	case <-s.wake:
-	case <-ctx.Done():
-		return false
-	case <-s.stop:
-		return false
+	wake := s.wake
+	var hurry chan struct{}
+	var enough <-chan time.Time
+	for {
+		var idle chan struct{} // closed while there is something else to do
+		if s.indexing() {
+			idle = s.always
+		} else {
+			s.tellIndexed()
+		}
+		select {
+		case <-wake:
+			timer := time.NewTimer(s.o.Gather)
+			defer timer.Stop()
+			wake, hurry, enough = nil, s.hurry, timer.C
+		case <-enough:
+			return true
+		case <-hurry:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-s.stop:
+			return false
+		case <-idle:
+			s.indexSome()
+		}
 	}
-	timer := time.NewTimer(s.o.Gather)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.hurry:
-	case <-ctx.Done():
-		return false
-	case <-s.stop:
-		return false
-	}
-	return true
 }
 
 // apply commits everything that was published before it was called.
@@ -79,7 +89,7 @@ func (s *Store) apply() error {
 		s.mu.Unlock()
 		return nil
 	}
-	s.snap.Store(&snapshot{current: new(generation), committing: g, base: old.base, positions: old.positions})
+	s.snap.Store(&snapshot{current: new(generation), committing: g, base: old.base, leaves: old.leaves, positions: old.positions})
 	heed(s.wake)
 	heed(s.hurry)
 	totals := maps.Clone(s.totals)
@@ -92,17 +102,19 @@ func (s *Store) apply() error {
 		s.fail(err) // the generation stays visible
 		return err
 	}
-	s.drop(g, id, totals)
+	of, fresh := s.followTree()
+	s.drop(g, id, totals, of)
 	s.o.Hook(PointDrop)
+	s.note(g, of, fresh)
 	return nil
 }
 
 // drop takes a generation that is committed out of the overlay.
-func (s *Store) drop(g *generation, id int, totals map[uint32]Totals) {
+func (s *Store) drop(g *generation, id int, totals map[uint32]Totals, of *leaves) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.snap.Load()
-	s.snap.Store(&snapshot{current: old.current, base: id, positions: old.positions})
+	s.snap.Store(&snapshot{current: old.current, base: id, leaves: of, positions: old.positions})
 	s.applied, s.totals = g.end, totals
 	s.broadcast()
 }

@@ -55,7 +55,8 @@ func (s *Store) closeFile() error {
 	_, damaged := errors.AsType[*DamageError](s.failed)
 	s.mu.Unlock()
 	if !damaged {
-		return <-done
+		err := <-done // no reader is left
+		return errors.Join(err, s.closeIndex())
 	}
 	select {
 	case err := <-done:

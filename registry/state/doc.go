@@ -80,6 +80,26 @@
 // the file grow. Views are to be short; [Store.Ascend] reads whole tables in many
 // short transactions, from bbolt alone.
 //
+// # The index
+//
+// A search in bbolt waits for memory once for every step of a binary search on every
+// page between root and row, some fifteen times. The index (Options.Index) is a table in
+// a mapped file that leads from the hash of a live record's key to its page and element:
+// three waits, and [Reader.LiveAll] lets those of many records run together.
+//
+// It holds hints and no truth. A hint counts where it leads to a leaf page of the very
+// commit that the reader reads, which a bit for each page tells, and to a row that has
+// the key: a tree has a key only once, so that is the row a search would find. In any
+// other case, of a row that is not there too, bbolt is searched. So it is written
+// without any sync, after the commit, and may be old, torn or damaged: that costs time
+// and nothing else. Its header says which commit it knows wholly, from a clean close to
+// the next opening. Without that the applier notes all rows again between its commits,
+// a branch at a time. [Store.CheckIndex] compares it with the rows.
+//
+// A bucket of the table is one cache line of eight slots. A ninth row has no place and
+// is searched for; at five rows a bucket on average, when the table is doubled, that is
+// one in forty. So whoever chooses identifiers with one hash slows down his own.
+//
 // # Limits
 //
 // The overlay holds 64 MiB. Then [Store.Publish] waits for the applier, and

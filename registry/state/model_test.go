@@ -31,10 +31,12 @@ var journalID = [16]byte{'t', 'w', 'i', 'n'}
 
 func (m *machine) path() string { return filepath.Join(m.folder, fmt.Sprint(m.files, ".db")) }
 
+func (m *machine) index() string { return m.path() + ".index" }
+
 func (m *machine) open(t *rapid.T) {
 	m.reached, m.release = make(chan string), make(chan struct{})
 	reached, release := m.reached, m.release
-	s, err := state.Open(m.path(), state.Options{Journal: journalID, Hook: func(point string) {
+	s, err := state.Open(m.path(), state.Options{Journal: journalID, Index: m.index(), Hook: func(point string) {
 		if point != state.PointView {
 			reached <- point
 			<-release
@@ -162,9 +164,24 @@ func (m *machine) crash(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Of the index as it is, or as it would become, any part may be on the disk.
+	before, err := os.ReadFile(m.index())
+	if err != nil {
+		t.Fatal(err)
+	}
 	m.finishCommitOf(t, m.store)
+	index, err := os.ReadFile(m.index())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := rapid.IntRange(0, len(before)/4096).Draw(t, "page"); rapid.Bool().Draw(t, "earlier") {
+		copy(index[page*4096:], before[page*4096:])
+	}
 	m.files++
 	if err := os.WriteFile(m.path(), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.index(), index, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m.open(t)
@@ -179,6 +196,13 @@ func (m *machine) crash(t *rapid.T) {
 		if err := m.store.Publish(t.Context(), b); err != nil {
 			t.Fatalf("Publish after a crash: %v", err)
 		}
+	}
+}
+
+// indexSome lets the index take in what it does not know, unless a commit is under way.
+func (m *machine) indexSome() {
+	if m.point == "" {
+		m.store.IndexSome()
 	}
 }
 
@@ -303,6 +327,7 @@ func TestAgainstTwin(t *testing.T) {
 			"finish":    m.finishCommit,
 			"crash":     m.crash,
 			"stop":      m.stop,
+			"index":     func(*rapid.T) { m.indexSome() },
 			"":          m.check,
 		})
 	})

@@ -51,7 +51,9 @@ func Open(path string, o Options) (*Store, error) {
 		wake:    make(chan struct{}, 1),
 		hurry:   make(chan struct{}, 1),
 		stop:    make(chan struct{}),
+		always:  make(chan struct{}),
 	}
+	close(s.always)
 	if s.db, s.file, err = openBolt(path, o); err != nil {
 		return nil, err
 	}
@@ -281,6 +283,11 @@ func (s *Store) load() error {
 		if err := s.loadLogs(tx, snap); err != nil {
 			return err
 		}
+		s.openIndex(tx)
+		if s.index != nil {
+			snap.leaves = s.shape.leaves
+		}
+		s.indexed = !s.indexing()
 		s.snap.Store(snap)
 		return nil
 	})

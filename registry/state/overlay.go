@@ -27,6 +27,9 @@ type snapshot struct {
 	// base is the id of the bbolt transaction that held everything older than
 	// both generations. While committing is set, base+1 is the one that holds it.
 	base int
+	// leaves are those of the records in transaction base; nil when the index is not
+	// to be used.
+	leaves *leaves
 	// positions holds how many entries of every log have been published: log
 	// number → u64.
 	positions tree

@@ -42,7 +42,7 @@ func (s *Store) Publish(ctx context.Context, batches ...Batch) error {
 	}
 	old := s.snap.Load()
 	g := *old.current
-	next := &snapshot{current: &g, committing: old.committing, base: old.base, positions: old.positions}
+	next := &snapshot{current: &g, committing: old.committing, base: old.base, leaves: old.leaves, positions: old.positions}
 	e := new(edit)
 	for _, b := range fresh {
 		s.publish(next, e, b)

@@ -15,13 +15,17 @@ import (
 type Reader struct {
 	s    *Store
 	snap *snapshot
-	tx   *bbolt.Tx
-	file mapping
-	key  []byte // of the row that is being looked for: log number, key
-	room [128]byte
+	// leaves are those of the transaction; nil when the index is not to be used.
+	leaves *leaves
+	tx     *bbolt.Tx
+	file   mapping
+	key    []byte // of the row that is being looked for: log number, key
+	room   [128]byte
 
 	live      [tables]*bbolt.Cursor
 	withdrawn [tables]*bbolt.Cursor
+
+	touched uint64 // of what was read for no other reason than that it be near
 
 	// reading is set while bbolt is at work: a panic then is damage.
 	reading bool
@@ -72,6 +76,9 @@ func (r *Reader) begin() error {
 		ahead := tx.ID() - r.snap.base
 		if ahead == 0 || ahead == 1 && r.snap.committing != nil {
 			r.file = mappingOf(tx)
+			if ahead == 0 && r.s.index != nil && !r.s.index.off.Load() {
+				r.leaves = r.snap.leaves
+			}
 			return nil
 		}
 		r.tx = nil
@@ -82,6 +89,9 @@ func (r *Reader) begin() error {
 // done ends the transaction and makes damage of a panic that is damage.
 func (r *Reader) done(err *error) {
 	p := recover()
+	if f, ok := p.(fault); ok && r.s.index.holds(f.Addr()) {
+		r.s.index.off.Store(true) // it was cut; the next call does without it
+	}
 	if f, ok := p.(fault); ok && !r.reading && r.tx != nil {
 		// f read octets that it got from the reader.
 		r.reading = r.file.at(f.Addr())
@@ -115,7 +125,7 @@ func (r *Reader) Live(t Table, log uint32, key []byte) []byte {
 	r.key = appendKey(r.key[:0], log, key)
 	row := r.snap.lookup(t, r.key)
 	if row == nil {
-		value := r.get(r.cursor(t), r.key)
+		value := r.stored(t)
 		if value == nil {
 			r.checkNeighbours(t, r.cursor(t), r.key, false)
 		}
@@ -137,7 +147,7 @@ func (r *Reader) find(t Table, over *row) (value []byte, gone bool) {
 	if over != nil && !t.versioned() {
 		return over.value, over.gone
 	}
-	value = r.get(r.cursor(t), r.key)
+	value = r.stored(t)
 	if value == nil && t.versioned() {
 		value = r.get(r.withdrawnCursor(t), r.key)
 		gone = value != nil
@@ -246,6 +256,19 @@ func (r *Reader) open(name string) *bbolt.Cursor {
 	}
 	r.reading = false
 	return b.Cursor()
+}
+
+// stored returns the value of the live row that r.key names in bbolt, or nil.
+func (r *Reader) stored(t Table) []byte {
+	if t == Records && r.leaves != nil {
+		r.reading = true
+		value := r.s.index.lookup(r.file, r.leaves, hashOf(r.key), r.key)
+		r.reading = false
+		if value != nil {
+			return value
+		}
+	}
+	return r.get(r.cursor(t), r.key)
 }
 
 // get returns the value of a key in bbolt, or nil.

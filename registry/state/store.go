@@ -41,6 +41,10 @@ type Options struct {
 	// from several goroutines, must not keep the row, and says nothing about tables
 	// that it does not know.
 	CheckRow func(Table, Row) error
+	// Index is the path of the read index, which tells where in the file a live record
+	// is. It is made when there is none, and again when it is not that of the file.
+	// Without a path every record is searched for.
+	Index string
 	// Hook is called at the points that the Point constants name; nil for none.
 	// It is for tests that kill or delay the process there.
 	Hook func(point string)
@@ -82,6 +86,13 @@ type Store struct {
 	db   *bbolt.DB
 	file *os.File // the one that bbolt reads, for [Store.Warm] and [Store.Check]
 
+	// index and shape are written while committing is held. There is no index, or none
+	// any more, where it could not be opened; indexError then says why.
+	index      *index
+	indexError error
+	shape      *shape
+	indexNext  []byte // where the applier goes on to note all rows
+
 	// snap is replaced under mu and read without it.
 	snap atomic.Pointer[snapshot]
 
@@ -104,6 +115,7 @@ type Store struct {
 	failed    error             // why nothing can be committed any more
 	closed    bool
 	running   bool
+	indexed   bool // the index is complete, or there is none
 
 	// tails are where the runs of ascending keys of each table ended, for the
 	// fill factor. Only commit uses them.
@@ -112,6 +124,8 @@ type Store struct {
 	wake  chan struct{} // something was published
 	hurry chan struct{} // there is no reason to gather any longer
 	stop  chan struct{} // closed by Close
+	// always is closed from the beginning.
+	always chan struct{}
 }
 
 // logState is what Publish must know of a log.
@@ -161,6 +175,7 @@ type Stats struct {
 	OverlayRows        int    // published and not committed
 	OverlayBytes       int64
 	FileBytes          int64
+	Index              IndexStats
 }
 
 // Stats returns the figures of the moment.
@@ -169,6 +184,7 @@ func (s *Store) Stats() Stats {
 	st := Stats{Applied: s.applied, Published: s.published}
 	st.OverlayRows, st.OverlayBytes = s.snap.Load().sum()
 	s.mu.Unlock()
+	st.Index = s.indexStats()
 	if info, err := os.Stat(s.path); err == nil {
 		st.FileBytes = info.Size()
 	}

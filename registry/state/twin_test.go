@@ -148,6 +148,10 @@ func compareView(r *state.Reader, w *twin) error {
 				if got := r.Live(t, log, []byte(key)); (there && !want.withdrawn) != (got != nil) || got != nil && string(got) != want.value {
 					return fmt.Errorf("Live(%v, %d, %q) = %.20q, want %.20q, withdrawn %v", t, log, key, got, want.value, want.withdrawn)
 				}
+				wanted := []state.Wanted{{Log: log, Key: []byte(key)}}
+				if r.LiveAll(wanted); t == state.Records && string(wanted[0].Value) != string(r.Live(t, log, []byte(key))) {
+					return fmt.Errorf("LiveAll(%d, %q) = %.20q, want what Live gives", log, key, wanted[0].Value)
+				}
 			}
 			for _, prefix := range twinPrefixes {
 				if got, want := r.AnyWithPrefix(t, log, []byte(prefix)), w.anyWithPrefix(t, log, prefix); got != want {

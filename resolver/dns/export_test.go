@@ -1,7 +1,19 @@
 package dns
 
-// Plainly returns what answers plain questions at a server, with records from find.
-func Plainly(s *Server, find Find) func(query []byte) []byte {
-	p := &plain{zone: s.zone.wire, find: find}
-	return func(query []byte) []byte { return p.answer(0, query) }
+// Plainly returns what answers plain questions at a server, with what records lend.
+func Plainly(s *Server, records Records) func(query []byte) []byte {
+	p := &plain{zone: s.zone.wire}
+	var answer []byte
+	lent := func() int { answer = p.answer(0); return 0 }
+	return func(query []byte) []byte {
+		p.begin()
+		if p.take(0, query); p.n == 0 {
+			return nil
+		}
+		answer = nil
+		if err := records.Lend(p.loans[:p.n], lent); err != nil {
+			return nil
+		}
+		return answer
+	}
 }

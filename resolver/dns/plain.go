@@ -11,53 +11,65 @@ import (
 // Records lends records as they are stored, so that a plain question is answered
 // without making anything of them that would have to be collected again.
 type Records interface {
-	// View calls f once, or not at all. find returns the record that is stored under
-	// the key of an identifier ([identifier.AppendKey]) with this prefix, in text, when
-	// it is live and a question about it would be answered with it here, by all values
-	// that all may read. In any other case it returns nil, which says nothing. All that
-	// it returns belongs to one moment and is valid until f returns. f returns how many
-	// questions it answered. It must not ask for anything else meanwhile.
-	View(f func(find Find) (answered int)) error
+	// Lend fills in loans and calls f once while the records can be read, or not at all.
+	// A loan gets a record when a question about its identifier would be answered with
+	// that here, by all values that all may read. In any other case it gets none, which
+	// says nothing. All that is lent belongs to one moment. f returns how many questions
+	// it answered. It must not ask for anything else meanwhile.
+	Lend(loans []identifier.Loan, f func() (answered int)) error
 }
-
-// Find is how [Records] finds; it keeps neither prefix nor key.
-type Find = func(prefix, key []byte) identifier.Stored
 
 // plain answers plain questions: the links (URI) of an identifier that has one plain
 // label, that is found and all of whose values all may read. It gives the octets that
 // [Server.Datagram] would give, or none: everything else, whatever it is, is left to
-// that. It allocates nothing and belongs to one goroutine.
+// that. First all questions of a batch are read, then all records are lent, then all
+// answers are written: what takes time is waiting for memory, and so it waits for all
+// together. It allocates nothing and belongs to one goroutine.
 type plain struct {
 	zone    string // on the wire
-	find    Find
-	key     [maxName + 1]byte
-	prefix  [maxName]byte
 	folded  [maxName]byte
-	asked   plainQuestion
+	n       int // questions of the batch that are plain so far
+	asked   [batchSize]plainQuestion
+	loans   [batchSize]identifier.Loan
+	text    []byte // what the loans ask for
+	room    [batchSize * 2 * (maxName + 1)]byte
 	answers [batchSize][maxDatagram]byte
 }
 
-// plainQuestion is what there is to know about a plain question.
+// plainQuestion is what there is to know about a plain question, beside its name.
 type plainQuestion struct {
-	prefix, key []byte
-	end         int // of the question in the message
-	edns        bool
-	secure      bool // DO
-	limit       int
+	of     int // which datagram of the batch it is
+	query  []byte
+	end    int // of the question in the message
+	edns   bool
+	secure bool // DO
+	limit  int
 }
 
-// answer returns the answer to a query, in the room of the ith answer; nil when the
-// question is not plain.
-func (p *plain) answer(i int, query []byte) []byte {
-	q := &p.asked
-	if !p.read(q, query) {
+// begin forgets the batch before.
+func (p *plain) begin() {
+	clear(p.asked[:p.n])
+	clear(p.loans[:p.n])
+	p.n, p.text = 0, p.room[:0]
+}
+
+// take reads the ith datagram of a batch and keeps it when it is a plain question.
+func (p *plain) take(i int, query []byte) {
+	q := &p.asked[p.n]
+	if p.read(q, query) {
+		q.of, q.query = i, query
+		p.n++
+	}
+}
+
+// answer returns the answer to the ith of the questions that are kept; nil when there
+// is more to it.
+func (p *plain) answer(i int) []byte {
+	if p.loans[i].Stored == nil {
 		return nil
 	}
-	stored := p.find(q.prefix, q.key)
-	if stored == nil {
-		return nil
-	}
-	return q.links(p.answers[i][:0:min(q.limit, maxDatagram)], query, stored)
+	q := &p.asked[i]
+	return q.links(p.answers[i][:0:min(q.limit, maxDatagram)], q.query, p.loans[i].Stored)
 }
 
 // read reads a message; false when it is not a plain question.
@@ -69,7 +81,7 @@ func (p *plain) read(q *plainQuestion, msg []byte) bool {
 	if binary.BigEndian.Uint32(msg[4:]) != 1<<16 || msg[8] != 0 || msg[9] != 0 || msg[10] != 0 || msg[11] > 1 {
 		return false
 	}
-	end := p.readName(q, msg[headerOctets:])
+	end := p.readName(msg[headerOctets:])
 	if end < 0 {
 		return false
 	}
@@ -145,10 +157,10 @@ func (p *plain) fold(b []byte, l *labels) int {
 	return -1
 }
 
-// readName reads <label>._i.<segments>.<zone> at the beginning of b into prefix and
-// key and returns where it ends; -1 when it is any other name, or might be: one whose
+// readName reads <label>._i.<segments>.<zone> at the beginning of b into the next loan
+// and returns where it ends; -1 when it is any other name, or might be: one whose
 // record is stored under the key is right, for the registry holds nothing else.
-func (p *plain) readName(q *plainQuestion, b []byte) int {
+func (p *plain) readName(b []byte) int {
 	var l labels
 	end := p.fold(b, &l)
 	if end < 0 {
@@ -170,7 +182,9 @@ func (p *plain) readName(q *plainQuestion, b []byte) int {
 	if string(name[l.starts[1]:l.starts[2]]) != "\x02"+markPlain || !isPlainLabel(suffix) {
 		return -1
 	}
-	prefix, key := p.prefix[:0], p.key[:0]
+	// A prefix takes as much as its labels and a key no more than one octet beyond.
+	at := len(p.text)
+	prefix, key := p.text[at:at:at+zoneAt], p.text[at+zoneAt:at+zoneAt]
 	for i := l.n - 1; i >= 2; i-- {
 		segment := name[l.starts[i]+1 : l.starts[i+1]]
 		if !isHostLabel(segment) {
@@ -186,7 +200,9 @@ func (p *plain) readName(q *plainQuestion, b []byte) int {
 	if len(suffix)+1+len("_")+len(markPlain)+len(prefix)+1 > maxBelow {
 		return -1
 	}
-	q.prefix, q.key = prefix, append(append(key, 1), suffix...)
+	key = append(append(key, 1), suffix...)
+	p.loans[p.n].Prefix, p.loans[p.n].Key = prefix, key
+	p.text = p.text[:at+zoneAt+len(key)]
 	return end
 }
 

@@ -143,24 +143,27 @@ type reader struct {
 	batch *udp.Batch
 	plain plain
 	done  [batchSize]bool // what is answered
-	view  func(Find) int  // answerPlain, made once
+	lent  func() int      // answerPlain, made once
 }
 
 func (s *Server) newReader(batch *udp.Batch) *reader {
 	r := &reader{s: s, batch: batch}
 	r.plain.zone = s.zone.wire
-	r.view = r.answerPlain
+	r.lent = r.answerPlain
 	return r
 }
 
 // answerAll answers a batch: first the plain questions among them, and then the
-// others, for which the records must not be in view any more. All have the same
-// patience: what is still unanswered at its end is dropped.
+// others, for which nothing must be lent any more. All have the same patience: what
+// is still unanswered at its end is dropped.
 func (r *reader) answerAll(ctx context.Context) {
 	r.done = [batchSize]bool{}
 	if records := r.s.o.Records; records != nil {
-		// What cannot be had is looked for once more, by who says why.
-		_ = records.View(r.view)
+		r.takePlain()
+		if r.plain.n > 0 {
+			// What cannot be had is looked for once more, by who says why.
+			_ = records.Lend(r.plain.loans[:r.plain.n], r.lent)
+		}
 	}
 	var limited *resolver.Patient
 	for i := range r.batch.Len() {
@@ -180,22 +183,27 @@ func (r *reader) answerAll(ctx context.Context) {
 	}
 }
 
-// answerPlain answers the plain questions of a batch and returns how many there are.
-func (r *reader) answerPlain(find Find) int {
-	r.plain.find = find
-	n := 0
+// takePlain finds the plain questions of a batch.
+func (r *reader) takePlain() {
+	r.plain.begin()
 	for i := range r.batch.Len() {
-		query := r.batch.Datagram(i)
-		if query == nil {
-			continue
+		if query := r.batch.Datagram(i); query != nil {
+			r.plain.take(i, query)
 		}
-		if answer := r.plain.answer(i, query); answer != nil {
-			r.batch.Answer(i, answer)
-			r.done[i] = true
+	}
+}
+
+// answerPlain answers the plain questions of a batch and returns how many it answered.
+func (r *reader) answerPlain() int {
+	n := 0
+	for i := range r.plain.n {
+		if answer := r.plain.answer(i); answer != nil {
+			of := r.plain.asked[i].of
+			r.batch.Answer(of, answer)
+			r.done[of] = true
 			n++
 		}
 	}
-	r.plain.find = nil
 	r.s.counts.plain.Add(uint64(n))
 	r.s.counts.answers[dns.RcodeSuccess].Add(uint64(n))
 	return n

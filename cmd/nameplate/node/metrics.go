@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
 )
@@ -184,10 +185,10 @@ func (m *metrics) measureRecords(r resolverdns.Records, protocol string) resolve
 	return &measuredRecords{r, m.answers.WithLabelValues(protocol, "found")}
 }
 
-// View implements [resolverdns.Records].
-func (m *measuredRecords) View(f func(resolverdns.Find) int) error {
-	return m.Records.View(func(find resolverdns.Find) int {
-		n := f(find)
+// Lend implements [resolverdns.Records].
+func (m *measuredRecords) Lend(loans []identifier.Loan, f func() int) error {
+	return m.Records.Lend(loans, func() int {
+		n := f()
 		if n > 0 {
 			m.found.Add(float64(n))
 		}

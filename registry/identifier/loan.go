@@ -1,0 +1,15 @@
+package identifier
+
+// Loan is a stored record that is asked for by its key, and lent: it stays where the
+// store has it. Whoever asks sets Prefix and Key; the rest is what a [Finding] has.
+type Loan struct {
+	Prefix []byte // in text
+	Key    []byte // of an identifier with this prefix, as [AppendKey] writes it
+
+	InZone bool
+	// Delegation is the longest that covers the prefix, as in [Finding].
+	Delegation *Delegation
+	// Stored is the live record, with its checksum checked. It is nil when there is none
+	// or it cannot be trusted, or when nobody looked because another node answers.
+	Stored Stored
+}

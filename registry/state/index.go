@@ -1,0 +1,308 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// The file of the index: a page of header, then buckets of eight slots of 64 bits, one
+// cache line each.
+//
+//	name      16 octets
+//	format    u32
+//	journal   16 octets
+//	bits      u32   there are 2^bits buckets
+//	commit    u64   id of the bbolt transaction all of whose records it holds; 0 for none
+//	applied   u64   journal offset of that
+//	checksum  u32   CRC-32C of what stands before it
+//
+// Integers of the header are big-endian. A slot is a number in the byte order of the
+// machine, as bbolt's pages are; 0 is an empty one:
+//
+//	tag      28 bits  of the key's hash, from bit 12 on
+//	page     28 bits
+//	element   8 bits
+//
+// The low bits of a hash choose the bucket. Together with the tag they are 40 bits of
+// it, so a table can be doubled where it is, without the keys.
+const (
+	indexName   = "nameplate index\x00"
+	indexFormat = 1
+	indexHead   = pageSize
+	indexFields = len(indexName) + 4 + 16 + 4 + 8 + 8 + 4
+
+	bucketSlots = 8
+	bucketSize  = bucketSlots * 8
+	minBits     = 12
+	maxBits     = 26 // 4 GiB
+	// fullBucket is how many rows there may be for each bucket before the table is
+	// doubled. At five, one row in forty has no place in its bucket any more.
+	fullBucket = 5
+
+	tagBits     = 28
+	pageBits    = 28
+	elementBits = 8
+)
+
+// hint is a slot: where a row may be.
+type hint uint64
+
+func makeHint(hash, page uint64, element int) hint {
+	return hint(tagOf(hash)<<(pageBits+elementBits) | page<<elementBits | uint64(element))
+}
+
+func tagOf(hash uint64) uint64 { return hash >> minBits & (1<<tagBits - 1) }
+func (h hint) tag() uint64     { return uint64(h) >> (pageBits + elementBits) }
+func (h hint) page() uint64    { return uint64(h) >> elementBits & (1<<pageBits - 1) }
+func (h hint) element() int    { return int(h & (1<<elementBits - 1)) }
+func hashOf(stored []byte) uint64 { // of log number and key
+	return hashKey(binary.BigEndian.Uint32(stored), stored[logSize:])
+}
+
+func hashKey(log uint32, key []byte) uint64 {
+	return xxhash.Sum64(key) + uint64(log)*0x9e3779b97f4a7c15
+}
+
+// index is a table in a mapped file that tells where in bbolt a live record may be. It
+// tells nothing else: whoever asks it looks whether the page is one of the commit that
+// he reads, and whether the row there has the key. So it may be wrong, old, or half
+// written; it is never synced but when it is closed.
+//
+// One goroutine at a time writes, any number read.
+type index struct {
+	file   *os.File
+	memory []byte
+	slots  []uint64      // all that fit the address space set aside, most of them behind the end of the file
+	bits   atomic.Uint32 // as many buckets are in use
+	// off is set when the file cannot be read or written: it was cut, or the disk is
+	// full. Then nobody uses it any more.
+	off atomic.Bool
+	// complete says that it knows every record of the newest commit, as far as their
+	// buckets have room. Only who writes uses it.
+	complete bool
+	header   indexHeader
+}
+
+type indexHeader struct {
+	journal [16]byte
+	bits    uint32
+	commit  uint64
+	applied uint64
+}
+
+// openIndex opens the index at a path, which is complete when it belongs to this
+// commit, and makes an empty one of anything else. It is nil where the system has no
+// way to map it.
+func openIndex(path string, journal [16]byte, commit, applied uint64) (*index, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	x := &index{file: f}
+	if err := x.open(journal, commit, applied); err != nil {
+		f.Close()
+		if errors.Is(err, errors.ErrUnsupported) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return x, nil
+}
+
+func (x *index) open(journal [16]byte, commit, applied uint64) error {
+	h, err := readIndexHeader(x.file)
+	if err != nil || h.journal != journal {
+		h = indexHeader{journal: journal, bits: minBits}
+		if err := x.file.Truncate(0); err != nil {
+			return err
+		}
+	}
+	x.complete = h.commit == commit && h.applied == applied && commit != 0
+	x.header = h
+	x.bits.Store(h.bits)
+	if err := x.file.Truncate(indexSize(h.bits)); err != nil {
+		return err
+	}
+	// Until it is closed it belongs to no commit.
+	if err := x.writeHeader(0, 0); err != nil {
+		return err
+	}
+	if x.memory, err = mapShared(x.file, int(indexSize(maxBits))); err != nil {
+		return err
+	}
+	first := unsafe.Pointer(&x.memory[indexHead])
+	x.slots = unsafe.Slice((*uint64)(first), bucketSlots<<maxBits)
+	return nil
+}
+
+func indexSize(bits uint32) int64 { return indexHead + bucketSize<<bits }
+
+// readIndexHeader reads the header of a file that is as long as it says.
+func readIndexHeader(f *os.File) (indexHeader, error) {
+	var b [indexFields]byte
+	if _, err := f.ReadAt(b[:], 0); err != nil {
+		return indexHeader{}, err
+	}
+	body, rest := b[:len(b)-4], b[len(indexName):]
+	switch {
+	case string(b[:len(indexName)]) != indexName:
+		return indexHeader{}, errors.New("it does not begin as an index does")
+	case crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(b[len(body):]):
+		return indexHeader{}, errors.New("the checksum of its header does not match")
+	case binary.BigEndian.Uint32(rest) != indexFormat:
+		return indexHeader{}, fmt.Errorf("its format is %d, and this release knows %d", binary.BigEndian.Uint32(rest), indexFormat)
+	}
+	h := indexHeader{journal: [16]byte(rest[4:20]), bits: binary.BigEndian.Uint32(rest[20:]),
+		commit: binary.BigEndian.Uint64(rest[24:]), applied: binary.BigEndian.Uint64(rest[32:])}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return indexHeader{}, err
+	case h.bits < minBits || h.bits > maxBits || info.Size() != indexSize(h.bits):
+		return indexHeader{}, fmt.Errorf("it has %d octets where 2^%d buckets are said to be", info.Size(), h.bits)
+	}
+	return h, nil
+}
+
+// writeHeader says which commit the index belongs to.
+func (x *index) writeHeader(commit, applied uint64) error {
+	b := append(make([]byte, 0, indexFields), indexName...)
+	b = binary.BigEndian.AppendUint32(b, indexFormat)
+	b = append(b, x.header.journal[:]...)
+	b = binary.BigEndian.AppendUint32(b, x.bits.Load())
+	b = binary.BigEndian.AppendUint64(b, commit)
+	b = binary.BigEndian.AppendUint64(b, applied)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	_, err := x.file.WriteAt(b, 0)
+	return err
+}
+
+// bucket returns where the slots are that a key's hash chooses.
+func (x *index) bucket(hash uint64) *[bucketSlots]uint64 {
+	n := hash & (1<<x.bits.Load() - 1)
+	return (*[bucketSlots]uint64)(x.slots[n*bucketSlots:])
+}
+
+// put notes where a row is. A hint in the same bucket that leads to no page of these
+// leaves makes room when there is none.
+func (x *index) put(hash, page uint64, element int, of *leaves) {
+	if page >= 1<<pageBits || element >= 1<<elementBits {
+		x.remove(hash)
+		return
+	}
+	b := x.bucket(hash)
+	tag, at := tagOf(hash), -1
+	for i := range b {
+		h := hint(atomic.LoadUint64(&b[i]))
+		switch {
+		case h != 0 && h.tag() == tag:
+			atomic.StoreUint64(&b[i], uint64(makeHint(hash, page, element)))
+			return
+		case at < 0 && (h == 0 || !of.has(h.page())):
+			at = i
+		}
+	}
+	if at >= 0 {
+		atomic.StoreUint64(&b[at], uint64(makeHint(hash, page, element)))
+	}
+}
+
+// remove forgets a row.
+func (x *index) remove(hash uint64) {
+	b := x.bucket(hash)
+	for i := range b {
+		if h := hint(atomic.LoadUint64(&b[i])); h != 0 && h.tag() == tagOf(hash) {
+			atomic.StoreUint64(&b[i], 0)
+		}
+	}
+}
+
+// grow doubles the table until there is room for so many rows. Readers that still use
+// the old size miss some rows meanwhile, and find them without the index.
+func (x *index) grow(rows uint64) error {
+	for bits := x.bits.Load(); bits < maxBits && rows > fullBucket<<bits; bits++ {
+		if err := x.file.Truncate(indexSize(bits + 1)); err != nil {
+			return err
+		}
+		for n := range uint64(1) << bits {
+			low := (*[bucketSlots]uint64)(x.slots[n*bucketSlots:])
+			high := (*[bucketSlots]uint64)(x.slots[(n+1<<bits)*bucketSlots:])
+			for i := range low {
+				h := hint(atomic.LoadUint64(&low[i]))
+				if h != 0 && h.tag()>>(bits-minBits)&1 != 0 {
+					atomic.StoreUint64(&high[i], uint64(h))
+					atomic.StoreUint64(&low[i], 0)
+				}
+			}
+		}
+		x.bits.Store(bits + 1)
+		if err := x.writeHeader(0, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds reports whether an address lies in the memory of the index.
+func (x *index) holds(address uintptr) bool {
+	return x != nil && address-uintptr(unsafe.Pointer(unsafe.SliceData(x.memory))) < uintptr(len(x.memory))
+}
+
+// guarded calls f, which writes. What keeps it from that, a file that was cut or a
+// disk that is full, ends the use of the index and nothing else.
+func (x *index) guarded(path string, f func() error) {
+	if x.off.Load() {
+		return
+	}
+	if err := guard(path, f); err != nil {
+		x.complete = false
+		x.off.Store(true)
+	}
+}
+
+// close writes which commit the index belongs to, if it knows all of it, behind the
+// slots. Nobody may use it any more.
+func (x *index) close(commit, applied uint64) error {
+	var err error
+	if x.complete && !x.off.Load() {
+		if err = x.file.Sync(); err == nil {
+			err = x.writeHeader(commit, applied)
+		}
+	}
+	return errors.Join(err, unmap(x.memory), x.file.Close())
+}
+
+// CheckIndex checks the index at path, which belongs to no open store, against this
+// one: when it says that it knows every record of the state's newest commit, it must.
+// One that does not say so, or is not there, is built again at the next start. The
+// error is a [*DamageError] or that of reading.
+func (s *Store) CheckIndex(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	defer f.Close()
+	h, err := readIndexHeader(f)
+	if err != nil || h.journal != s.o.Journal {
+		return nil // the next start makes a new one
+	}
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	slots := make([]byte, indexSize(h.bits)-indexHead)
+	if _, err := f.ReadAt(slots, indexHead); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("state: %w", err)
+	}
+	return s.checkIndex(path, h, slots)
+}
