@@ -29,7 +29,13 @@ type asking struct {
 	cpu, rate        series
 	p50, p99, others series
 	request          func(ctx context.Context, caller int, i uint32) error
+	server           *nameServer
+	// floor is the same asked of a server that does nothing; nil for no comparison.
+	floor *asking
 }
+
+// mostCallers is how many ask at once at the most.
+const mostCallers = 256
 
 // calls measures resolution over gRPC.
 func (b *bench) calls(ctx context.Context) error {
@@ -39,7 +45,7 @@ func (b *bench) calls(ctx context.Context) error {
 	}
 	defer n.stop()
 	var clients []*resolverrpc.Client
-	for range 256 / perConnection {
+	for range mostCallers / perConnection {
 		c, err := resolverrpc.NewClient(loopback(n.grpc), resolverrpc.ClientOptions{})
 		if err != nil {
 			return err
@@ -61,12 +67,28 @@ func (b *bench) calls(ctx context.Context) error {
 	batch := func(ctx context.Context, caller int, i uint32) error {
 		return b.askBatch(ctx, clients[caller], int(i), 10*batchRows)
 	}
-	return b.askings(ctx, n.nameServer, "grpc", []*asking{
+	ways := []*asking{
 		{name: "unary, 1 in flight", callers: 1, answers: 1, request: unary},
 		{name: "unary, 16 in flight", callers: 16, answers: 1, request: unary},
-		{name: "unary, 256 in flight", callers: 256, answers: 1, request: unary},
+		{name: "unary, 256 in flight", callers: mostCallers, answers: 1, request: unary},
 		{name: "batches of 1,000, 1 stream", callers: 1, answers: 10 * batchRows, request: batch},
-	})
+	}
+	if b.compares(grpcFloor) {
+		s, ask, end, err := b.grpcFloor(ctx)
+		if err != nil {
+			return err
+		}
+		defer end()
+		for _, w := range ways[:3] {
+			w.under(s, ask)
+		}
+	}
+	return b.askings(ctx, n.nameServer, "grpc", ways)
+}
+
+// under puts a floor under a way to ask.
+func (w *asking) under(s *nameServer, ask func(ctx context.Context, caller int, i uint32) error) {
+	w.floor = &asking{name: w.name + ", " + s.name, callers: w.callers, answers: w.answers, request: ask, server: s}
 }
 
 // askBatch asks for identifiers from one on, in messages of 1,000.
@@ -136,15 +158,25 @@ func (b *bench) askings(ctx context.Context, s *nameServer, protocol string, way
 			} else {
 				b.progress("%s: %s, round %d", protocol, w.name, round)
 			}
-			if err := w.turn(ctx, s, drawn, limit, round > 0); err != nil {
-				return fmt.Errorf("%s: %w", w.name, err)
+			w.server = s
+			for _, w := range []*asking{w, w.floor} {
+				if w == nil {
+					continue
+				}
+				if err := w.turn(ctx, drawn, limit, round > 0); err != nil {
+					return fmt.Errorf("%s: %w", w.name, err)
+				}
 			}
 		}
 	}
 	for _, w := range ways {
 		cpu := w.cpu.line(protocol+" "+w.name+": cpu", "µs/answer")
 		cpu.Others = round(w.others.median())
-		lines := []any{cpu, w.rate.line(protocol+" "+w.name+": answers", "1/s")}
+		lines := []any{cpu}
+		if f := w.floor; f != nil {
+			lines = []any{w.cpu.against(cpu, f.server.name, f.cpu)}
+		}
+		lines = append(lines, w.rate.line(protocol+" "+w.name+": answers", "1/s"))
 		if w.answers == 1 {
 			lines = append(lines, w.p50.line(protocol+" "+w.name+": p50", "µs"), w.p99.line(protocol+" "+w.name+": p99", "µs"))
 		}
@@ -156,12 +188,12 @@ func (b *bench) askings(ctx context.Context, s *nameServer, protocol string, way
 }
 
 // turn asks for so long.
-func (w *asking) turn(ctx context.Context, s *nameServer, drawn []uint32, limit time.Duration, counts bool) error {
+func (w *asking) turn(ctx context.Context, drawn []uint32, limit time.Duration, counts bool) error {
 	var next, done atomic.Int64
 	var mu sync.Mutex
 	var latency histogram
 	var took time.Duration
-	u, err := s.during(func() error {
+	u, err := w.server.during(func() error {
 		began := time.Now()
 		g, ctx := errgroup.WithContext(ctx)
 		for caller := range w.callers {

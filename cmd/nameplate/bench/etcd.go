@@ -5,7 +5,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -47,17 +46,8 @@ func (b *bench) startEtcd(ctx context.Context, p etcdPeer) (*etcd, error) {
 		return nil, err
 	}
 	address, peers := "http://"+loopback(client), "http://"+loopback(peer)
-	ready := func() bool {
-		conn, err := net.DialTimeout("tcp", loopback(client), 20*time.Millisecond)
-		if err != nil {
-			time.Sleep(20 * time.Millisecond)
-			return false
-		}
-		conn.Close()
-		return true
-	}
 	e := &etcd{}
-	e.process, err = start(ctx, p.name, b.folder("logs"), anyCore, ready, p.path,
+	e.process, err = start(ctx, p.name, b.folder("logs"), anyCore, listens(client), p.path,
 		"--name", "m0", "--data-dir", b.folder(p.name), "--listen-client-urls", address, "--advertise-client-urls", address,
 		"--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", "m0="+peers, "--log-level", "error")
 	if err != nil {

@@ -19,9 +19,8 @@ func (b *bench) links(ctx context.Context) error {
 		return err
 	}
 	defer n.stop()
-	const most = 256
 	var browsers []*browser // each connects when it is used
-	for range most {
+	for range mostCallers {
 		br := &browser{port: n.http}
 		defer br.close()
 		browsers = append(browsers, br)
@@ -33,11 +32,34 @@ func (b *bench) links(ctx context.Context) error {
 		}
 	}
 	follow := func(_ context.Context, caller int, i uint32) error { return browsers[caller].follow(&b.data, int(i)) }
-	return b.askings(ctx, n.nameServer, "http redirect", []*asking{
+	ways := []*asking{
 		{name: "1 connection", callers: 1, answers: 1, request: follow},
 		{name: "16 connections", callers: 16, answers: 1, request: follow},
-		{name: "256 connections", callers: most, answers: 1, request: follow},
-	})
+		{name: "256 connections", callers: mostCallers, answers: 1, request: follow},
+	}
+	if b.compares(httpFloor) {
+		same, err := b.redirectOf(n.http)
+		if err != nil {
+			return err
+		}
+		s, err := b.startFloor(ctx, httpFloor, "http", same...)
+		if err != nil {
+			return err
+		}
+		defer s.stop()
+		var others [mostCallers]browser
+		for i := range others {
+			others[i].port = s.port
+			defer others[i].close()
+		}
+		for _, w := range ways {
+			w.under(s, func(_ context.Context, caller int, i uint32) error {
+				_, _, err := others[caller].get(&b.data, int(i))
+				return err
+			})
+		}
+	}
+	return b.askings(ctx, n.nameServer, "http redirect", ways)
 }
 
 // browser asks for one redirect after the other over one connection.
@@ -74,23 +96,29 @@ func (b *browser) close() {
 
 // follow asks for an identifier and compares where it is sent.
 func (b *browser) follow(d *data, i int) error {
+	status, location, err := b.get(d, i)
+	if err == nil && (status != http.StatusFound || location != d.link(i)) {
+		err = fmt.Errorf("%s is answered with %d to %q", d.id(i), status, location)
+	}
+	return err
+}
+
+// get asks for an identifier.
+func (b *browser) get(d *data, i int) (status int, location string, err error) {
 	now := time.Now()
 	if err := b.connect(now); err != nil {
-		return err
+		return 0, "", err
 	}
 	_ = b.conn.SetDeadline(now.Add(30 * time.Second))
 	b.buffer = fmt.Appendf(b.buffer[:0], "GET /%s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", d.id(i))
 	if _, err := b.conn.Write(b.buffer); err != nil {
-		return err
+		return 0, "", err
 	}
 	response, err := http.ReadResponse(b.reader, nil)
 	if err != nil {
-		return err
+		return 0, "", err
 	}
 	_, err = io.Copy(io.Discard, response.Body)
 	response.Body.Close()
-	if location := response.Header.Get("Location"); err == nil && (response.StatusCode != http.StatusFound || location != d.link(i)) {
-		err = fmt.Errorf("%s is answered with %s to %q", d.id(i), response.Status, location)
-	}
-	return err
+	return response.StatusCode, response.Header.Get("Location"), err
 }

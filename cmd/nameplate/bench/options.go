@@ -68,7 +68,7 @@ func Parts() []string {
 
 // Peers are what the node can be compared with.
 func Peers() []string {
-	return []string{"nsd", "knot", "bind", "powerdns", "coredns", "udp-echo", "bbolt", "etcd", "etcd-debian"}
+	return []string{"nsd", "knot", "bind", "powerdns", "coredns", "udp-echo", "grpc-go", "net/http", "bbolt", "etcd", "etcd-debian"}
 }
 
 // ErrSystem is what Run returns where the bench does not run.
