@@ -79,7 +79,7 @@ func (f *apiForm) read(values url.Values) error {
 	for name, to := range map[string]*bool{
 		"auth": &f.auth, "cert": &f.cert, "publicOnly": &f.publicOnly, "doNotRefer": &f.doNotRefer, "pretty": &f.pretty,
 	} {
-		if text, ok := values[name]; ok {
+		if text := values[name]; len(text) > 0 {
 			on, err := readSwitch(name, text[0])
 			if err != nil {
 				return err

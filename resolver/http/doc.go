@@ -31,7 +31,7 @@
 // "." selects its subtypes too), relation (a link type), recursive (default true:
 // follow referrals), authoritative (default false: no mirrors and caches), mirror
 // (default false: from a copy, where the node would refer), form (any or canonical: how the identifier is written; canonical texts such as 1.2 mean
-// something else as a spelling) and hash (64 hexadecimal digits: the SHA-256 of
+// something else as a spelling), as (json or page: a page for people) and hash (64 hexadecimal digits: the SHA-256 of
 // the suffix; the identifier is then the canonical prefix). Another parameter is
 // an error, because it is most likely a ? of the identifier that was not escaped.
 //
@@ -55,6 +55,25 @@
 //
 // GET /api/site is the node's own site information. Lists of handles and prefixes are for
 // administrators (402). Changes, sessions and verifications get code 5.
+//
+// # Handles
+//
+// A request for a handle is answered as the stock proxy does. In front of the handle
+// hdl: doi: info:hdl/ info:doi/ urn:hdl: and urn:doi: are taken off. An HS_ALIAS value is
+// 301 to where its chain of aliases ends (ten at most; 508 when it goes round), with the
+// query. Then a 10320/loc value chooses, then the links: 302 with a short page. The
+// parameters are noredirect and action=showvalues (a page of the values), action=showurls
+// (the locations as XML), action=metadata (as locatt=role:metadata), action=api (as the REST
+// interface), urlappend (put behind the link, which must not lead to another host),
+// locatt=attribute:value, ignore_aliases, type, index, auth and cert. Others are ignored.
+//
+// Of the locations of a 10320/loc value each method of chooseby keeps those that suit,
+// or, where none does, those that say nothing of it, or all: locatt (the attributes that the
+// request names; the role conneg, browser or no_conneg that its Accept makes of it; the
+// type; the language), address (the asker's, in a list of addresses and networks), country
+// (the regions in Accept-Language: nothing is known here of where addresses are), score (the
+// highest) and weighted (chance). What chance chose is not kept (no-cache). The XML is read
+// strictly: at most 64 KiB, 256 locations, 32 attributes each and no document type.
 //
 // # Links
 //

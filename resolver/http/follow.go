@@ -19,7 +19,7 @@ const (
 )
 
 // follow answers a request for an identifier's link.
-func (s *Server) follow(w http.ResponseWriter, r *http.Request, id identifier.ID) {
+func (s *Server) follow(w http.ResponseWriter, r *http.Request, t target) {
 	h := w.Header()
 	h.Add("Vary", "Accept, Accept-Language")
 	linkType, err := rawParameter(r.URL.RawQuery, "linkType")
@@ -35,7 +35,11 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, id identifier.ID
 	case resolver.SameRelation(linkType, "gs1:defaultLink"):
 		relation = ""
 	}
-	a, err := s.ask(r.Context(), resolver.Query{ID: id, Types: []string{"URL"}, Relation: relation, Recursive: true})
+	if t.id.Scheme() == identifier.Handle && linkType == "" && !wantsSet {
+		s.proxy(w, r, t)
+		return
+	}
+	a, err := s.ask(r.Context(), resolver.Query{ID: t.id, Types: []string{"URL"}, Relation: relation, Recursive: true})
 	if err != nil {
 		failed(err).write(w, r, true)
 		return
@@ -77,13 +81,17 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request, a *resolver.An
 		p.write(w, r, true)
 		return
 	}
-	h := w.Header()
+	setRedirect(w.Header(), r, a.ID, location)
+	send(w, r, status, "text/plain; charset=utf-8", []byte(location+"\n"))
+}
+
+// setRedirect sets where a redirect leads, and where there is more to know.
+func setRedirect(h http.Header, r *http.Request, id identifier.ID, location string) {
 	h.Set("Location", location)
-	h.Add("Link", "<"+resolvePath(a.ID)+`>; rel="describedby"; type="application/json"`)
+	h.Add("Link", "<"+resolvePath(id)+`>; rel="describedby"; type="application/json"`)
 	if path := rawPath(r); !strings.HasPrefix(path, "//") {
 		h.Add("Link", "<"+escapeUnsafe(path)+`?linkType=linkset>; rel="linkset"; type="`+linksetType+`"`)
 	}
-	send(w, r, status, "text/plain; charset=utf-8", []byte(location+"\n"))
 }
 
 // linkset answers with all links.

@@ -23,7 +23,11 @@ const (
 	paramMirror        = "mirror"
 	paramForm          = "form"
 	paramHash          = "hash"
+	paramAs            = "as"
 )
+
+// asPage is the value of as that wants a page for people; json is the other.
+const asPage = "page"
 
 // maxSelected is how many types, and how many indexes, one question may name.
 const maxSelected = 256
@@ -124,6 +128,10 @@ func readParameter(q *resolver.Query, canonical *bool, name string, values []str
 		if *canonical = first == "canonical"; !*canonical && first != "any" {
 			return fmt.Errorf("form is any or canonical, not %.40q: leave it out to have any spelling read", first)
 		}
+	case paramAs:
+		if first != asPage && first != "json" {
+			return fmt.Errorf("as is json or page, not %.40q: leave it out to have JSON", first)
+		}
 	case paramHash:
 		hash, err := hex.DecodeString(first)
 		if err != nil || len(hash) != len(identifier.Hash{}) {
@@ -131,7 +139,7 @@ func readParameter(q *resolver.Query, canonical *bool, name string, values []str
 		}
 		q.SuffixHash = (*identifier.Hash)(hash)
 	default:
-		return fmt.Errorf("there is no parameter %.40q: there are type, index, relation, recursive, authoritative, mirror, form and hash; a ? of the identifier is written %%3F", name)
+		return fmt.Errorf("there is no parameter %.40q: there are type, index, relation, recursive, authoritative, mirror, form, hash and as; a ? of the identifier is written %%3F", name)
 	}
 	return err
 }

@@ -49,7 +49,7 @@ const (
 // target is where a path leads.
 type target struct {
 	route route
-	text  string        // of the identifier, for routeResolve and routeAPI
+	text  string        // of the identifier, for routeResolve and routeAPI; of a handle for routeFollow
 	api   resource      // for routeAPI
 	id    identifier.ID // for routeFollow
 }
@@ -82,9 +82,12 @@ func routePath(raw string) (target, error) {
 		return target{route: routeResolve, text: text}, err
 	}
 	text, err := unescape(raw[1:])
+	if err == nil {
+		text = stripped(text)
+	}
 	if err == nil && namesScheme(text) {
 		id, err := identifier.Parse(text)
-		return target{route: routeFollow, id: id}, err
+		return target{route: routeFollow, id: id, text: handleText(text)}, err
 	}
 	if id, ok, err := identifier.ParseDigitalLink(raw); ok {
 		return target{route: routeFollow, id: id}, err
@@ -93,7 +96,7 @@ func routePath(raw string) (target, error) {
 		return target{}, err
 	}
 	id, err := identifier.Parse(text)
-	return target{route: routeFollow, id: id}, err
+	return target{route: routeFollow, id: id, text: text}, err
 }
 
 // routeREST routes a path of the Handle REST interface. It reports false for any other:

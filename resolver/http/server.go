@@ -178,7 +178,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case routeResolve:
 		s.resolve(w, r, t.text)
 	case routeFollow:
-		s.follow(w, r, t.id)
+		s.follow(w, r, t)
 	case routeForm:
 		s.form(w, r)
 	default:
@@ -217,16 +217,18 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	send(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 }
 
-// resolve answers with JSON.
+// resolve answers with JSON, or with a page for people.
 func (s *Server) resolve(w http.ResponseWriter, r *http.Request, text string) {
+	as, _ := rawParameter(r.URL.RawQuery, paramAs)
+	page := as == asPage
 	q, err := readQuery(text, r.URL.RawQuery)
 	if err != nil {
-		malformed(err).write(w, r, false)
+		malformed(err).write(w, r, page)
 		return
 	}
 	a, err := s.ask(r.Context(), q)
 	if err != nil {
-		failed(err).write(w, r, false)
+		failed(err).write(w, r, page)
 		return
 	}
 	h := w.Header()
@@ -237,7 +239,10 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, text string) {
 		s.refer(w, r, &a, false)
 		return
 	case kind.Codes().HTTP != http.StatusOK:
-		s.none(w, r, &a, "value of what was asked", false)
+		s.none(w, r, &a, "value of what was asked", page)
+		return
+	case page:
+		s.showValues(w, r, &a, http.StatusOK, "")
 		return
 	}
 	body, err := encode(newDocument(&a))
@@ -272,7 +277,12 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request) {
 		malformed(err).write(w, r, true)
 		return
 	}
-	w.Header().Set("Location", pathResolve+escapeAll(text))
+	location := pathResolve + escapeAll(text)
+	w.Header().Set("Vary", "Accept")
+	if prefers(r, "text/html", "application/json") {
+		location += "?" + paramAs + "=" + asPage
+	}
+	w.Header().Set("Location", location)
 	w.Header().Set("Cache-Control", "no-store")
 	send(w, r, http.StatusSeeOther, "text/plain; charset=utf-8", nil)
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -23,11 +24,15 @@ import (
 type shelf map[identifier.ID]*identifier.Record
 
 func (s shelf) Find(_ context.Context, id identifier.ID) (identifier.Finding, error) {
-	f := identifier.Finding{Apex: "88", InZone: identifier.Prefix("88").Covers(id.Prefix), Record: s[id], Position: 7}
+	f := identifier.Finding{Apex: "88", InZone: identifier.Prefix("88").Covers(id.Prefix) || id.Prefix == "10.1000", Record: s[id], Position: 7}
 	if identifier.Prefix("88.200").Covers(id.Prefix) {
+		holder, err := identifier.NewPrivateKey(rand.Reader)
+		if err != nil {
+			return f, err
+		}
 		f.Delegation = &identifier.Delegation{
-			Prefix: "88.200", Epoch: 1, Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{{}}},
-			Node: &identifier.Node{Name: "second", Addresses: []identifier.Address{{IP: "192.0.2.7", HTTP: 8080, Handle: 2641}}},
+			Prefix: "88.200", Epoch: 1, Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{holder.Public()}},
+			Node: &identifier.Node{Name: "second", Key: holder.Public(), Addresses: []identifier.Address{{IP: "192.0.2.7", HTTP: 8080, Handle: 2641}}},
 		}
 	}
 	for other := range s {
@@ -110,12 +115,13 @@ func handleRules(t *testing.T) []string {
 
 // Each rule has a case, and each case a rule.
 func TestHandleHTTP(t *testing.T) {
-	cases := slices.Concat(restCases(t), typeCases(t))
+	cases := slices.Concat(restCases(t), typeCases(t), proxyCases())
 	rules := handleRules(t)
 	for _, missing := range uncovered(rules, cases) {
 		t.Errorf("no case for the rule %q", missing)
 	}
 	s := shelves(t)
+	proxyShelf(s)
 	_, h := fronts(resolver.NewAuthority(s, resolver.Options{}))
 	for i := range cases {
 		c := &cases[i]
