@@ -32,7 +32,7 @@ func run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	serves := func(part string) bool {
-		return slices.Contains([]string{"bulk", "dns", "dns-tcp", "grpc", "http"}, part)
+		return slices.Contains([]string{"bulk", "dns", "dns-tcp", "grpc", "http", "copy", "large"}, part)
 	}
 	if slices.ContainsFunc(o.Only, serves) {
 		b.queries = b.data.queries()
@@ -45,7 +45,8 @@ func run(ctx context.Context, o Options) (err error) {
 		run  func(context.Context) error
 	}{
 		{"bulk", b.starts}, {"dns", b.names}, {"dns-tcp", b.streams}, {"grpc", b.calls}, {"http", b.links},
-		{"register", b.registrations}, {"register-grpc", b.remoteRegistrations},
+		{"register", b.registrations}, {"register-grpc", b.remoteRegistrations}, {"sustain", b.sustain},
+		{"copy", b.firstCopy}, {"large", b.large},
 	} {
 		if !slices.Contains(o.Only, part.name) {
 			continue
@@ -108,29 +109,47 @@ type node struct {
 	grpc, http int // ports
 }
 
-// serve starts the node over a folder, on one processor or on any.
-func (b *bench) serve(ctx context.Context, folder string, core int) (*node, error) {
-	n := &node{}
-	var ports [3]int
-	for i := range ports {
+// nodeCommand chooses ports for a node over a folder and returns how to start it.
+func (b *bench) nodeCommand(folder string, arguments ...string) (*node, []string, error) {
+	n := &node{nameServer: &nameServer{}}
+	for _, port := range []*int{&n.port, &n.grpc, &n.http} {
 		var err error
-		if ports[i], err = freePort(); err != nil {
-			return nil, err
+		if *port, err = freePort(); err != nil {
+			return nil, nil, err
 		}
 	}
-	n.grpc, n.http = ports[1], ports[2]
 	command := []string{b.options.Program, "serve"}
 	if b.options.Profile != "" {
 		command = []string{b.options.Program, "bench", "node", "--profile", b.options.Profile}
 	}
 	command = append(command, "--data", folder, "--log-level", "warn",
-		"--dns", loopback(ports[0]), "--grpc", loopback(ports[1]), "--http", loopback(ports[2]), "--handle", "off")
-	var err error
-	n.nameServer, err = startNameServer(ctx, "nameplate", b.folder("logs"), core, ports[0], b.data, &b.queries, command)
+		"--dns", loopback(n.port), "--grpc", loopback(n.grpc), "--http", loopback(n.http), "--handle", "off")
+	return n, append(command, arguments...), nil
+}
+
+// serve starts the node over a folder that holds data, on one processor or on any, and
+// waits until it answers for the first of them.
+func (b *bench) serve(ctx context.Context, folder string, core int) (*node, error) {
+	return b.serveData(ctx, folder, core, b.data, &b.queries)
+}
+
+func (b *bench) serveData(ctx context.Context, folder string, core int, d data, q *queries) (*node, error) {
+	n, command, err := b.nodeCommand(folder)
+	if err != nil {
+		return nil, err
+	}
+	n.nameServer, err = startNameServer(ctx, "nameplate", b.folder("logs"), core, n.port, d, q, command)
 	if err != nil {
 		return nil, err
 	}
 	return n, nil
+}
+
+// startNode starts a node of any data, on all processors, and waits until it takes
+// gRPC calls.
+func (b *bench) startNode(ctx context.Context, name string, n *node, command []string) (err error) {
+	n.process, err = start(ctx, name, b.folder("logs"), anyCore, listens(n.grpc), command...)
+	return err
 }
 
 // run is what a server did while something was asked of it.

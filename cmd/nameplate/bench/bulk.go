@@ -76,10 +76,14 @@ func (b *bench) build(ctx context.Context) (err error) {
 // starts measures how long the node takes from the start of its process to the first
 // right answer, and what memory it has then.
 func (b *bench) starts(ctx context.Context) error {
+	return b.startsOf(ctx, "start", b.folder("served"), b.data, &b.queries)
+}
+
+func (b *bench) startsOf(ctx context.Context, part, folder string, d data, q *queries) error {
 	var took, anonymous, mapped series
 	for range max(b.options.Rounds, 5) {
-		b.progress("bulk: starting the node")
-		n, err := b.serve(ctx, b.folder("served"), 1)
+		b.progress("%s: starting the node", part)
+		n, err := b.serveData(ctx, folder, 1, d, q)
 		if err != nil {
 			return err
 		}
@@ -88,6 +92,6 @@ func (b *bench) starts(ctx context.Context) error {
 		anonymous, mapped = append(anonymous, megabytes(m.anonymous)), append(mapped, megabytes(m.file))
 		n.stop()
 	}
-	return b.print(took.line("start: process start to first answer", "ms"),
-		anonymous.line("start: anonymous memory at the first answer", "MB"), mapped.line("start: mapped files at the first answer", "MB"))
+	return b.print(took.line(part+": process start to first answer", "ms"),
+		anonymous.line(part+": anonymous memory at the first answer", "MB"), mapped.line(part+": mapped files at the first answer", "MB"))
 }

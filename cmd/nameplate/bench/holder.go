@@ -22,6 +22,7 @@ import (
 type local struct {
 	*registry.Registry
 	holder
+	node identifier.PrivateKey
 	stop func() error
 }
 
@@ -30,6 +31,9 @@ type holder struct {
 	key        identifier.PrivateKey
 	delegation *identifier.Delegation
 }
+
+// everything is the prefix above all identifiers of the bench.
+const everything identifier.Prefix = "88.118"
 
 // newLocal begins a registry in a folder and delegates the prefix above everything.
 func newLocal(ctx context.Context, folder string) (*local, error) {
@@ -44,7 +48,7 @@ func newLocal(ctx context.Context, folder string) (*local, error) {
 		end()
 		return errors.Join(<-ended, r.Close())
 	}}
-	if err := b.delegate(ctx, folder, "88.118"); err != nil {
+	if err := b.delegate(ctx, folder, everything); err != nil {
 		return nil, errors.Join(err, b.stop())
 	}
 	return b, nil
@@ -55,21 +59,30 @@ func (b *local) delegate(ctx context.Context, folder string, p identifier.Prefix
 	if err != nil {
 		return err
 	}
-	node, err := identifier.ParsePrivateKeyPEM(text)
+	if b.node, err = identifier.ParsePrivateKeyPEM(text); err != nil {
+		return err
+	}
+	if b.holder, err = newHolder(p); err != nil {
+		return err
+	}
+	return b.put(ctx, b.delegation)
+}
+
+// put delegates by the node's own key.
+func (b *local) put(ctx context.Context, d *identifier.Delegation) error {
+	payload, err := identifier.AppendDelegation(nil, d)
 	if err != nil {
 		return err
 	}
-	if b.key, err = identifier.NewPrivateKey(rand.Reader); err != nil {
-		return err
-	}
-	b.delegation = &identifier.Delegation{Prefix: p, Epoch: 1,
-		Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{b.key.Public()}}}
-	payload, err := identifier.AppendDelegation(nil, b.delegation)
-	if err != nil {
-		return err
-	}
-	_, err = b.Delegate(ctx, identifier.Sign(identifier.DelegationType, payload, node))
+	_, err = b.Delegate(ctx, identifier.Sign(identifier.DelegationType, payload, b.node))
 	return err
+}
+
+// newHolder makes a key and the first delegation to it.
+func newHolder(p identifier.Prefix) (holder, error) {
+	key, err := identifier.NewPrivateKey(rand.Reader)
+	return holder{key: key, delegation: &identifier.Delegation{Prefix: p, Epoch: 1,
+		Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{key.Public()}}}}, err
 }
 
 // settled waits until the state has taken over so many identifiers. Offsets do not

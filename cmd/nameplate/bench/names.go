@@ -10,9 +10,10 @@ import (
 
 // workload is an order in which names are asked for, over one transport.
 type workload struct {
-	name  string // "udp uniform"
-	drawn []uint32
-	load  func(s *nameServer, q *queries, drawn []uint32, limit time.Duration) (outcome, error)
+	name    string // "udp uniform"
+	queries *queries
+	drawn   []uint32
+	load    func(s *nameServer, q *queries, drawn []uint32, limit time.Duration) (outcome, error)
 }
 
 // measured are the figures of one server under one workload.
@@ -37,7 +38,7 @@ func (b *bench) names(ctx context.Context) error {
 		return err
 	}
 	for _, w := range []workload{
-		{"udp uniform", b.data.uniform(), udpLoad}, {"udp zipf", b.data.zipf(), udpLoad},
+		{"udp uniform", &b.queries, b.data.uniform(), udpLoad}, {"udp zipf", &b.queries, b.data.zipf(), udpLoad},
 	} {
 		all, err := b.workload(ctx, servers, w)
 		if err == nil {
@@ -64,7 +65,7 @@ func (b *bench) streams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := workload{"tcp pipelined", b.data.uniform(), tcpLoad}
+	w := workload{"tcp pipelined", &b.queries, b.data.uniform(), tcpLoad}
 	all, err := b.workload(ctx, servers, w)
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func (b *bench) load(s *nameServer, w workload, limit time.Duration) (outcome, u
 	var o outcome
 	u, err := s.during(func() error {
 		var err error
-		o, err = w.load(s, &b.queries, w.drawn, limit)
+		o, err = w.load(s, w.queries, w.drawn, limit)
 		return err
 	})
 	return o, u, err

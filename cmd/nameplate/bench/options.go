@@ -29,6 +29,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -42,7 +43,13 @@ type Options struct {
 	// five and three seconds.
 	Rounds int
 	Round  time.Duration
-	// Only are the parts to run; none means all of [Parts].
+	// Large is how many identifiers the part "large" imports and serves; 0 means ten
+	// million. Sustained is for how long the part "sustain" writes in each way; 0 means a
+	// minute, or two seconds when it is quick.
+	Large     int
+	Sustained time.Duration
+	// Only are the parts to run; none means all of [Parts] but "large", which takes some
+	// 15 minutes and 10 GB of disk.
 	Only []string
 	// Against are the peers to compare with; none means all of [Peers].
 	Against []string
@@ -63,7 +70,12 @@ type Options struct {
 
 // Parts are the parts that can be run alone.
 func Parts() []string {
-	return []string{"bulk", "dns", "dns-tcp", "grpc", "http", "register", "register-grpc"}
+	return []string{"bulk", "dns", "dns-tcp", "grpc", "http", "register", "register-grpc", "sustain", "copy", "large"}
+}
+
+// usual are the parts that are run when none are named.
+func usual() []string {
+	return slices.DeleteFunc(Parts(), func(part string) bool { return part == "large" })
 }
 
 // Peers are what the node can be compared with.
@@ -95,8 +107,17 @@ func Run(ctx context.Context, o Options) error {
 			o.Round = 700 * time.Millisecond
 		}
 	}
+	if o.Large == 0 {
+		o.Large = 10_000_000
+	}
+	if o.Sustained == 0 {
+		o.Sustained = time.Minute
+		if o.Quick {
+			o.Sustained = 2 * time.Second
+		}
+	}
 	if len(o.Only) == 0 {
-		o.Only = Parts()
+		o.Only = usual()
 	}
 	if o.Progress == nil {
 		o.Progress = io.Discard
