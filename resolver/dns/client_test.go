@@ -15,11 +15,12 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	"github.com/nameplate-id/nameplate/resolver/dns"
+	"github.com/nameplate-id/nameplate/resolver/resolvertest"
 
 	wire "github.com/miekg/dns"
 )
 
-func checkFound(t *testing.T, client *dns.Client, n *store, id identifier.ID) {
+func checkFound(t *testing.T, client *dns.Client, n *resolvertest.Store, id identifier.ID) {
 	t.Helper()
 	got, err := client.Resolve(t.Context(), resolver.Query{ID: id})
 	want, wantErr := authority(n).Resolve(t.Context(), resolver.Query{ID: id})

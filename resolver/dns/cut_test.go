@@ -8,12 +8,13 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	"github.com/nameplate-id/nameplate/resolver/dns"
+	"github.com/nameplate-id/nameplate/resolver/resolvertest"
 
 	wire "github.com/miekg/dns"
 )
 
 // copied is a parent's copy of the one child's log.
-type copied struct{ child *store }
+type copied struct{ child *resolvertest.Store }
 
 func (c copied) Mirror(*identifier.Delegation) (resolver.Store, time.Duration) {
 	return c.child, time.Second
@@ -27,14 +28,14 @@ func sides(t *testing.T) (parent, mirror, child, peer *dns.Server) {
 		{IP: "192.0.2.101", DNS: 53}, {IP: "192.0.2.1", GRPC: 2640},
 	}}
 	top := node()
-	granted := *top.delegations["88.30"]
+	granted := *top.Delegations["88.30"]
 	granted.Mirrors = []identifier.Node{copyNode}
-	top.delegations["88.30"] = &granted
-	below := &store{
-		apexes: []identifier.Prefix{"88.30"}, records: map[identifier.ID]*identifier.Record{},
-		delegations: map[identifier.Prefix]*identifier.Delegation{}, grant: &granted,
+	top.Delegations["88.30"] = &granted
+	below := &resolvertest.Store{
+		Apexes: []identifier.Prefix{"88.30"}, Records: map[identifier.ID]*identifier.Record{},
+		Delegations: map[identifier.Prefix]*identifier.Delegation{}, Grant: &granted,
 	}
-	below.put("88.30/item", value("DESC", "at the child", 300))
+	below.Put("88.30/item", value("DESC", "at the child", 300))
 	above := resolver.NewAuthority(top, resolver.Options{Node: thisKey, Mirrors: copied{below}})
 	serve := func(r resolver.Resolver, o dns.Options) *dns.Server {
 		s, err := dns.New(r, o)

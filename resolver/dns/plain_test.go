@@ -15,49 +15,15 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	"github.com/nameplate-id/nameplate/resolver/dns"
+	"github.com/nameplate-id/nameplate/resolver/resolvertest"
 
 	wire "github.com/miekg/dns"
 )
 
-// lender is a store that lends what it holds.
-type lender struct {
-	*store
-	stored map[string]identifier.Stored
-}
-
-func newLender(t testing.TB, s *store) *lender {
-	t.Helper()
-	l := &lender{s, map[string]identifier.Stored{}}
-	for id, r := range l.records {
-		key := identifier.AppendKey(nil, id)
-		b, err := identifier.AppendStored(nil, key, r, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if l.stored[string(key)], err = identifier.CheckStored(key, b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return l
-}
-
-func (l *lender) Lend(loans []identifier.Loan, f func()) error {
-	for i := range loans {
-		loan := &loans[i]
-		found, _ := l.Find(context.Background(), identifier.ID{Prefix: identifier.Prefix(loan.Prefix)})
-		loan.Delegation, loan.InZone, loan.Stored = found.Delegation, found.InZone, nil
-		if stored := l.stored[string(loan.Key)]; stored != nil && !stored.Withdrawn() {
-			loan.Stored = stored
-		}
-	}
-	f()
-	return nil
-}
-
 // view calls f with a server and with what answers plain questions there.
-func view(t testing.TB, s *store, f func(full, plain func(query []byte) []byte)) {
+func view(t testing.TB, s *resolvertest.Store, f func(full, plain func(query []byte) []byte)) {
 	t.Helper()
-	a := resolver.NewAuthority(newLender(t, s), resolver.Options{Node: thisKey})
+	a := resolver.NewAuthority(resolvertest.NewLender(s), resolver.Options{Node: thisKey})
 	server := newServer(t, a)
 	f(func(query []byte) []byte { return server.Datagram(context.Background(), query) }, dns.Plainly(server, a))
 }
@@ -83,15 +49,15 @@ func same(t testing.TB, full, plain func([]byte) []byte, query []byte) bool {
 // Which questions are plain.
 func TestPlainQuestions(t *testing.T) {
 	s := node()
-	s.put("88.118.8/plain", link("", "https://maker.example/a", 86400))
-	s.put("88.118.8/sealed", link("", "https://maker.example/a", 86400))
-	s.records[identifier.ID{Prefix: "88.118.8", Suffix: "sealed"}].Values[0].Permissions = identifier.AdminRead
-	s.put("88.118.8/gone", link("", "https://maker.example/a", 86400))
-	s.records[identifier.ID{Prefix: "88.118.8", Suffix: "gone"}].Withdrawn = true
-	s.put("88.118.8/ends", link("", "https://maker.example/a", 86400))
-	s.records[identifier.ID{Prefix: "88.118.8", Suffix: "ends"}].Values[0].TTL = identifier.TTL{Absolute: true, Seconds: 1 << 31}
-	s.put("88.200.1/private", link("", "https://maker.example/a", 86400))
-	s.put("88.30/elsewhere", link("", "https://maker.example/a", 86400))
+	s.Put("88.118.8/plain", link("", "https://maker.example/a", 86400))
+	s.Put("88.118.8/sealed", link("", "https://maker.example/a", 86400))
+	s.Records[identifier.ID{Prefix: "88.118.8", Suffix: "sealed"}].Values[0].Permissions = identifier.AdminRead
+	s.Put("88.118.8/gone", link("", "https://maker.example/a", 86400))
+	s.Records[identifier.ID{Prefix: "88.118.8", Suffix: "gone"}].Withdrawn = true
+	s.Put("88.118.8/ends", link("", "https://maker.example/a", 86400))
+	s.Records[identifier.ID{Prefix: "88.118.8", Suffix: "ends"}].Values[0].TTL = identifier.TTL{Absolute: true, Seconds: 1 << 31}
+	s.Put("88.200.1/private", link("", "https://maker.example/a", 86400))
+	s.Put("88.30/elsewhere", link("", "https://maker.example/a", 86400))
 	view(t, s, func(full, plain func([]byte) []byte) {
 		for _, c := range []struct {
 			name   string
@@ -150,10 +116,10 @@ func TestPlainQuestions(t *testing.T) {
 func some[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 // generated returns a store with random records, and the names of most.
-func generated(r *rand.Rand) (*store, [][]byte) {
+func generated(r *rand.Rand) (*resolvertest.Store, [][]byte) {
 	s := node()
-	s.delegations["88.40"] = &identifier.Delegation{Prefix: "88.40", Epoch: 2} // revoked
-	s.delegations["88.41"] = &identifier.Delegation{Prefix: "88.41", Epoch: 1, Keyset: s.delegations["88.118"].Keyset, Node: &identifier.Node{Name: "self", Key: thisKey}}
+	s.Delegations["88.40"] = &identifier.Delegation{Prefix: "88.40", Epoch: 2} // revoked
+	s.Delegations["88.41"] = &identifier.Delegation{Prefix: "88.41", Epoch: 1, Keyset: s.Delegations["88.118"].Keyset, Node: &identifier.Node{Name: "self", Key: thisKey}}
 	prefixes := []identifier.Prefix{"88.118", "88.118", "88.118.8", "88.118.8", "88.41", "5", "6.7", "88.30", "88.200", "88.200.1", "88.40.1", "88.41", "5", "a-b.c.1.2.3.4.5.6.7.8.9", identifier.Prefix(strings.Repeat("x", 60) + "." + strings.Repeat("y", 60)), "oid.1.2", "web.example.maker"}
 	var names [][]byte
 	for i := range 300 {
@@ -177,8 +143,8 @@ func generated(r *rand.Rand) (*store, [][]byte) {
 			}
 			values = append(values, v)
 		}
-		s.put(id.String(), values...)
-		s.records[id].Withdrawn = r.IntN(20) == 0
+		s.Put(id.String(), values...)
+		s.Records[id].Withdrawn = r.IntN(20) == 0
 		names = append(names, defaultZone.AppendName(nil, id))
 	}
 	for _, other := range []string{"absent._i.8.118.88.id.internal.", "id.internal.", "_i.8.118.88.id.internal.", "example.", ".", "x._ns.id.internal.", "8.118.88.id.internal.", "_dpp.sn-42._i.8.118.88.id.internal."} {
@@ -294,7 +260,7 @@ func FuzzPaths(f *testing.F) {
 func TestPlainAllocations(t *testing.T) {
 	id := identifier.ID{Prefix: "88.118.8", Suffix: "sn-42"}
 	key := identifier.AppendKey(nil, id)
-	stored, err := identifier.AppendStored(nil, key, node().records[id], 1)
+	stored, err := identifier.AppendStored(nil, key, node().Records[id], 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +298,7 @@ func (l lends) Lend(loans []identifier.Loan, f func() int) error {
 // what is its own, and it is counted which way they took.
 func TestPathsOverUDP(t *testing.T) {
 	s := node()
-	a := resolver.NewAuthority(newLender(t, s), resolver.Options{Node: thisKey})
+	a := resolver.NewAuthority(resolvertest.NewLender(s), resolver.Options{Node: thisKey})
 	address, server := serve(t, a, dns.Options{Node: thisNode, AtOnce: true, Records: a})
 	conn, err := net.Dial("udp", address)
 	if err != nil {

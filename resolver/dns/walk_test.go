@@ -19,10 +19,10 @@ func TestWalkReachesEverything(t *testing.T) {
 	n := node()
 	s := newServer(t, authority(n))
 	names := []string{"centre._ns.id.internal."}
-	for id := range n.records {
+	for id := range n.Records {
 		names = append(names, defaultZone.Name(id), "_pip."+defaultZone.Name(id))
 	}
-	for p := range n.delegations {
+	for p := range n.Delegations {
 		names = append(names, defaultZone.Name(identifier.ID{Prefix: p}))
 	}
 	for _, name := range names {
@@ -53,13 +53,13 @@ func walk(t testing.TB, s *dns.Server, name string) {
 func TestNothingBelowNXDOMAIN(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := node()
-		n.records = map[identifier.ID]*identifier.Record{}
+		n.Records = map[identifier.ID]*identifier.Record{}
 		for _, id := range rapid.SliceOfN(identifiers(), 1, 20).Draw(rt, "ids") {
-			n.records[id] = &identifier.Record{ID: id, Version: 1, Values: []identifier.Value{link("", "https://maker.example/", 60)}}
+			n.Records[id] = &identifier.Record{ID: id, Version: 1, Values: []identifier.Value{link("", "https://maker.example/", 60)}}
 		}
 		s := newServer(t, authority(n))
 		var names []string
-		for id := range n.records {
+		for id := range n.Records {
 			names = append(names, defaultZone.Name(id))
 		}
 		for _, name := range names {
@@ -86,7 +86,7 @@ func TestClientFindsEverything(t *testing.T) {
 	n := node()
 	address, _ := serve(t, authority(n), dns.Options{Node: thisNode})
 	client := dns.NewClient(address, dns.ClientOptions{})
-	for _, id := range slices.SortedFunc(maps.Keys(n.records), identifier.Compare) {
+	for _, id := range slices.SortedFunc(maps.Keys(n.Records), identifier.Compare) {
 		checkFound(t, client, n, id)
 	}
 }

@@ -19,6 +19,12 @@ const validity = 12 * time.Hour
 // such indexes, and stock software takes an index for a signed number.
 const siteIndex = 0x7fffff00
 
+// answerFlags are those of a request that its answer repeats.
+const answerFlags = FlagDigest | FlagKeepOpen | FlagPublicOnly
+
+// maxRecursion is how many servers a request may have passed.
+const maxRecursion = 40
+
 // tooBig is told instead of an answer that passes a limit of the protocol.
 const tooBig = "the values pass 262,144 octets: ask for some of them by type or index"
 
@@ -26,14 +32,11 @@ const tooBig = "the values pass 262,144 octets: ask for some of them by type or 
 func (s *Server) answer(ctx context.Context, request *Message) *Message {
 	m := &Message{
 		Envelope: Envelope{Version: request.Envelope.answer(), Session: request.Session, Request: request.Request},
-		Opcode:   request.Opcode, Serial: s.o.Serial, Recursion: request.Recursion,
-		Flags:      request.Flags & (FlagDigest | FlagKeepOpen | FlagPublicOnly),
+		Opcode:   request.Opcode, Serial: s.serial(), Recursion: request.Recursion,
+		Flags:      request.Flags & answerFlags,
 		Expiration: uint32(time.Now().Add(validity).Unix()),
 	}
-	m.Suggested = newest
-	if request.Version.Major == 3 {
-		m.Suggested = newestMajor3
-	}
+	m.Suggested = own(request.Version)
 	code, body := s.operate(ctx, request)
 	if extended(body) {
 		m.Flags |= FlagAnswer
@@ -86,6 +89,8 @@ func (s *Server) operate(ctx context.Context, request *Message) (Code, Body) {
 		return ProtocolError, failure(request, "a request is neither compressed nor encrypted, and has response code 0")
 	case request.Opcode != OpResolution && request.Opcode != OpSiteInfo:
 		return NotSupported, failure(request, "this node answers resolution (1) and site information (2) only")
+	case request.Recursion > maxRecursion:
+		return RecursionTooDeep, failure(request, "the request has passed more than 40 servers: look for a circle")
 	}
 	_, body, err := request.ParseBody()
 	if err != nil {
@@ -283,7 +288,7 @@ func (s *Server) sites(n *identifier.Node) []*Site {
 			continue
 		}
 		sites = append(sites, &Site{
-			Format: siteFormat, Version: newest, Serial: s.o.Serial, Primary: true, Hash: HashWhole,
+			Format: siteFormat, Version: newest, Serial: s.serial(), Primary: true, Hash: HashWhole,
 			Attributes: []Attribute{{"desc", n.Name}},
 			Servers: []SiteServer{{ID: 1, Address: addressOf(ip), Interfaces: []Interface{
 				{interfaceBoth, TCP, uint32(at.Handle)}, {interfaceQuery, UDP, uint32(at.Handle)},

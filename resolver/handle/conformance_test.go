@@ -14,19 +14,25 @@ import (
 // address. It ends with the test.
 func serve(t testing.TB, r resolver.Resolver, o handle.Options) string {
 	t.Helper()
+	address, _ := serveAs(t, r, o)
+	return address
+}
+
+// serveAs is serve that returns the server, too.
+func serveAs(t testing.TB, r resolver.Resolver, o handle.Options) (string, *handle.Server) {
+	t.Helper()
 	socket, listener := listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
+	s := handle.New(r, o)
 	done := make(chan error)
-	go func() {
-		done <- handle.New(r, o).Serve(ctx, []net.PacketConn{socket}, []net.Listener{listener})
-	}()
+	go func() { done <- s.Serve(ctx, []net.PacketConn{socket}, []net.Listener{listener}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serving ended with %v", err)
 		}
 	})
-	return socket.LocalAddr().String()
+	return socket.LocalAddr().String(), s
 }
 
 // listen opens a UDP and a TCP port with the same number.

@@ -98,12 +98,17 @@ func (e *Envelope) answer() Version {
 	if asked.Major == 0 {
 		asked = e.Version
 	}
-	own := newest
-	if e.Version.Major == 3 {
-		own = newestMajor3
-	}
+	own := own(e.Version)
 	if asked.Compare(own) < 0 && asked.Compare(oldest) >= 0 {
 		return asked
 	}
 	return own
+}
+
+// own returns the newest version that is spoken here to who speaks another.
+func own(v Version) Version {
+	if v.Major == 3 {
+		return newestMajor3
+	}
+	return newest
 }

@@ -2,9 +2,12 @@ package handle
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/nameplate-id/nameplate/resolver/udp"
 )
 
 // Serve answers on the sockets and listeners until the context is done, which ends it
@@ -20,6 +23,19 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 			l.Close()
 		}
 	}()
+	var opened []udp.Socket
+	for _, socket := range sockets {
+		if conn, ok := socket.(*net.UDPConn); ok {
+			// The system gives what it allows; less only means that bursts are lost earlier.
+			_ = conn.SetReadBuffer(receiveBuffer)
+		}
+		d, err := udp.Open(socket)
+		if err != nil {
+			return fmt.Errorf("%v: telling at which address a request came in: %w", socket.LocalAddr(), err)
+		}
+		opened = append(opened, d)
+	}
+
 	stopping, stop := context.WithCancel(ctx)
 	defer stop()
 	working, abandon := context.WithCancel(context.WithoutCancel(ctx))
@@ -35,12 +51,8 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 
 	answers := s.newPool(working)
 	var taking sync.WaitGroup
-	for _, socket := range sockets {
-		if udp, ok := socket.(*net.UDPConn); ok {
-			// The system gives what it allows; less only means that bursts are lost earlier.
-			_ = udp.SetReadBuffer(receiveBuffer)
-		}
-		taking.Go(func() { ended(answers.read(stopping, socket)) })
+	for _, socket := range opened {
+		taking.Go(func() { ended(answers.read(working, stopping, socket)) })
 	}
 	for _, l := range listeners {
 		taking.Go(func() { ended(s.connections.Serve(working, stopping, l, s.next)) })
@@ -49,8 +61,8 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 	<-stopping.Done()
 	late := time.AfterFunc(s.o.Patience, abandon)
 	defer late.Stop()
-	for _, socket := range sockets {
-		if err := socket.SetReadDeadline(time.Unix(1, 0)); err != nil {
+	for _, socket := range opened {
+		if err := socket.Interrupt(); err != nil {
 			socket.Close()
 		}
 	}

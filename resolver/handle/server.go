@@ -3,6 +3,7 @@ package handle
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -31,8 +32,12 @@ type Options struct {
 	Workers, Waiting int
 	// AtOnce says that the Resolver answers from what it holds and waits for nobody.
 	// Then a request is answered by the goroutine that read it, one after the other for
-	// each socket and each connection.
+	// each socket and each connection; give the server as many sockets as there are
+	// processors.
 	AtOnce bool
+	// Records are where plain questions are answered from, before the Resolver is asked,
+	// when they are AtOnce; nil for nowhere. They must agree with it.
+	Records Records
 
 	// Connections is how many TCP connections there may be, 1,024 when zero, and
 	// PerClient how many from one IPv4 address or IPv6 /64, 64 when zero. What comes
@@ -51,8 +56,10 @@ type Options struct {
 type Server struct {
 	resolver resolver.Resolver
 	o        Options
+	counts   counts
 	// connections are those of all calls of Serve.
 	connections *tcp.Server
+	plains      sync.Pool // of *plain, for connections
 }
 
 // New returns a server in front of a Resolver.
@@ -66,6 +73,7 @@ func New(r resolver.Resolver, o Options) *Server {
 	o.Connections, o.PerClient, o.Pipeline = or(o.Connections, 1024), or(o.PerClient, 64), or(o.Pipeline, 16)
 	s := &Server{resolver: r, o: o}
 	s.connections = s.newConnections()
+	s.plains.New = func() any { return newPlain(1) }
 	return s
 }
 
@@ -77,6 +85,9 @@ func or[T comparable](v, otherwise T) T {
 	}
 	return v
 }
+
+// serial is that of the site information.
+func (s *Server) serial() uint16 { return s.o.Serial }
 
 // Answer returns the answer to a request without its envelope, b; nil when none is due,
 // because b is an answer itself: two servers would never stop. The context bounds how
@@ -100,7 +111,7 @@ func (s *Server) Answer(ctx context.Context, e Envelope, b []byte) *Message {
 func (s *Server) refuse(request *Message, detail string) *Message {
 	m := &Message{
 		Envelope: Envelope{Version: request.Envelope.answer(), Suggested: newest, Session: request.Session, Request: request.Request},
-		Serial:   s.o.Serial, Expiration: uint32(time.Now().Add(validity).Unix()),
+		Serial:   s.serial(), Expiration: uint32(time.Now().Add(validity).Unix()),
 	}
 	s.write(m, request, ProtocolError, failure(request, detail))
 	return m

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"time"
 
 	"github.com/nameplate-id/nameplate/resolver/tcp"
 )
@@ -44,19 +46,63 @@ func (s *Server) next(from tcp.Asker, r *bufio.Reader) (tcp.Answer, error) {
 			return nil, errTooMuch
 		}
 	}
+	if claimed == 0 && s.o.AtOnce && s.o.Records != nil {
+		return s.nextPlain(r, e)
+	}
 	b, err := readRest(r, e)
 	if err != nil {
 		from.Release(claimed)
 		return nil, err
 	}
+	s.counts.messages.Add(1)
 	return func(ctx context.Context, to []byte) []byte {
 		defer from.Release(claimed)
-		m := s.Answer(ctx, e, b)
-		if m == nil {
-			return nil
-		}
-		return m.AppendStream(to)
+		return s.appendAnswer(ctx, to, e, b)
 	}, nil
+}
+
+// appendAnswer appends the answer to a message; nil when none is due.
+func (s *Server) appendAnswer(ctx context.Context, to []byte, e Envelope, b []byte) []byte {
+	m := s.Answer(ctx, e, b)
+	if m == nil {
+		return nil
+	}
+	return m.AppendStream(to)
+}
+
+// nextPlain reads what follows the envelope of what may be a plain question.
+func (s *Server) nextPlain(r io.Reader, e Envelope) (tcp.Answer, error) {
+	whole := e.Append(make([]byte, 0, envelopeOctets+int(e.Length)))[:envelopeOctets+int(e.Length)]
+	if _, err := io.ReadFull(r, whole[envelopeOctets:]); err != nil {
+		return nil, err
+	}
+	s.counts.messages.Add(1)
+	return func(ctx context.Context, to []byte) []byte {
+		if answer := s.answerPlain(to, whole); answer != nil {
+			return answer
+		}
+		return s.appendAnswer(ctx, to, e, whole[envelopeOctets:])
+	}, nil
+}
+
+// answerPlain appends the answer to a plain question; nil when it is none.
+func (s *Server) answerPlain(to, message []byte) []byte {
+	p := s.plains.Get().(*plain)
+	defer s.plains.Put(p)
+	p.begin(s.serial(), time.Now())
+	if p.take(0, message); p.n == 0 {
+		return nil
+	}
+	to = slices.Grow(to, maxDatagram)
+	var answer []byte
+	// What cannot be had is looked for once more, by who says why.
+	_ = s.o.Records.Lend(p.loans[:1], func() int {
+		if answer = p.answer(to[:len(to):len(to)+maxDatagram], 0); answer == nil {
+			return 0
+		}
+		return 1
+	})
+	return answer
 }
 
 // readStream reads one message.

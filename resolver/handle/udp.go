@@ -5,26 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/nameplate-id/nameplate/resolver"
+	"github.com/nameplate-id/nameplate/resolver/udp"
 )
 
-// maxReceive is how long a datagram may be: longer than it should, because some
-// senders do not cut what they send.
-const maxReceive = 4096
-
-// receiveBuffer is how many octets the system may keep for a socket while the server
-// reads others.
-const receiveBuffer = 1 << 20
+const (
+	// maxReceive is how long a datagram may be: longer than it should, because some
+	// senders do not cut what they send.
+	maxReceive = 4096
+	// receiveBuffer is how many octets the system may keep for a socket while the server
+	// reads others.
+	receiveBuffer = 1 << 20
+	// batchSize is how many datagrams are read and answered with one system call each.
+	batchSize = 64
+)
 
 // question is a request that waits for a worker.
 type question struct {
 	Envelope
-	b    []byte
-	conn net.PacketConn
-	from net.Addr
-	came time.Time
+	b      []byte
+	socket udp.Socket
+	from   udp.Peer
+	came   time.Time
 }
 
 // pool answers datagrams with a fixed number of workers over all sockets.
@@ -37,10 +42,14 @@ type pool struct {
 
 func (s *Server) newPool(ctx context.Context) *pool {
 	p := &pool{s: s, parts: newAssembly(), waiting: make(chan question, s.o.Waiting)}
+	if s.o.AtOnce {
+		return p // nothing will wait
+	}
 	for range s.o.Workers {
 		p.workers.Go(func() {
+			reply := udp.NewBatch(1, 0)
 			for q := range p.waiting {
-				p.answer(ctx, &q)
+				p.answer(ctx, &q, reply)
 			}
 		})
 	}
@@ -53,14 +62,17 @@ func (p *pool) close() {
 	p.workers.Wait()
 }
 
-// read takes requests from a socket until stopping is done. When no worker is free and
-// no more may wait, one is dropped: the asker tries again. Failures are waited out; it
-// returns an error only when somebody else closed the socket.
-func (p *pool) read(stopping context.Context, conn net.PacketConn) error {
-	buffer := make([]byte, maxReceive+1)
+// read takes requests from a socket until stopping is done. Failures are waited out; it
+// returns an error only when somebody else closed the socket. What has come by then is
+// answered, for as long as working allows.
+func (p *pool) read(working, stopping context.Context, socket udp.Socket) error {
+	batch := udp.NewBatch(batchSize, maxReceive)
+	r := &reader{pool: p, socket: socket, batch: batch, reply: udp.NewBatch(1, 0)}
+	if p.s.o.AtOnce && p.s.o.Records != nil {
+		r.plain, r.lent = newPlain(batchSize), r.answerPlain
+	}
 	for failures := 0; ; {
-		n, from, err := conn.ReadFrom(buffer)
-		if err != nil {
+		if err := socket.Receive(batch); err != nil {
 			if stopping.Err() != nil {
 				return nil
 			}
@@ -73,48 +85,109 @@ func (p *pool) read(stopping context.Context, conn net.PacketConn) error {
 			continue
 		}
 		failures = 0
-		q, ok := p.take(buffer[:n], from)
+		p.s.counts.datagrams.Add(uint64(batch.Len()))
+		r.take(working)
+	}
+}
+
+// reader takes the datagrams of one socket.
+type reader struct {
+	pool    *pool
+	socket  udp.Socket
+	batch   *udp.Batch
+	reply   *udp.Batch // for answers of several datagrams
+	plain   *plain     // nil when no question is plain
+	answers [batchSize][maxDatagram]byte
+	done    [batchSize]bool // what is answered
+	lent    func() int      // answerPlain, made once
+}
+
+// take answers a batch, or hands it to the workers. Plain questions come first, and
+// then the others, for which nothing must be lent any more.
+func (r *reader) take(working context.Context) {
+	s := r.pool.s
+	r.done = [batchSize]bool{}
+	now := time.Now()
+	if r.plain != nil && r.takePlain(now) {
+		// What cannot be had is looked for once more, by who says why.
+		_ = s.o.Records.Lend(r.plain.loans[:r.plain.n], r.lent)
+		// They leave before the others are looked at, which may take longer.
+		r.pool.send(r.socket, r.batch)
+	}
+	for i := range r.batch.Len() {
+		if r.done[i] {
+			continue
+		}
+		q, ok := r.pool.request(r.batch.Datagram(i), r.batch.Peer(i), now)
 		if !ok {
 			continue
 		}
-		q.conn = conn
+		q.socket = r.socket
+		if s.o.AtOnce {
+			r.pool.answer(working, &q, r.reply)
+			continue
+		}
 		select {
-		case p.waiting <- q:
+		case r.pool.waiting <- q:
 		default:
+			s.counts.dropped.Add(1)
 		}
 	}
 }
 
-// take returns the request that a datagram makes whole.
-func (p *pool) take(b []byte, from net.Addr) (question, bool) {
-	udp, ok := from.(*net.UDPAddr)
-	if !ok || udp.Port == 0 || len(b) > maxReceive {
-		return question{}, false
+// takePlain finds the plain questions of a batch, and reports whether there are any.
+func (r *reader) takePlain(now time.Time) bool {
+	r.plain.begin(r.pool.s.serial(), now)
+	for i := range r.batch.Len() {
+		if datagram := r.batch.Datagram(i); datagram != nil {
+			r.plain.take(i, datagram)
+		}
 	}
+	return r.plain.n > 0
+}
+
+// answerPlain answers the plain questions of a batch and returns how many it answered.
+func (r *reader) answerPlain() int {
+	n := 0
+	for i := range r.plain.n {
+		of := r.plain.asked[i].of
+		if answer := r.plain.answer(r.answers[of][:0], i); answer != nil {
+			r.batch.Answer(of, answer)
+			r.done[of] = true
+			n++
+		}
+	}
+	r.pool.s.counts.plain.Add(uint64(n))
+	return n
+}
+
+// request returns the request that a datagram makes whole.
+func (p *pool) request(b []byte, from udp.Peer, now time.Time) (question, bool) {
 	e, err := ParseEnvelope(b)
 	if err != nil {
+		p.s.counts.dropped.Add(1)
 		return question{}, false
 	}
-	at := udp.AddrPort()
-	now := time.Now()
-	message := p.parts.add(netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), e, b[envelopeOctets:], now)
+	message := p.parts.add(from.Address(), e, b[envelopeOctets:], now)
 	if message == nil {
 		return question{}, false
 	}
-	if len(b) == envelopeOctets+len(message) {
-		message = append([]byte(nil), message...) // the buffer is read into again
+	if !p.s.o.AtOnce && len(b) == envelopeOctets+len(message) {
+		message = append([]byte(nil), message...) // the batch is read into again
 	}
 	return question{Envelope: e, b: message, from: from, came: now}, true
 }
 
-func (p *pool) answer(ctx context.Context, q *question) {
+// answer answers one request.
+func (p *pool) answer(ctx context.Context, q *question, reply *udp.Batch) {
 	until := q.came.Add(p.s.o.Patience)
 	if !time.Now().Before(until) {
+		p.s.counts.dropped.Add(1)
 		return
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
-	m := p.s.Answer(ctx, q.Envelope, q.b)
+	limited := resolver.Until(ctx, until)
+	m := p.s.Answer(limited, q.Envelope, q.b)
+	limited.Release()
 	if m == nil {
 		return
 	}
@@ -123,16 +196,18 @@ func (p *pool) answer(ctx context.Context, q *question) {
 			return // the asker tries TCP
 		}
 		f := Failure{Told: true, Listed: true, Message: "the answer does not fit datagrams: ask over TCP", Extra: string([]byte{extensionError})}
-		m.Code, m.Flags, m.Body = TooBusy, m.Flags&^FlagDigest, f.Append(nil)
+		m.Code, m.Flags, m.Body, m.Credential = TooBusy, m.Flags&^FlagDigest, f.Append(nil), nil
 	}
 	for _, b := range m.datagrams() {
-		if _, err := q.conn.WriteTo(b, q.from); err != nil {
-			if !isClosed(err) {
-				// The asker is gone or cannot be reached: nobody's fault here.
-				p.s.o.Log.Debug("sending an answer failed", "error", err)
-			}
-			return
-		}
+		reply.To(q.from, b)
+		p.send(q.socket, reply)
+	}
+}
+
+func (p *pool) send(socket udp.Socket, answers *udp.Batch) {
+	if err := socket.Send(answers); err != nil && !isClosed(err) {
+		// The asker is gone or cannot be reached: nobody's fault here.
+		p.s.o.Log.Debug("sending an answer failed", "error", err)
 	}
 }
 

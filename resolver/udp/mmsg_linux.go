@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"unsafe"
@@ -59,6 +60,19 @@ func (p *Peer) answerable() bool {
 		return isAnswerable(p.addr)
 	}
 	return p.raw.name.Port != 0
+}
+
+func (p *Peer) address() netip.AddrPort {
+	if p.addr != nil {
+		return addressOf(p.addr)
+	}
+	name := &p.raw.name
+	port := name.Port<<8 | name.Port>>8 // in the order of the network
+	if name.Family == unix.AF_INET {
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), port)
 }
 
 // mmsg is a UDP socket of Linux.

@@ -2,7 +2,10 @@
 
 package udp
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
 type system struct{}
 
@@ -11,6 +14,8 @@ type rawPeer struct{}
 func (b *Batch) prepare() {}
 
 func (p *Peer) answerable() bool { return isAnswerable(p.addr) }
+
+func (p *Peer) address() netip.AddrPort { return addressOf(p.addr) }
 
 func open(conn *net.UDPConn) (Socket, error) { return openPlain(conn) }
 

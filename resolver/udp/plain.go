@@ -3,6 +3,7 @@ package udp
 import (
 	"errors"
 	"net"
+	"net/netip"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -105,4 +106,14 @@ func (b *Batch) each(send func(*Peer, []byte) error) error {
 func isAnswerable(from net.Addr) bool {
 	udp, ok := from.(*net.UDPAddr)
 	return !ok || udp.Port != 0
+}
+
+// addressOf returns an address as a value; the zero AddrPort for what is not one of IP.
+func addressOf(a net.Addr) netip.AddrPort {
+	udp, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	at := udp.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
 }

@@ -28,6 +28,7 @@ package udp
 
 import (
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -114,6 +115,10 @@ type Peer struct {
 	addr net.Addr // as the plain socket has it; nil where raw is used
 	from []byte   // the control message that tells our address; nil for none
 }
+
+// Address returns where the datagram came from, without a zone; IPv4 as such. It is the
+// zero AddrPort where that is no address of IP.
+func (p *Peer) Address() netip.AddrPort { return p.address() }
 
 // Open returns a socket that reads and writes by way of a connection, which belongs
 // to it from then on. The error says that the system does not tell at which of its

@@ -14,6 +14,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 )
 
 // metrics are what /metrics tells (Prometheus text format). Everything that counts
@@ -196,14 +197,30 @@ func (m *measuredRecords) Lend(loans []identifier.Loan, f func() int) error {
 	})
 }
 
-// paths tells how many datagrams took which way through the DNS server.
-func (m *metrics) paths(stats func() resolverdns.Stats) {
-	path := func(name string, count func(resolverdns.Stats) uint64) {
+// dnsPaths tells how many datagrams took which way through the DNS server.
+func (m *metrics) dnsPaths(stats func() resolverdns.Stats) {
+	m.paths("nameplate_dns_datagrams_total", "DNS", func() (uint64, uint64) {
+		s := stats()
+		return s.Plain, s.Datagrams
+	})
+}
+
+// handlePaths tells how many datagrams took which way through the Handle server.
+func (m *metrics) handlePaths(stats func() resolverhandle.Stats) {
+	m.paths("nameplate_handle_datagrams_total", "Handle", func() (uint64, uint64) {
+		s := stats()
+		return s.Plain, s.Datagrams
+	})
+}
+
+// paths tells how many datagrams of all were plain questions.
+func (m *metrics) paths(name, protocol string, count func() (plain, all uint64)) {
+	path := func(path string, value func(plain, all uint64) uint64) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "nameplate_dns_datagrams_total", Help: "DNS datagrams received, by how they are answered: plain questions from stored octets, all others in full.",
-			ConstLabels: prometheus.Labels{"path": name},
-		}, func() float64 { return float64(count(stats())) }))
+			Name: name, Help: protocol + " datagrams received, by how they are answered: plain questions from stored octets, all others in full.",
+			ConstLabels: prometheus.Labels{"path": path},
+		}, func() float64 { return float64(value(count())) }))
 	}
-	path("plain", func(s resolverdns.Stats) uint64 { return s.Plain })
-	path("full", func(s resolverdns.Stats) uint64 { return s.Datagrams - min(s.Plain, s.Datagrams) })
+	path("plain", func(plain, _ uint64) uint64 { return plain })
+	path("full", func(plain, all uint64) uint64 { return all - min(plain, all) })
 }

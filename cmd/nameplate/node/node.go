@@ -186,12 +186,16 @@ func (n *Node) wire(version string) error {
 	if err != nil {
 		return err
 	}
-	m.paths(n.dns.Stats)
-	h := resolverhandle.Options{Node: self, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections}
+	m.dnsPaths(n.dns.Stats)
+	h := resolverhandle.Options{Node: self, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections, AtOnce: !recursive}
 	if recursive {
 		h.Workers, h.Waiting, h.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
 	}
+	if f.records != nil {
+		h.Records = m.measureRecords(f.records, "handle")
+	}
 	n.handle = resolverhandle.New(m.measure(f.answers, "handle"), h)
+	m.handlePaths(n.handle.Stats)
 	overHTTP := resolverhandle.New(m.measure(f.answers, "http"), h)
 	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
 		About:       n.about(version),
