@@ -15,10 +15,10 @@ import (
 // the long way, and every name above is there, for who asks label by label (RFC 9156).
 func TestTemplatesHaveNames(t *testing.T) {
 	s := node()
-	s.put("88.118", value("HS_NAMESPACE", `<namespace><template delimiter="-"><if test="matches" expression="[0-9]{4}">
+	s.Put("88.118", value("HS_NAMESPACE", `<namespace><template delimiter="-"><if test="matches" expression="[0-9]{4}">
 		<value type="URL" data="https://maker.example/${extension}"/></if></template></namespace>`, 86400))
-	s.put("gs1.9.5.0.6", value("HS_NAMESPACE", `<namespace><template delimiter="/21/"><value type="URL" data="https://maker.example/${extension}"/></template></namespace>`, 86400))
-	s.put("88.118.8/tb-0042", link("", "https://maker.example/stored", 60))
+	s.Put("gs1.9.5.0.6", value("HS_NAMESPACE", `<namespace><template delimiter="/21/"><value type="URL" data="https://maker.example/${extension}"/></template></namespace>`, 86400))
+	s.Put("88.118.8/tb-0042", link("", "https://maker.example/stored", 60))
 	zone, err := dns.ParseZone("id.internal")
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestTemplatesHaveNames(t *testing.T) {
 // not that there is no such name.
 func TestTemplatesAndHashedNames(t *testing.T) {
 	s := node()
-	s.put("88.118", value("HS_NAMESPACE", `<namespace><template delimiter="-"><value type="DESC" data="x"/></template></namespace>`, 86400))
+	s.Put("88.118", value("HS_NAMESPACE", `<namespace><template delimiter="-"><value type="DESC" data="x"/></template></namespace>`, 86400))
 	server := newServer(t, authority(s))
 	for name, want := range map[string]int{
 		hashedName(t, "88.118.8", "not stored"): wire.RcodeServerFailure,
