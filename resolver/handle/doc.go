@@ -68,6 +68,11 @@
 // hands such requests on. A body is read in full before it is looked at; those of more
 // than 4 KiB 64 at a time.
 //
+// # The way from the root
+//
+// A [Walk] is a Resolver that asks its way through a tree of Handle servers, whoever runs
+// them, as stock clients do; a [Bootstrap] file says where the root is.
+//
 // # What is not there
 //
 // Sessions, signatures, TLS. On a host with several addresses, a socket
