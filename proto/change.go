@@ -190,7 +190,41 @@ func EntryToProto(position uint64, e *identifier.Entry) *LoggedEntry {
 		IdSeed:    octetsOf(e.IDSeed[:]),
 		ValueSeed: octetsOf(e.ValueSeed[:]),
 		Rows:      rowsToProto(e.Rows),
+		Children:  childrenToProto(e.Children),
 	}
+}
+
+func childrenToProto(rows []identifier.ChildRow) (messages []*ChildRow) {
+	for i := range rows {
+		r := &rows[i]
+		messages = append(messages, &ChildRow{
+			Log: LogToProto(r.Log), Node: KeyToProto(r.Node), Size: r.Size, Root: octetsOf(r.Root[:]), Signature: r.Signature,
+		})
+	}
+	return messages
+}
+
+func childrenFromProto(messages []*ChildRow) (rows []identifier.ChildRow, err error) {
+	if err := checkCount("children", len(messages), identifier.MaxRows); err != nil {
+		return nil, err
+	}
+	for i, m := range messages {
+		r := identifier.ChildRow{Size: m.GetSize(), Signature: m.GetSignature()}
+		if err := checkKnown("", m); err != nil {
+			return nil, within(at("children", i), err)
+		}
+		if r.Log, err = LogFromProto(m.GetLog()); err != nil {
+			return nil, within(at("children", i), err)
+		}
+		if r.Node, err = KeyFromProto(m.GetNode()); err != nil {
+			return nil, within(at("children", i)+".node", err)
+		}
+		if err := setOctets("root", r.Root[:], m.GetRoot()); err != nil {
+			return nil, within(at("children", i), err)
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
 }
 
 // EntryFromProto reads an entry of a log and its position.
@@ -198,7 +232,7 @@ func EntryFromProto(m *LoggedEntry) (uint64, *identifier.Entry, error) {
 	if err := checkKnown("", m); err != nil {
 		return 0, nil, err
 	}
-	if k := m.GetKind(); k < EntryKind_ENTRY_KIND_GENESIS || k > EntryKind_ENTRY_KIND_GRANT {
+	if k := m.GetKind(); k < EntryKind_ENTRY_KIND_GENESIS || k > EntryKind_ENTRY_KIND_CHILDREN {
 		return 0, nil, fault("kind", "%d is no kind of entry that this version knows", k)
 	}
 	e := &identifier.Entry{Kind: identifier.EntryKind(m.GetKind()), Time: time.UnixMilli(m.GetTimeMs()).UTC()}
@@ -213,6 +247,9 @@ func EntryFromProto(m *LoggedEntry) (uint64, *identifier.Entry, error) {
 		return 0, nil, err
 	}
 	if e.Rows, err = rowsFromProto(m.GetRows()); err != nil {
+		return 0, nil, err
+	}
+	if e.Children, err = childrenFromProto(m.GetChildren()); err != nil {
 		return 0, nil, err
 	}
 	return m.GetPosition(), e, nil

@@ -156,6 +156,8 @@ const (
 	EntryKind_ENTRY_KIND_KEYSET      EntryKind = 4
 	// A delegation of the node's own prefix, signed above.
 	EntryKind_ENTRY_KIND_GRANT EntryKind = 5
+	// How far the logs of the node's children are synced there.
+	EntryKind_ENTRY_KIND_CHILDREN EntryKind = 6
 )
 
 // Enum value maps for EntryKind.
@@ -167,6 +169,7 @@ var (
 		3: "ENTRY_KIND_DELEGATION",
 		4: "ENTRY_KIND_KEYSET",
 		5: "ENTRY_KIND_GRANT",
+		6: "ENTRY_KIND_CHILDREN",
 	}
 	EntryKind_value = map[string]int32{
 		"ENTRY_KIND_UNSPECIFIED": 0,
@@ -175,6 +178,7 @@ var (
 		"ENTRY_KIND_DELEGATION":  3,
 		"ENTRY_KIND_KEYSET":      4,
 		"ENTRY_KIND_GRANT":       5,
+		"ENTRY_KIND_CHILDREN":    6,
 	}
 )
 
@@ -665,8 +669,14 @@ func (x *RowError) GetRowHash() []byte {
 }
 
 type RegisterRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Change        *Change                `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Change *Change                `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	// Answer when this level is reached, or wait_ms have passed; unspecified for local. The
+	// receipt names the level that was reached: a change that got no further in time is
+	// logged all the same.
+	Wait Level `protobuf:"varint,2,opt,name=wait,proto3,enum=nameplate.registration.v1.Level" json:"wait,omitempty"`
+	// At most 300,000; 0 for 30 seconds.
+	WaitMs        uint32 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -706,6 +716,20 @@ func (x *RegisterRequest) GetChange() *Change {
 		return x.Change
 	}
 	return nil
+}
+
+func (x *RegisterRequest) GetWait() Level {
+	if x != nil {
+		return x.Wait
+	}
+	return Level_LEVEL_UNSPECIFIED
+}
+
+func (x *RegisterRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
 }
 
 type RegisterResponse struct {
@@ -753,8 +777,12 @@ func (x *RegisterResponse) GetReceipt() *Receipt {
 }
 
 type RegisterBatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Change        *Change                `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Change *Change                `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	// As in RegisterRequest. The answers come in order, so one that waits holds up those
+	// behind it, and the node takes in a bounded number meanwhile.
+	Wait          Level  `protobuf:"varint,2,opt,name=wait,proto3,enum=nameplate.registration.v1.Level" json:"wait,omitempty"`
+	WaitMs        uint32 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -794,6 +822,20 @@ func (x *RegisterBatchRequest) GetChange() *Change {
 		return x.Change
 	}
 	return nil
+}
+
+func (x *RegisterBatchRequest) GetWait() Level {
+	if x != nil {
+		return x.Wait
+	}
+	return Level_LEVEL_UNSPECIFIED
+}
+
+func (x *RegisterBatchRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
 }
 
 type RegisterBatchResponse struct {
@@ -878,6 +920,127 @@ func (*RegisterBatchResponse_Receipt) isRegisterBatchResponse_Result() {}
 
 func (*RegisterBatchResponse_Failure) isRegisterBatchResponse_Result() {}
 
+type AwaitRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           []byte                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
+	Position      uint64                 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	Level         Level                  `protobuf:"varint,3,opt,name=level,proto3,enum=nameplate.registration.v1.Level" json:"level,omitempty"`
+	WaitMs        uint32                 `protobuf:"varint,4,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"` // as in RegisterRequest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitRequest) Reset() {
+	*x = AwaitRequest{}
+	mi := &file_proto_registration_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitRequest) ProtoMessage() {}
+
+func (x *AwaitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitRequest.ProtoReflect.Descriptor instead.
+func (*AwaitRequest) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AwaitRequest) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *AwaitRequest) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *AwaitRequest) GetLevel() Level {
+	if x != nil {
+		return x.Level
+	}
+	return Level_LEVEL_UNSPECIFIED
+}
+
+func (x *AwaitRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+type AwaitResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Level Level                  `protobuf:"varint,1,opt,name=level,proto3,enum=nameplate.registration.v1.Level" json:"level,omitempty"`
+	// Why it is no further, as far as the node knows: a line for people.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitResponse) Reset() {
+	*x = AwaitResponse{}
+	mi := &file_proto_registration_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitResponse) ProtoMessage() {}
+
+func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
+func (*AwaitResponse) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AwaitResponse) GetLevel() Level {
+	if x != nil {
+		return x.Level
+	}
+	return Level_LEVEL_UNSPECIFIED
+}
+
+func (x *AwaitResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type DelegateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its payload type says whether it is a delegation or a keyset.
@@ -888,7 +1051,7 @@ type DelegateRequest struct {
 
 func (x *DelegateRequest) Reset() {
 	*x = DelegateRequest{}
-	mi := &file_proto_registration_proto_msgTypes[9]
+	mi := &file_proto_registration_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1063,7 @@ func (x *DelegateRequest) String() string {
 func (*DelegateRequest) ProtoMessage() {}
 
 func (x *DelegateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[9]
+	mi := &file_proto_registration_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1076,7 @@ func (x *DelegateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DelegateRequest.ProtoReflect.Descriptor instead.
 func (*DelegateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{9}
+	return file_proto_registration_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DelegateRequest) GetEnvelope() *Envelope {
@@ -932,7 +1095,7 @@ type DelegateResponse struct {
 
 func (x *DelegateResponse) Reset() {
 	*x = DelegateResponse{}
-	mi := &file_proto_registration_proto_msgTypes[10]
+	mi := &file_proto_registration_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1107,7 @@ func (x *DelegateResponse) String() string {
 func (*DelegateResponse) ProtoMessage() {}
 
 func (x *DelegateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[10]
+	mi := &file_proto_registration_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1120,7 @@ func (x *DelegateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DelegateResponse.ProtoReflect.Descriptor instead.
 func (*DelegateResponse) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{10}
+	return file_proto_registration_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DelegateResponse) GetReceipt() *Receipt {
@@ -977,7 +1140,7 @@ type FindDelegationRequest struct {
 
 func (x *FindDelegationRequest) Reset() {
 	*x = FindDelegationRequest{}
-	mi := &file_proto_registration_proto_msgTypes[11]
+	mi := &file_proto_registration_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1152,7 @@ func (x *FindDelegationRequest) String() string {
 func (*FindDelegationRequest) ProtoMessage() {}
 
 func (x *FindDelegationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[11]
+	mi := &file_proto_registration_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1165,7 @@ func (x *FindDelegationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindDelegationRequest.ProtoReflect.Descriptor instead.
 func (*FindDelegationRequest) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{11}
+	return file_proto_registration_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FindDelegationRequest) GetPrefix() string {
@@ -1023,7 +1186,7 @@ type FindDelegationResponse struct {
 
 func (x *FindDelegationResponse) Reset() {
 	*x = FindDelegationResponse{}
-	mi := &file_proto_registration_proto_msgTypes[12]
+	mi := &file_proto_registration_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1198,7 @@ func (x *FindDelegationResponse) String() string {
 func (*FindDelegationResponse) ProtoMessage() {}
 
 func (x *FindDelegationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[12]
+	mi := &file_proto_registration_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1211,7 @@ func (x *FindDelegationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindDelegationResponse.ProtoReflect.Descriptor instead.
 func (*FindDelegationResponse) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{12}
+	return file_proto_registration_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FindDelegationResponse) GetDelegation() *Delegation {
@@ -1068,7 +1231,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_proto_registration_proto_msgTypes[13]
+	mi := &file_proto_registration_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1243,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[13]
+	mi := &file_proto_registration_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1256,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{13}
+	return file_proto_registration_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRequest) GetFrom() uint64 {
@@ -1116,7 +1279,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_proto_registration_proto_msgTypes[14]
+	mi := &file_proto_registration_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1291,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[14]
+	mi := &file_proto_registration_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1304,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{14}
+	return file_proto_registration_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchResponse) GetEvent() isWatchResponse_Event {
@@ -1198,7 +1361,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_proto_registration_proto_msgTypes[15]
+	mi := &file_proto_registration_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1373,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[15]
+	mi := &file_proto_registration_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1386,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{15}
+	return file_proto_registration_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExportRequest) GetPrefix() string {
@@ -1249,7 +1412,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_proto_registration_proto_msgTypes[16]
+	mi := &file_proto_registration_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1424,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[16]
+	mi := &file_proto_registration_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1437,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{16}
+	return file_proto_registration_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExportResponse) GetRecords() []*ExportedRecord {
@@ -1295,7 +1458,7 @@ type ExportedRecord struct {
 
 func (x *ExportedRecord) Reset() {
 	*x = ExportedRecord{}
-	mi := &file_proto_registration_proto_msgTypes[17]
+	mi := &file_proto_registration_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1470,7 @@ func (x *ExportedRecord) String() string {
 func (*ExportedRecord) ProtoMessage() {}
 
 func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[17]
+	mi := &file_proto_registration_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1483,7 @@ func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedRecord.ProtoReflect.Descriptor instead.
 func (*ExportedRecord) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{17}
+	return file_proto_registration_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExportedRecord) GetIdentifier() string {
@@ -1352,7 +1515,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_proto_registration_proto_msgTypes[18]
+	mi := &file_proto_registration_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1527,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[18]
+	mi := &file_proto_registration_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1540,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{18}
+	return file_proto_registration_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Progress) GetLog() []byte {
@@ -1401,6 +1564,85 @@ func (x *Progress) GetSize() uint64 {
 	return 0
 }
 
+// ChildRow is how far the log of a child is synced at the node, as the child signed it.
+type ChildRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   []byte                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
+	Node  *PublicKey             `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Size  uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Root  []byte                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"` // 32 octets
+	// By the node's key, over the text of the checkpoint that says so (C2SP
+	// tlog-checkpoint).
+	Signature     []byte `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildRow) Reset() {
+	*x = ChildRow{}
+	mi := &file_proto_registration_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildRow) ProtoMessage() {}
+
+func (x *ChildRow) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildRow.ProtoReflect.Descriptor instead.
+func (*ChildRow) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ChildRow) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *ChildRow) GetNode() *PublicKey {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *ChildRow) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ChildRow) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *ChildRow) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // LoggedEntry is an entry and its place. What the log's Merkle tree hashes is made
 // of kind, time and envelope; the rows of a change are bound by its header.
 type LoggedEntry struct {
@@ -1411,16 +1653,18 @@ type LoggedEntry struct {
 	TimeMs   int64     `protobuf:"varint,3,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
 	Envelope *Envelope `protobuf:"bytes,4,opt,name=envelope,proto3" json:"envelope,omitempty"`
 	// Those of a change.
-	IdSeed        []byte `protobuf:"bytes,5,opt,name=id_seed,json=idSeed,proto3" json:"id_seed,omitempty"`
-	ValueSeed     []byte `protobuf:"bytes,6,opt,name=value_seed,json=valueSeed,proto3" json:"value_seed,omitempty"`
-	Rows          []*Row `protobuf:"bytes,7,rep,name=rows,proto3" json:"rows,omitempty"`
+	IdSeed    []byte `protobuf:"bytes,5,opt,name=id_seed,json=idSeed,proto3" json:"id_seed,omitempty"`
+	ValueSeed []byte `protobuf:"bytes,6,opt,name=value_seed,json=valueSeed,proto3" json:"value_seed,omitempty"`
+	Rows      []*Row `protobuf:"bytes,7,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Those of an entry of kind children; ascending strictly by log.
+	Children      []*ChildRow `protobuf:"bytes,8,rep,name=children,proto3" json:"children,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LoggedEntry) Reset() {
 	*x = LoggedEntry{}
-	mi := &file_proto_registration_proto_msgTypes[19]
+	mi := &file_proto_registration_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1676,7 @@ func (x *LoggedEntry) String() string {
 func (*LoggedEntry) ProtoMessage() {}
 
 func (x *LoggedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[19]
+	mi := &file_proto_registration_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1689,7 @@ func (x *LoggedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoggedEntry.ProtoReflect.Descriptor instead.
 func (*LoggedEntry) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{19}
+	return file_proto_registration_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LoggedEntry) GetPosition() uint64 {
@@ -1497,6 +1741,13 @@ func (x *LoggedEntry) GetRows() []*Row {
 	return nil
 }
 
+func (x *LoggedEntry) GetChildren() []*ChildRow {
+	if x != nil {
+		return x.Children
+	}
+	return nil
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1505,7 +1756,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_proto_registration_proto_msgTypes[20]
+	mi := &file_proto_registration_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1768,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[20]
+	mi := &file_proto_registration_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1781,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{20}
+	return file_proto_registration_proto_rawDescGZIP(), []int{23}
 }
 
 type StatusResponse struct {
@@ -1574,7 +1825,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_proto_registration_proto_msgTypes[21]
+	mi := &file_proto_registration_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1837,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[21]
+	mi := &file_proto_registration_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1850,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{21}
+	return file_proto_registration_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatusResponse) GetName() string {
@@ -1762,7 +2013,7 @@ type MirrorStatus struct {
 
 func (x *MirrorStatus) Reset() {
 	*x = MirrorStatus{}
-	mi := &file_proto_registration_proto_msgTypes[22]
+	mi := &file_proto_registration_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +2025,7 @@ func (x *MirrorStatus) String() string {
 func (*MirrorStatus) ProtoMessage() {}
 
 func (x *MirrorStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[22]
+	mi := &file_proto_registration_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +2038,7 @@ func (x *MirrorStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorStatus.ProtoReflect.Descriptor instead.
 func (*MirrorStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{22}
+	return file_proto_registration_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MirrorStatus) GetNode() *PublicKey {
@@ -1877,7 +2128,7 @@ type UpstreamStatus struct {
 
 func (x *UpstreamStatus) Reset() {
 	*x = UpstreamStatus{}
-	mi := &file_proto_registration_proto_msgTypes[23]
+	mi := &file_proto_registration_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2140,7 @@ func (x *UpstreamStatus) String() string {
 func (*UpstreamStatus) ProtoMessage() {}
 
 func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[23]
+	mi := &file_proto_registration_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2153,7 @@ func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
 func (*UpstreamStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{23}
+	return file_proto_registration_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpstreamStatus) GetAddress() string {
@@ -1953,7 +2204,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_proto_registration_proto_msgTypes[24]
+	mi := &file_proto_registration_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2216,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[24]
+	mi := &file_proto_registration_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2229,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{24}
+	return file_proto_registration_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Quarantine) GetSinceMs() int64 {
@@ -2010,7 +2261,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[25]
+	mi := &file_proto_registration_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2273,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[25]
+	mi := &file_proto_registration_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2286,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{25}
+	return file_proto_registration_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -2113,17 +2364,29 @@ const file_proto_registration_proto_rawDesc = "" +
 	"identifier\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12\x19\n" +
-	"\brow_hash\x18\x05 \x01(\fR\arowHash\"L\n" +
+	"\brow_hash\x18\x05 \x01(\fR\arowHash\"\x9b\x01\n" +
 	"\x0fRegisterRequest\x129\n" +
-	"\x06change\x18\x01 \x01(\v2!.nameplate.registration.v1.ChangeR\x06change\"P\n" +
+	"\x06change\x18\x01 \x01(\v2!.nameplate.registration.v1.ChangeR\x06change\x124\n" +
+	"\x04wait\x18\x02 \x01(\x0e2 .nameplate.registration.v1.LevelR\x04wait\x12\x17\n" +
+	"\await_ms\x18\x03 \x01(\rR\x06waitMs\"P\n" +
 	"\x10RegisterResponse\x12<\n" +
-	"\areceipt\x18\x01 \x01(\v2\".nameplate.registration.v1.ReceiptR\areceipt\"Q\n" +
+	"\areceipt\x18\x01 \x01(\v2\".nameplate.registration.v1.ReceiptR\areceipt\"\xa0\x01\n" +
 	"\x14RegisterBatchRequest\x129\n" +
-	"\x06change\x18\x01 \x01(\v2!.nameplate.registration.v1.ChangeR\x06change\"\xa1\x01\n" +
+	"\x06change\x18\x01 \x01(\v2!.nameplate.registration.v1.ChangeR\x06change\x124\n" +
+	"\x04wait\x18\x02 \x01(\x0e2 .nameplate.registration.v1.LevelR\x04wait\x12\x17\n" +
+	"\await_ms\x18\x03 \x01(\rR\x06waitMs\"\xa1\x01\n" +
 	"\x15RegisterBatchResponse\x12>\n" +
 	"\areceipt\x18\x01 \x01(\v2\".nameplate.registration.v1.ReceiptH\x00R\areceipt\x12>\n" +
 	"\afailure\x18\x02 \x01(\v2\".nameplate.registration.v1.FailureH\x00R\afailureB\b\n" +
-	"\x06result\"P\n" +
+	"\x06result\"\x8d\x01\n" +
+	"\fAwaitRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\x126\n" +
+	"\x05level\x18\x03 \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\x12\x17\n" +
+	"\await_ms\x18\x04 \x01(\rR\x06waitMs\"_\n" +
+	"\rAwaitResponse\x126\n" +
+	"\x05level\x18\x01 \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"P\n" +
 	"\x0fDelegateRequest\x12=\n" +
 	"\benvelope\x18\x01 \x01(\v2!.nameplate.identifier.v1.EnvelopeR\benvelope\"P\n" +
 	"\x10DelegateResponse\x12<\n" +
@@ -2153,7 +2416,13 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\bProgress\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x04R\x04size\"\xa7\x02\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\"\x9a\x01\n" +
+	"\bChildRow\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\fR\x03log\x126\n" +
+	"\x04node\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\x12\x1c\n" +
+	"\tsignature\x18\x05 \x01(\fR\tsignature\"\xe8\x02\n" +
 	"\vLoggedEntry\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x128\n" +
 	"\x04kind\x18\x02 \x01(\x0e2$.nameplate.registration.v1.EntryKindR\x04kind\x12\x17\n" +
@@ -2162,7 +2431,8 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\aid_seed\x18\x05 \x01(\fR\x06idSeed\x12\x1d\n" +
 	"\n" +
 	"value_seed\x18\x06 \x01(\fR\tvalueSeed\x122\n" +
-	"\x04rows\x18\a \x03(\v2\x1e.nameplate.registration.v1.RowR\x04rows\"\x0f\n" +
+	"\x04rows\x18\a \x03(\v2\x1e.nameplate.registration.v1.RowR\x04rows\x12?\n" +
+	"\bchildren\x18\b \x03(\v2#.nameplate.registration.v1.ChildRowR\bchildren\"\x0f\n" +
 	"\rStatusRequest\"\xf7\x05\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -2229,17 +2499,19 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x0eOP_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06OP_PUT\x10\x01\x12\x0f\n" +
-	"\vOP_WITHDRAW\x10\x02*\x9e\x01\n" +
+	"\vOP_WITHDRAW\x10\x02*\xb7\x01\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ENTRY_KIND_GENESIS\x10\x01\x12\x15\n" +
 	"\x11ENTRY_KIND_CHANGE\x10\x02\x12\x19\n" +
 	"\x15ENTRY_KIND_DELEGATION\x10\x03\x12\x15\n" +
 	"\x11ENTRY_KIND_KEYSET\x10\x04\x12\x14\n" +
-	"\x10ENTRY_KIND_GRANT\x10\x052\xe5\x05\n" +
+	"\x10ENTRY_KIND_GRANT\x10\x05\x12\x17\n" +
+	"\x13ENTRY_KIND_CHILDREN\x10\x062\xc1\x06\n" +
 	"\fRegistration\x12c\n" +
 	"\bRegister\x12*.nameplate.registration.v1.RegisterRequest\x1a+.nameplate.registration.v1.RegisterResponse\x12v\n" +
-	"\rRegisterBatch\x12/.nameplate.registration.v1.RegisterBatchRequest\x1a0.nameplate.registration.v1.RegisterBatchResponse(\x010\x01\x12c\n" +
+	"\rRegisterBatch\x12/.nameplate.registration.v1.RegisterBatchRequest\x1a0.nameplate.registration.v1.RegisterBatchResponse(\x010\x01\x12Z\n" +
+	"\x05Await\x12'.nameplate.registration.v1.AwaitRequest\x1a(.nameplate.registration.v1.AwaitResponse\x12c\n" +
 	"\bDelegate\x12*.nameplate.registration.v1.DelegateRequest\x1a+.nameplate.registration.v1.DelegateResponse\x12u\n" +
 	"\x0eFindDelegation\x120.nameplate.registration.v1.FindDelegationRequest\x1a1.nameplate.registration.v1.FindDelegationResponse\x12\\\n" +
 	"\x05Watch\x12'.nameplate.registration.v1.WatchRequest\x1a(.nameplate.registration.v1.WatchResponse0\x01\x12_\n" +
@@ -2259,7 +2531,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -2274,79 +2546,90 @@ var file_proto_registration_proto_goTypes = []any{
 	(*RegisterResponse)(nil),       // 10: nameplate.registration.v1.RegisterResponse
 	(*RegisterBatchRequest)(nil),   // 11: nameplate.registration.v1.RegisterBatchRequest
 	(*RegisterBatchResponse)(nil),  // 12: nameplate.registration.v1.RegisterBatchResponse
-	(*DelegateRequest)(nil),        // 13: nameplate.registration.v1.DelegateRequest
-	(*DelegateResponse)(nil),       // 14: nameplate.registration.v1.DelegateResponse
-	(*FindDelegationRequest)(nil),  // 15: nameplate.registration.v1.FindDelegationRequest
-	(*FindDelegationResponse)(nil), // 16: nameplate.registration.v1.FindDelegationResponse
-	(*WatchRequest)(nil),           // 17: nameplate.registration.v1.WatchRequest
-	(*WatchResponse)(nil),          // 18: nameplate.registration.v1.WatchResponse
-	(*ExportRequest)(nil),          // 19: nameplate.registration.v1.ExportRequest
-	(*ExportResponse)(nil),         // 20: nameplate.registration.v1.ExportResponse
-	(*ExportedRecord)(nil),         // 21: nameplate.registration.v1.ExportedRecord
-	(*Progress)(nil),               // 22: nameplate.registration.v1.Progress
-	(*LoggedEntry)(nil),            // 23: nameplate.registration.v1.LoggedEntry
-	(*StatusRequest)(nil),          // 24: nameplate.registration.v1.StatusRequest
-	(*StatusResponse)(nil),         // 25: nameplate.registration.v1.StatusResponse
-	(*MirrorStatus)(nil),           // 26: nameplate.registration.v1.MirrorStatus
-	(*UpstreamStatus)(nil),         // 27: nameplate.registration.v1.UpstreamStatus
-	(*Quarantine)(nil),             // 28: nameplate.registration.v1.Quarantine
-	(*Checkpoint)(nil),             // 29: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 30: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 31: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 32: nameplate.identifier.v1.Delegation
-	(*Record)(nil),                 // 33: nameplate.identifier.v1.Record
-	(*PublicKey)(nil),              // 34: nameplate.identifier.v1.PublicKey
+	(*AwaitRequest)(nil),           // 13: nameplate.registration.v1.AwaitRequest
+	(*AwaitResponse)(nil),          // 14: nameplate.registration.v1.AwaitResponse
+	(*DelegateRequest)(nil),        // 15: nameplate.registration.v1.DelegateRequest
+	(*DelegateResponse)(nil),       // 16: nameplate.registration.v1.DelegateResponse
+	(*FindDelegationRequest)(nil),  // 17: nameplate.registration.v1.FindDelegationRequest
+	(*FindDelegationResponse)(nil), // 18: nameplate.registration.v1.FindDelegationResponse
+	(*WatchRequest)(nil),           // 19: nameplate.registration.v1.WatchRequest
+	(*WatchResponse)(nil),          // 20: nameplate.registration.v1.WatchResponse
+	(*ExportRequest)(nil),          // 21: nameplate.registration.v1.ExportRequest
+	(*ExportResponse)(nil),         // 22: nameplate.registration.v1.ExportResponse
+	(*ExportedRecord)(nil),         // 23: nameplate.registration.v1.ExportedRecord
+	(*Progress)(nil),               // 24: nameplate.registration.v1.Progress
+	(*ChildRow)(nil),               // 25: nameplate.registration.v1.ChildRow
+	(*LoggedEntry)(nil),            // 26: nameplate.registration.v1.LoggedEntry
+	(*StatusRequest)(nil),          // 27: nameplate.registration.v1.StatusRequest
+	(*StatusResponse)(nil),         // 28: nameplate.registration.v1.StatusResponse
+	(*MirrorStatus)(nil),           // 29: nameplate.registration.v1.MirrorStatus
+	(*UpstreamStatus)(nil),         // 30: nameplate.registration.v1.UpstreamStatus
+	(*Quarantine)(nil),             // 31: nameplate.registration.v1.Quarantine
+	(*Checkpoint)(nil),             // 32: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 33: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 34: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 35: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 36: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 37: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	30, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	31, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	33, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	34, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
 	8,  // 6: nameplate.registration.v1.Failure.rows:type_name -> nameplate.registration.v1.RowError
 	5,  // 7: nameplate.registration.v1.RegisterRequest.change:type_name -> nameplate.registration.v1.Change
-	6,  // 8: nameplate.registration.v1.RegisterResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	5,  // 9: nameplate.registration.v1.RegisterBatchRequest.change:type_name -> nameplate.registration.v1.Change
-	6,  // 10: nameplate.registration.v1.RegisterBatchResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	7,  // 11: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
-	31, // 12: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
-	6,  // 13: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	32, // 14: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
-	23, // 15: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
-	22, // 16: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
-	21, // 17: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
-	33, // 18: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
-	2,  // 19: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	31, // 20: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
-	4,  // 21: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
-	34, // 22: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	29, // 23: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
-	0,  // 24: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
-	26, // 25: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
-	27, // 26: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	28, // 27: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	34, // 28: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
-	28, // 29: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	9,  // 30: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 31: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 32: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	15, // 33: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	17, // 34: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	19, // 35: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	24, // 36: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 37: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 38: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 39: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	16, // 40: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	18, // 41: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	20, // 42: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	25, // 43: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	0,  // 8: nameplate.registration.v1.RegisterRequest.wait:type_name -> nameplate.registration.v1.Level
+	6,  // 9: nameplate.registration.v1.RegisterResponse.receipt:type_name -> nameplate.registration.v1.Receipt
+	5,  // 10: nameplate.registration.v1.RegisterBatchRequest.change:type_name -> nameplate.registration.v1.Change
+	0,  // 11: nameplate.registration.v1.RegisterBatchRequest.wait:type_name -> nameplate.registration.v1.Level
+	6,  // 12: nameplate.registration.v1.RegisterBatchResponse.receipt:type_name -> nameplate.registration.v1.Receipt
+	7,  // 13: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
+	0,  // 14: nameplate.registration.v1.AwaitRequest.level:type_name -> nameplate.registration.v1.Level
+	0,  // 15: nameplate.registration.v1.AwaitResponse.level:type_name -> nameplate.registration.v1.Level
+	34, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	6,  // 17: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
+	35, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	26, // 19: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
+	24, // 20: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
+	23, // 21: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
+	36, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	37, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
+	2,  // 24: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
+	34, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	4,  // 26: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
+	25, // 27: nameplate.registration.v1.LoggedEntry.children:type_name -> nameplate.registration.v1.ChildRow
+	37, // 28: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	32, // 29: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	0,  // 30: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
+	29, // 31: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
+	30, // 32: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	31, // 33: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	37, // 34: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	31, // 35: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	9,  // 36: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 37: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 38: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
+	15, // 39: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	17, // 40: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	19, // 41: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	21, // 42: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	27, // 43: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 44: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 45: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 46: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
+	16, // 47: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	18, // 48: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	20, // 49: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	22, // 50: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	28, // 51: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	44, // [44:52] is the sub-list for method output_type
+	36, // [36:44] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -2359,7 +2642,7 @@ func file_proto_registration_proto_init() {
 		(*RegisterBatchResponse_Receipt)(nil),
 		(*RegisterBatchResponse_Failure)(nil),
 	}
-	file_proto_registration_proto_msgTypes[14].OneofWrappers = []any{
+	file_proto_registration_proto_msgTypes[16].OneofWrappers = []any{
 		(*WatchResponse_Entry)(nil),
 		(*WatchResponse_Progress)(nil),
 	}
@@ -2369,7 +2652,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   26,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,6 +39,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Registration_Register_FullMethodName       = "/nameplate.registration.v1.Registration/Register"
 	Registration_RegisterBatch_FullMethodName  = "/nameplate.registration.v1.Registration/RegisterBatch"
+	Registration_Await_FullMethodName          = "/nameplate.registration.v1.Registration/Await"
 	Registration_Delegate_FullMethodName       = "/nameplate.registration.v1.Registration/Delegate"
 	Registration_FindDelegation_FullMethodName = "/nameplate.registration.v1.Registration/FindDelegation"
 	Registration_Watch_FullMethodName          = "/nameplate.registration.v1.Registration/Watch"
@@ -61,6 +62,9 @@ type RegistrationClient interface {
 	// the order of the stream. A caller must read while it writes: a node takes in
 	// only a bounded number of changes ahead of what it answered.
 	RegisterBatch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RegisterBatchRequest, RegisterBatchResponse], error)
+	// Waits until an entry of the node's log has reached a level. It answers with the level
+	// that is reached when it is, or when the time is up.
+	Await(ctx context.Context, in *AwaitRequest, opts ...grpc.CallOption) (*AwaitResponse, error)
 	// Logs a signed delegation of a prefix, or a signed keyset of one.
 	Delegate(ctx context.Context, in *DelegateRequest, opts ...grpc.CallOption) (*DelegateResponse, error)
 	// Tells which delegation covers a prefix: its epoch, keyset and version are what
@@ -110,6 +114,16 @@ func (c *registrationClient) RegisterBatch(ctx context.Context, opts ...grpc.Cal
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Registration_RegisterBatchClient = grpc.BidiStreamingClient[RegisterBatchRequest, RegisterBatchResponse]
+
+func (c *registrationClient) Await(ctx context.Context, in *AwaitRequest, opts ...grpc.CallOption) (*AwaitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AwaitResponse)
+	err := c.cc.Invoke(ctx, Registration_Await_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *registrationClient) Delegate(ctx context.Context, in *DelegateRequest, opts ...grpc.CallOption) (*DelegateResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -194,6 +208,9 @@ type RegistrationServer interface {
 	// the order of the stream. A caller must read while it writes: a node takes in
 	// only a bounded number of changes ahead of what it answered.
 	RegisterBatch(grpc.BidiStreamingServer[RegisterBatchRequest, RegisterBatchResponse]) error
+	// Waits until an entry of the node's log has reached a level. It answers with the level
+	// that is reached when it is, or when the time is up.
+	Await(context.Context, *AwaitRequest) (*AwaitResponse, error)
 	// Logs a signed delegation of a prefix, or a signed keyset of one.
 	Delegate(context.Context, *DelegateRequest) (*DelegateResponse, error)
 	// Tells which delegation covers a prefix: its epoch, keyset and version are what
@@ -226,6 +243,9 @@ func (UnimplementedRegistrationServer) Register(context.Context, *RegisterReques
 }
 func (UnimplementedRegistrationServer) RegisterBatch(grpc.BidiStreamingServer[RegisterBatchRequest, RegisterBatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method RegisterBatch not implemented")
+}
+func (UnimplementedRegistrationServer) Await(context.Context, *AwaitRequest) (*AwaitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Await not implemented")
 }
 func (UnimplementedRegistrationServer) Delegate(context.Context, *DelegateRequest) (*DelegateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delegate not implemented")
@@ -287,6 +307,24 @@ func _Registration_RegisterBatch_Handler(srv interface{}, stream grpc.ServerStre
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Registration_RegisterBatchServer = grpc.BidiStreamingServer[RegisterBatchRequest, RegisterBatchResponse]
+
+func _Registration_Await_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AwaitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistrationServer).Await(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Registration_Await_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistrationServer).Await(ctx, req.(*AwaitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _Registration_Delegate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DelegateRequest)
@@ -374,6 +412,10 @@ var Registration_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Register",
 			Handler:    _Registration_Register_Handler,
+		},
+		{
+			MethodName: "Await",
+			Handler:    _Registration_Await_Handler,
 		},
 		{
 			MethodName: "Delegate",

@@ -101,7 +101,7 @@ func (x Refuse_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Refuse_Reason.Descriptor instead.
 func (Refuse_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{12, 0}
+	return file_proto_replication_proto_rawDescGZIP(), []int{13, 0}
 }
 
 // ReplicateRequest is a message of the child.
@@ -247,6 +247,7 @@ type ReplicateResponse struct {
 	//	*ReplicateResponse_Grant
 	//	*ReplicateResponse_Refuse
 	//	*ReplicateResponse_Return
+	//	*ReplicateResponse_Cosigned
 	Message       isReplicateResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -352,6 +353,15 @@ func (x *ReplicateResponse) GetReturn() *Return {
 	return nil
 }
 
+func (x *ReplicateResponse) GetCosigned() *Cosigned {
+	if x != nil {
+		if x, ok := x.Message.(*ReplicateResponse_Cosigned); ok {
+			return x.Cosigned
+		}
+	}
+	return nil
+}
+
 type isReplicateResponse_Message interface {
 	isReplicateResponse_Message()
 }
@@ -384,6 +394,10 @@ type ReplicateResponse_Return struct {
 	Return *Return `protobuf:"bytes,7,opt,name=return,proto3,oneof"`
 }
 
+type ReplicateResponse_Cosigned struct {
+	Cosigned *Cosigned `protobuf:"bytes,8,opt,name=cosigned,proto3,oneof"`
+}
+
 func (*ReplicateResponse_Challenge) isReplicateResponse_Message() {}
 
 func (*ReplicateResponse_Welcome) isReplicateResponse_Message() {}
@@ -397,6 +411,8 @@ func (*ReplicateResponse_Grant) isReplicateResponse_Message() {}
 func (*ReplicateResponse_Refuse) isReplicateResponse_Message() {}
 
 func (*ReplicateResponse_Return) isReplicateResponse_Message() {}
+
+func (*ReplicateResponse_Cosigned) isReplicateResponse_Message() {}
 
 type Challenge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -453,18 +469,21 @@ func (x *Challenge) GetParent() *PublicKey {
 type Hello struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Protocol uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // 2
-	Node     *PublicKey             `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	Log      []byte                 `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
+	Node     *PublicKey             `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`          // who sends, and proves this key
+	Log      []byte                 `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"`            // 16 octets
 	// A signed note (C2SP tlog-checkpoint) over everything that the child has synced.
 	Tip   []byte `protobuf:"bytes,4,opt,name=tip,proto3" json:"tip,omitempty"`
 	Nonce []byte `protobuf:"bytes,5,opt,name=nonce,proto3" json:"nonce,omitempty"` // 32 octets, fresh for every call
 	// By the node key, over: "nameplate hello" and 0x00, the challenge's nonce, the
-	// parent's key, protocol (32 bits), node, log, tip, nonce, acked (64 bits). A key is
-	// its type, one octet, and its octets; variable fields are preceded by their length in
-	// 32 bits.
+	// parent's key, protocol (32 bits), node, log, owner, tip, nonce, acked (64 bits). A key
+	// is its type, one octet, and its octets; variable fields are preceded by their length
+	// in 32 bits.
 	Signature []byte `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
 	// How many entries this parent has ever acknowledged, as far as the child knows.
-	Acked         uint64 `protobuf:"varint,7,opt,name=acked,proto3" json:"acked,omitempty"`
+	Acked uint64 `protobuf:"varint,7,opt,name=acked,proto3" json:"acked,omitempty"`
+	// The key that entries and checkpoints of the log are signed with: node, except where
+	// a top-level node sends its peers the log of a child.
+	Owner         *PublicKey `protobuf:"bytes,8,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,6 +565,13 @@ func (x *Hello) GetAcked() uint64 {
 		return x.Acked
 	}
 	return 0
+}
+
+func (x *Hello) GetOwner() *PublicKey {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
 }
 
 type Welcome struct {
@@ -721,7 +747,10 @@ type Ack struct {
 	Size    uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	Root    []byte                 `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"` // 32 octets
 	// How many octets of payloads may be sent and not acknowledged from now on.
-	Credit        uint64 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"`
+	Credit uint64 `protobuf:"varint,4,opt,name=credit,proto3" json:"credit,omitempty"`
+	// How many entries are acknowledged for anchoring: held above, as far as the child is
+	// concerned.
+	Anchored      uint64 `protobuf:"varint,5,opt,name=anchored,proto3" json:"anchored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -784,6 +813,68 @@ func (x *Ack) GetCredit() uint64 {
 	return 0
 }
 
+func (x *Ack) GetAnchored() uint64 {
+	if x != nil {
+		return x.Anchored
+	}
+	return 0
+}
+
+// Cosigned brings a checkpoint of the child that the level above the parent holds, with
+// the parent's cosignature, and perhaps the way from there to a top-level node.
+type Cosigned struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// As package registry/replica encodes it (AppendReceipt): at most 256 KiB.
+	Receipt       []byte `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cosigned) Reset() {
+	*x = Cosigned{}
+	mi := &file_proto_replication_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cosigned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cosigned) ProtoMessage() {}
+
+func (x *Cosigned) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_replication_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cosigned.ProtoReflect.Descriptor instead.
+func (*Cosigned) Descriptor() ([]byte, []int) {
+	return file_proto_replication_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Cosigned) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Cosigned) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 // Nack asks to go on with another position.
 type Nack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -795,7 +886,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_proto_replication_proto_msgTypes[7]
+	mi := &file_proto_replication_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +898,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[7]
+	mi := &file_proto_replication_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +911,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{7}
+	return file_proto_replication_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Nack) GetSession() []byte {
@@ -848,7 +939,7 @@ type Fetch struct {
 
 func (x *Fetch) Reset() {
 	*x = Fetch{}
-	mi := &file_proto_replication_proto_msgTypes[8]
+	mi := &file_proto_replication_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +951,7 @@ func (x *Fetch) String() string {
 func (*Fetch) ProtoMessage() {}
 
 func (x *Fetch) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[8]
+	mi := &file_proto_replication_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +964,7 @@ func (x *Fetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
 func (*Fetch) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{8}
+	return file_proto_replication_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Fetch) GetSession() []byte {
@@ -904,7 +995,7 @@ type Return struct {
 
 func (x *Return) Reset() {
 	*x = Return{}
-	mi := &file_proto_replication_proto_msgTypes[9]
+	mi := &file_proto_replication_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +1007,7 @@ func (x *Return) String() string {
 func (*Return) ProtoMessage() {}
 
 func (x *Return) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[9]
+	mi := &file_proto_replication_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +1020,7 @@ func (x *Return) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Return.ProtoReflect.Descriptor instead.
 func (*Return) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{9}
+	return file_proto_replication_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Return) GetSession() []byte {
@@ -972,7 +1063,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_proto_replication_proto_msgTypes[10]
+	mi := &file_proto_replication_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1075,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[10]
+	mi := &file_proto_replication_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1088,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{10}
+	return file_proto_replication_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Grant) GetSession() []byte {
@@ -1022,18 +1113,22 @@ func (x *Grant) GetEnvelope() *Envelope {
 }
 
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	Sent          uint64                 `protobuf:"varint,2,opt,name=sent,proto3" json:"sent,omitempty"`     // where the next Entries will begin
-	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`     // how many entries the child has synced
-	Grants        uint64                 `protobuf:"varint,4,opt,name=grants,proto3" json:"grants,omitempty"` // how many grants it has dealt with
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Sent    uint64                 `protobuf:"varint,2,opt,name=sent,proto3" json:"sent,omitempty"`     // where the next Entries will begin
+	Size    uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`     // how many entries the child has synced
+	Grants  uint64                 `protobuf:"varint,4,opt,name=grants,proto3" json:"grants,omitempty"` // how many grants it has dealt with
+	// How many entries the newest receipts are for that it has on disk: any, and those that
+	// lead to a top-level node.
+	Anchored      uint64 `protobuf:"varint,5,opt,name=anchored,proto3" json:"anchored,omitempty"`
+	Rooted        uint64 `protobuf:"varint,6,opt,name=rooted,proto3" json:"rooted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_proto_replication_proto_msgTypes[11]
+	mi := &file_proto_replication_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1140,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[11]
+	mi := &file_proto_replication_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1153,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{11}
+	return file_proto_replication_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Heartbeat) GetSession() []byte {
@@ -1089,6 +1184,20 @@ func (x *Heartbeat) GetGrants() uint64 {
 	return 0
 }
 
+func (x *Heartbeat) GetAnchored() uint64 {
+	if x != nil {
+		return x.Anchored
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetRooted() uint64 {
+	if x != nil {
+		return x.Rooted
+	}
+	return 0
+}
+
 type Refuse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The nonce of the call's Hello; empty when none came.
@@ -1109,7 +1218,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_proto_replication_proto_msgTypes[12]
+	mi := &file_proto_replication_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1230,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[12]
+	mi := &file_proto_replication_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1243,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{12}
+	return file_proto_replication_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refuse) GetNonce() []byte {
@@ -1190,7 +1299,7 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\theartbeat\x18\x03 \x01(\v2#.nameplate.replication.v1.HeartbeatH\x00R\theartbeat\x12:\n" +
 	"\x06refuse\x18\x04 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuse\x127\n" +
 	"\x05fetch\x18\x05 \x01(\v2\x1f.nameplate.replication.v1.FetchH\x00R\x05fetchB\t\n" +
-	"\amessage\"\xbc\x03\n" +
+	"\amessage\"\xfe\x03\n" +
 	"\x11ReplicateResponse\x12C\n" +
 	"\tchallenge\x18\x01 \x01(\v2#.nameplate.replication.v1.ChallengeH\x00R\tchallenge\x12=\n" +
 	"\awelcome\x18\x02 \x01(\v2!.nameplate.replication.v1.WelcomeH\x00R\awelcome\x121\n" +
@@ -1198,11 +1307,12 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x04nack\x18\x04 \x01(\v2\x1e.nameplate.replication.v1.NackH\x00R\x04nack\x127\n" +
 	"\x05grant\x18\x05 \x01(\v2\x1f.nameplate.replication.v1.GrantH\x00R\x05grant\x12:\n" +
 	"\x06refuse\x18\x06 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuse\x12:\n" +
-	"\x06return\x18\a \x01(\v2 .nameplate.replication.v1.ReturnH\x00R\x06returnB\t\n" +
+	"\x06return\x18\a \x01(\v2 .nameplate.replication.v1.ReturnH\x00R\x06return\x12@\n" +
+	"\bcosigned\x18\b \x01(\v2\".nameplate.replication.v1.CosignedH\x00R\bcosignedB\t\n" +
 	"\amessage\"]\n" +
 	"\tChallenge\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12:\n" +
-	"\x06parent\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\"\xc9\x01\n" +
+	"\x06parent\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\"\x83\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x126\n" +
 	"\x04node\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
@@ -1210,7 +1320,8 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x03tip\x18\x04 \x01(\fR\x03tip\x12\x14\n" +
 	"\x05nonce\x18\x05 \x01(\fR\x05nonce\x12\x1c\n" +
 	"\tsignature\x18\x06 \x01(\fR\tsignature\x12\x14\n" +
-	"\x05acked\x18\a \x01(\x04R\x05acked\"\xea\x01\n" +
+	"\x05acked\x18\a \x01(\x04R\x05acked\x128\n" +
+	"\x05owner\x18\b \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x05owner\"\xea\x01\n" +
 	"\aWelcome\x12:\n" +
 	"\x06parent\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\x12\x1d\n" +
 	"\n" +
@@ -1228,12 +1339,16 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\bpayloads\x18\x03 \x03(\fR\bpayloads\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\fR\n" +
-	"checkpoint\"_\n" +
+	"checkpoint\"{\n" +
 	"\x03Ack\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04root\x18\x03 \x01(\fR\x04root\x12\x16\n" +
-	"\x06credit\x18\x04 \x01(\x04R\x06credit\"4\n" +
+	"\x06credit\x18\x04 \x01(\x04R\x06credit\x12\x1a\n" +
+	"\banchored\x18\x05 \x01(\x04R\banchored\">\n" +
+	"\bCosigned\x12\x18\n" +
+	"\asession\x18\x01 \x01(\fR\asession\x12\x18\n" +
+	"\areceipt\x18\x02 \x01(\fR\areceipt\"4\n" +
 	"\x04Nack\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\"5\n" +
@@ -1250,12 +1365,14 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x05Grant\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12=\n" +
-	"\benvelope\x18\x03 \x01(\v2!.nameplate.identifier.v1.EnvelopeR\benvelope\"e\n" +
+	"\benvelope\x18\x03 \x01(\v2!.nameplate.identifier.v1.EnvelopeR\benvelope\"\x99\x01\n" +
 	"\tHeartbeat\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x12\n" +
 	"\x04sent\x18\x02 \x01(\x04R\x04sent\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
-	"\x06grants\x18\x04 \x01(\x04R\x06grants\"\xbc\x03\n" +
+	"\x06grants\x18\x04 \x01(\x04R\x06grants\x12\x1a\n" +
+	"\banchored\x18\x05 \x01(\x04R\banchored\x12\x16\n" +
+	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\xbc\x03\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12?\n" +
 	"\x06reason\x18\x02 \x01(\x0e2'.nameplate.replication.v1.Refuse.ReasonR\x06reason\x12\x16\n" +
@@ -1292,7 +1409,7 @@ func file_proto_replication_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_replication_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_proto_replication_proto_goTypes = []any{
 	(Refuse_Reason)(0),        // 0: nameplate.replication.v1.Refuse.Reason
 	(*ReplicateRequest)(nil),  // 1: nameplate.replication.v1.ReplicateRequest
@@ -1302,40 +1419,43 @@ var file_proto_replication_proto_goTypes = []any{
 	(*Welcome)(nil),           // 5: nameplate.replication.v1.Welcome
 	(*Entries)(nil),           // 6: nameplate.replication.v1.Entries
 	(*Ack)(nil),               // 7: nameplate.replication.v1.Ack
-	(*Nack)(nil),              // 8: nameplate.replication.v1.Nack
-	(*Fetch)(nil),             // 9: nameplate.replication.v1.Fetch
-	(*Return)(nil),            // 10: nameplate.replication.v1.Return
-	(*Grant)(nil),             // 11: nameplate.replication.v1.Grant
-	(*Heartbeat)(nil),         // 12: nameplate.replication.v1.Heartbeat
-	(*Refuse)(nil),            // 13: nameplate.replication.v1.Refuse
-	(*PublicKey)(nil),         // 14: nameplate.identifier.v1.PublicKey
-	(*Envelope)(nil),          // 15: nameplate.identifier.v1.Envelope
+	(*Cosigned)(nil),          // 8: nameplate.replication.v1.Cosigned
+	(*Nack)(nil),              // 9: nameplate.replication.v1.Nack
+	(*Fetch)(nil),             // 10: nameplate.replication.v1.Fetch
+	(*Return)(nil),            // 11: nameplate.replication.v1.Return
+	(*Grant)(nil),             // 12: nameplate.replication.v1.Grant
+	(*Heartbeat)(nil),         // 13: nameplate.replication.v1.Heartbeat
+	(*Refuse)(nil),            // 14: nameplate.replication.v1.Refuse
+	(*PublicKey)(nil),         // 15: nameplate.identifier.v1.PublicKey
+	(*Envelope)(nil),          // 16: nameplate.identifier.v1.Envelope
 }
 var file_proto_replication_proto_depIdxs = []int32{
 	4,  // 0: nameplate.replication.v1.ReplicateRequest.hello:type_name -> nameplate.replication.v1.Hello
 	6,  // 1: nameplate.replication.v1.ReplicateRequest.entries:type_name -> nameplate.replication.v1.Entries
-	12, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
-	13, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
-	9,  // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
+	13, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
+	14, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
+	10, // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
 	3,  // 5: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
 	5,  // 6: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
 	7,  // 7: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
-	8,  // 8: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
-	11, // 9: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
-	13, // 10: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
-	10, // 11: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
-	14, // 12: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
-	14, // 13: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
-	14, // 14: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
-	15, // 15: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
-	0,  // 16: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
-	1,  // 17: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
-	2,  // 18: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	9,  // 8: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
+	12, // 9: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
+	14, // 10: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
+	11, // 11: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
+	8,  // 12: nameplate.replication.v1.ReplicateResponse.cosigned:type_name -> nameplate.replication.v1.Cosigned
+	15, // 13: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
+	15, // 14: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
+	15, // 15: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
+	15, // 16: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
+	16, // 17: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
+	0,  // 18: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
+	1,  // 19: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
+	2,  // 20: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
+	20, // [20:21] is the sub-list for method output_type
+	19, // [19:20] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_proto_replication_proto_init() }
@@ -1359,6 +1479,7 @@ func file_proto_replication_proto_init() {
 		(*ReplicateResponse_Grant)(nil),
 		(*ReplicateResponse_Refuse)(nil),
 		(*ReplicateResponse_Return)(nil),
+		(*ReplicateResponse_Cosigned)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1366,7 +1487,7 @@ func file_proto_replication_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_replication_proto_rawDesc), len(file_proto_replication_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,7 +19,11 @@ func (r *Registry) anchorCheckpoint(c *Checkpoint) error {
 		return nil
 	}
 	r.config.Hook(HookAnchor)
-	return writeFile(r.config.Anchor, c.Note, 0o640)
+	if err := writeFile(r.config.Anchor, c.Note, 0o640); err != nil {
+		return err
+	}
+	r.anchors.hold(c.Size)
+	return nil
 }
 
 // anchorAllows checks the log against the anchor. It returns why no changes may be
@@ -50,5 +54,6 @@ func (r *Registry) anchorAllows() (why string, asked bool, err error) {
 	if now != root {
 		return fmt.Sprintf("the first %d entries are not those that the anchor was signed over: the log has been rewritten, restore a good backup", size), true, nil
 	}
+	r.anchors.hold(size)
 	return "", true, nil
 }

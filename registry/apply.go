@@ -53,6 +53,8 @@ func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, err
 		d := *current.delegation
 		d.Keyset = k.Keyset
 		return effectOfDelegation(held{delegation: &d, position: position, granted: current.granted, apex: current.apex}, &e.Envelope)
+	case identifier.EntryChildren:
+		return effectOfChildren(e, position)
 	}
 	return effect{}, fmt.Errorf("entry of kind %d: this release does not know it", e.Kind)
 }

@@ -36,10 +36,11 @@ type ledger struct {
 	quarantine atomic.Pointer[Quarantine] // why nothing is added any more; nil as a rule
 
 	acknowledged acknowledged // of the node's own log
+	levels       *levels      // of the node's own log
 }
 
 func newLedger(number uint32, node identifier.PublicKey, s *state.Store) *ledger {
-	return &ledger{number: number, node: node, state: s, holders: newHolders(), grew: make(chan struct{})}
+	return &ledger{number: number, node: node, state: s, holders: newHolders(), grew: make(chan struct{}), levels: newLevels()}
 }
 
 // doubtError is an error that a state built anew from the journal need not have.
@@ -103,6 +104,11 @@ func (l *ledger) readState() error {
 	}
 	if err := errors.Join(l.loadQuarantine(), l.loadAcknowledged()); err != nil {
 		return err
+	}
+	if l.number == ownLog {
+		if err := l.loadReceipts(); err != nil {
+			return err
+		}
 	}
 	return l.loadHolders()
 }
@@ -216,6 +222,8 @@ func (l *ledger) replayFrame(f journal.Located) error {
 		return fmt.Errorf("frame of log %d: this release keeps no mirrors", f.Log)
 	}
 	switch f.Kind {
+	case journal.KindReceipt:
+		return l.takeReceipt(f.Payload, f.At, f.End)
 	case journal.KindCheckpoint:
 		c, err := l.readCheckpoint(f.Payload)
 		if err != nil {

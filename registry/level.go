@@ -8,7 +8,7 @@ type Level uint8
 const (
 	// Local: synced to this node's disk.
 	Local Level = iota + 1
-	// Anchored: cosigned by the parent.
+	// Anchored: cosigned by the parent, once the level above that holds it.
 	Anchored
 	// Rooted: under a checkpoint of a top-level node.
 	Rooted

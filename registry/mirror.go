@@ -27,6 +27,7 @@ type mirror struct {
 	judge
 	own    *ledger // the parent's: what the child was granted
 	grants grantList
+	rows   map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
 
 	mu    sync.Mutex
 	heard time.Time // when the child was last known to have no more than the mirror
@@ -38,7 +39,7 @@ type mirror struct {
 func newMirror(n numbering, own *ledger) *mirror {
 	l := newLedger(n.number, n.node, own.state)
 	l.log = n.log
-	return &mirror{judge: newJudge(l, l.holders), own: own}
+	return &mirror{judge: newJudge(l, l.holders), own: own, rows: make(map[identifier.LogID]identifier.ChildRow)}
 }
 
 // load reads what the state holds of the mirror.
@@ -118,6 +119,7 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 		return err
 	}
 	clear(m.waiting)
+	clear(m.rows)
 	m.checkpoint.Store(c)
 	m.ledger.grow(u.End())
 	m.mu.Lock()
@@ -142,6 +144,8 @@ func (m *mirror) weigh(payload []byte, position uint64) (effect, error) {
 		return m.weighChange(e, position)
 	case identifier.EntryGrant:
 		return m.weighGrant(e, position)
+	case identifier.EntryChildren:
+		return m.weighChildren(e, position)
 	case identifier.EntryDelegation, identifier.EntryKeyset:
 		g, err := parseGrant(e.Envelope)
 		if err != nil {

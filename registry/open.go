@@ -81,7 +81,12 @@ func (r *Registry) open() error {
 		return err
 	}
 	r.sequencer = newSequencer(r)
+	r.anchors = newAnchoring(r)
 	if err := r.begin(); err != nil {
+		return err
+	}
+	r.anchors = newAnchoring(r) // the log has an id by now
+	if err := r.anchors.load(); err != nil {
 		return err
 	}
 	return r.checkRestored()

@@ -122,10 +122,12 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 func (r *Registry) await(ctx context.Context, a admission) (Receipt, error) {
 	receipt := Receipt{Log: r.log, Position: a.position, Level: Local, Duplicate: a.duplicate}
 	if a.synced == nil {
+		receipt.Level = r.LevelOf(a.position)
 		return receipt, nil
 	}
 	if err := r.awaitSync(ctx, a.synced); err != nil {
 		return Receipt{}, unknown(err)
 	}
+	receipt.Level = r.LevelOf(a.position)
 	return receipt, nil
 }

@@ -48,6 +48,9 @@ type Config struct {
 	// Parent is the node key of the parent; zero for none. A node with a parent
 	// answers for what the parent grants it, a node without one for the root.
 	Parent identifier.PublicKey
+	// Peers is how many other top-level nodes there are; 0 at any other node, and at one
+	// that is alone.
+	Peers int
 	// Log is told of what an operator should know.
 	Log *slog.Logger
 
@@ -65,6 +68,9 @@ const (
 	HookSigned     = "registry.checkpoint.signed" // a checkpoint, before it is appended
 	HookCheckpoint = "registry.checkpoint.synced" // it is synced, before anybody sees it
 	HookAnchor     = "registry.checkpoint.anchor" // before the anchor is replaced
+	HookChildren   = "registry.children.signed"   // rows of children, before they are appended
+	HookCosigned   = "registry.children.cosigned" // a child's checkpoint, before it is sent
+	HookReceipt    = "registry.receipt.checked"   // a receipt, before it is appended
 )
 
 func (c Config) withDefaults() Config {
@@ -84,6 +90,7 @@ func (c Config) withDefaults() Config {
 type Registry struct {
 	*ledger       // what readers see of the node's own log
 	logs    *logs // that, and the mirrors of the children's
+	anchors *anchoring
 
 	config    Config
 	folder    *folder
@@ -119,9 +126,14 @@ func (r *Registry) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+			if err := r.logChildren(ctx); err != nil {
+				r.config.Log.Warn("the children's checkpoints are not logged", "error", err)
+			}
 			if err := r.signCheckpoint(ctx); err != nil {
 				r.config.Log.Warn("no checkpoint", "error", err)
 			}
+		case <-r.anchors.wake:
+			r.anchors.pass()
 		}
 	}
 }

@@ -19,6 +19,10 @@ type Status struct {
 	Identifiers, Withdrawn, Delegations uint64
 	Checkpoint                          Checkpoint // the newest
 	Level                               Level      // what a change reaches at the most
+	// Anchored and Rooted are how many entries have reached those levels.
+	Anchored, Rooted uint64
+	// Receipt is the newest checkpoint that the level above has cosigned; empty for none.
+	Receipt []byte
 	// ReadOnly says why no changes are taken; empty when they are.
 	ReadOnly string
 	// Quarantine is the evidence that two histories of the log were signed; nil when
@@ -51,6 +55,18 @@ func (r *Registry) Status(context.Context) (Status, error) {
 		s.Checkpoint = *c
 	}
 	s.ReadOnly, s.Quarantine = r.ReadOnly(), r.quarantine.Load()
+	s.Anchored, s.Rooted = r.levels.heights()
+	switch {
+	case s.Rooted > 0:
+		s.Level = Rooted
+	case s.Anchored > 0:
+		s.Level = Anchored
+	}
+	if s.Anchored > 0 {
+		if receipt, _ := r.ReceiptFor(0, Anchored); receipt != nil {
+			s.Receipt = receipt.Note
+		}
+	}
 	for _, h := range r.holders.list() {
 		if h.apex && !h.delegation.Revoked() {
 			s.Apexes = append(s.Apexes, h.delegation.Prefix)

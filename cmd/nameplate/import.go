@@ -24,6 +24,7 @@ type importFlags struct {
 	results           string
 	replace, dryRun   bool
 	patience          time.Duration
+	wait              waitFlags
 	asJSON            bool
 }
 
@@ -66,6 +67,7 @@ failed.`,
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "check every row and send nothing")
 	c.Flags().DurationVar(&f.patience, "patience", time.Minute, "how long to wait for a node that went away")
 	jsonFlag(c, &f.asJSON)
+	f.wait.add(c)
 	_ = c.MarkFlagRequired("id")
 	return c
 }
@@ -73,6 +75,9 @@ failed.`,
 func runImport(c *cobra.Command, f *importFlags, file string) (err error) {
 	options, err := f.tableOptions(file)
 	if err != nil {
+		return err
+	}
+	if _, err := f.wait.wanted(); err != nil {
 		return err
 	}
 	in, size, changed, err := openInput(c.InOrStdin(), file)
@@ -146,7 +151,16 @@ func (f *importFlags) send(c *cobra.Command, source *rowSource) error {
 	}
 	defer node.Close()
 	options := intake.Options{Keys: keys, Replace: f.replace, Patience: f.patience}
-	return intake.New(node.registry, node.records, options, source.tally.settled).Run(c.Context(), source.all(c.Context()))
+	err = intake.New(node.registry, node.records, options, source.tally.settled).Run(c.Context(), source.all(c.Context()))
+	if err != nil {
+		return err
+	}
+	// What others register meanwhile is waited for as well.
+	late, err := f.wait.await(c.Context(), node.registry, &source.tally.reached)
+	if err == nil && late != "" {
+		err = errors.New(late)
+	}
+	return err
 }
 
 // tryImport checks the rows and shows what the first ones become.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -32,6 +33,7 @@ func (f *signFlags) add(c *cobra.Command, keys string) {
 func newRegister() *cobra.Command {
 	var f signFlags
 	var replace bool
+	var wait waitFlags
 	m := table.Mapping{}
 	c := &cobra.Command{
 		Use:   "register IDENTIFIER",
@@ -48,14 +50,16 @@ content is only put in its place with --replace, and then all of it is.
 		Args: arguments(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			m.ID, m.Time = args[0], time.Now()
-			return within(c.Context(), f.timeout, func(ctx context.Context) error {
-				return register(ctx, c, &f, m, replace)
-			})
+			if _, err := wait.wanted(); err != nil {
+				return err
+			}
+			return register(c, &f, m, replace, wait)
 		},
 	}
 	f.add(c, "the `FILE` of a key that signs; may be repeated")
 	contentFlags(c, &m)
 	c.Flags().BoolVar(&replace, "replace", false, "put this in the place of other content")
+	wait.add(c)
 	return c
 }
 
@@ -88,7 +92,7 @@ type receipt struct {
 	Level    string `json:"level"`
 }
 
-func register(ctx context.Context, c *cobra.Command, f *signFlags, m table.Mapping, replace bool) error {
+func register(c *cobra.Command, f *signFlags, m table.Mapping, replace bool, wait waitFlags) error {
 	registration, err := m.Literal()
 	if err != nil {
 		return err
@@ -107,19 +111,28 @@ func register(ctx context.Context, c *cobra.Command, f *signFlags, m table.Mappi
 	defer node.Close()
 	var outcome intake.Outcome
 	options := intake.Options{Keys: keys, Replace: replace, Patience: f.timeout}
-	err = intake.New(node.registry, node.records, options, func(o intake.Outcome) { outcome = o }).
-		Run(ctx, slices.Values([]table.Registration{registration}))
+	err = within(c.Context(), f.timeout, func(ctx context.Context) error {
+		return intake.New(node.registry, node.records, options, func(o intake.Outcome) { outcome = o }).
+			Run(ctx, slices.Values([]table.Registration{registration}))
+	})
 	if err != nil {
 		return err
 	}
 	if outcome.Result == intake.Failed {
 		return fmt.Errorf("%s: %s", registration.ID, outcome.Reason)
 	}
+	late, err := wait.await(c.Context(), node.registry, &outcome.Receipt)
+	if err != nil {
+		return err
+	}
 	shown := registered{Identifier: registration.ID.String(), Result: outcome.Result.String(), Version: outcome.Version}
 	if outcome.Version > 0 {
 		shown.receipt = newReceipt(outcome.Receipt)
 	}
-	return shown.print(c, f)
+	if err := shown.print(c, f); err != nil || late == "" {
+		return err
+	}
+	return errors.New(late)
 }
 
 // newReceipt returns a receipt as --json shows it.

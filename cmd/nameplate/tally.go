@@ -17,6 +17,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/intake"
 	"github.com/nameplate-id/nameplate/cmd/nameplate/table"
+	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
@@ -42,6 +43,7 @@ type tally struct {
 	warnings int
 	warning  string // the first
 	results  *results
+	reached  registry.Receipt // of the end of the log, when the import waited for a level
 }
 
 func newTally(c *cobra.Command, f *importFlags, file string, size int64, reading *countingReader) (*tally, error) {
@@ -128,6 +130,7 @@ type summary struct {
 	Warnings   int     `json:"warnings"`
 	Complete   bool    `json:"complete"` // every row of the file has been settled
 	DryRun     bool    `json:"dryRun,omitempty"`
+	Level      string  `json:"level,omitempty"` // that all of it has reached
 	Seconds    float64 `json:"seconds"`
 }
 
@@ -141,6 +144,9 @@ func (t *tally) end(err error) error {
 		Rows: t.settledRows(), Registered: t.counts[intake.Registered], Unchanged: t.counts[intake.Unchanged],
 		Replaced: t.counts[intake.Replaced], Failed: t.counts[intake.Failed], Warnings: t.warnings,
 		Complete: err == nil, DryRun: t.flags.dryRun, Seconds: time.Since(t.begun).Seconds(),
+	}
+	if t.reached.Level > 0 {
+		s.Level = t.reached.Level.String()
 	}
 	stderr := t.command.ErrOrStderr()
 	if more := s.Failed - maxNamed; more > 0 {

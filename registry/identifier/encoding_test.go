@@ -91,6 +91,17 @@ var recode = map[string]func(key, b []byte) ([]byte, error){
 		}
 		return identifier.AppendKeysetChange(nil, k)
 	},
+	"childrow": func(_, b []byte) ([]byte, error) {
+		r, err := identifier.ParseChildRow(b)
+		if err != nil {
+			return nil, err
+		}
+		return r.Append(nil)
+	},
+	"childrenheader": func(_, b []byte) ([]byte, error) {
+		h, err := identifier.ParseChildrenHeader(b)
+		return h.Append(nil), err
+	},
 	"genesis": func(_, b []byte) ([]byte, error) {
 		g, err := identifier.ParseGenesis(b)
 		if err != nil {
@@ -157,6 +168,17 @@ func written(t *testing.T, key []byte) map[string][]byte {
 		other := &identifier.Entry{Kind: kind, Time: time.UnixMilli(0), Envelope: identifier.Sign(kind.PayloadType(), out[name], newKey(t, 5))}
 		add(fmt.Sprintf("entry-%s", name))(identifier.AppendEntry(nil, other))
 	}
+	children := sampleChildren(t)
+	header, _, err := identifier.HashChildren(children)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add("childrow-first")(children[0].Append(nil))
+	out["childrenheader-three"] = header.Append(nil)
+	add("entry-children-three")(identifier.AppendEntry(nil, &identifier.Entry{
+		Kind: identifier.EntryChildren, Time: time.UnixMilli(1700000000123), Children: children,
+		Envelope: identifier.Sign(identifier.ChildrenType, header.Append(nil), newKey(t, 3)),
+	}))
 
 	r := &identifier.Record{Version: 5, Time: time.UnixMilli(1700000000123), RowHash: identifier.Hash{9, 8, 7}, Spelling: "hdl:88.118.8/SN-42", Values: sampleContent()}
 	add("stored-record")(identifier.AppendStored(nil, key, r, 77))
@@ -325,4 +347,6 @@ func FuzzEntry(f *testing.F)            { fuzzDecoder(f, "entry", nil) }
 func FuzzEnvelope(f *testing.F)         { fuzzDecoder(f, "leaf", nil) }
 func FuzzDelegation(f *testing.F)       { fuzzDecoder(f, "delegation", nil) }
 func FuzzKeysetChange(f *testing.F)     { fuzzDecoder(f, "keyset", nil) }
+func FuzzChildRow(f *testing.F)         { fuzzDecoder(f, "childrow", nil) }
+func FuzzChildrenHeader(f *testing.F)   { fuzzDecoder(f, "childrenheader", nil) }
 func FuzzGenesis(f *testing.F)          { fuzzDecoder(f, "genesis", nil) }

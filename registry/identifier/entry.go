@@ -14,7 +14,8 @@ const (
 	EntryChange
 	EntryDelegation
 	EntryKeyset
-	EntryGrant // a delegation of this node's own prefix, signed above
+	EntryGrant    // a delegation of this node's own prefix, signed above
+	EntryChildren // how far the logs of this node's children are synced here
 )
 
 // PayloadType returns the payload type that the envelope of such an entry has;
@@ -29,12 +30,15 @@ func (k EntryKind) PayloadType() string {
 		return DelegationType
 	case EntryKeyset:
 		return KeysetType
+	case EntryChildren:
+		return ChildrenType
 	}
 	return ""
 }
 
 // Entry is one entry of a log. What the Merkle tree hashes (the leaf) is Kind,
-// Time and Envelope; the rows of a change travel beside it, bound by its header.
+// Time and Envelope; the rows of a change, or of children, travel beside it, bound by
+// its header.
 type Entry struct {
 	Kind EntryKind
 	// Time is the node's clock when it logged the entry, to the millisecond.
@@ -44,6 +48,8 @@ type Entry struct {
 	// IDSeed, ValueSeed and Rows are those of a change.
 	IDSeed, ValueSeed Seed
 	Rows              []Row
+	// Children are the rows of an entry of kind [EntryChildren].
+	Children []ChildRow
 }
 
 // MaxEntry is how many octets an encoded entry may have. No entry within the
@@ -67,7 +73,7 @@ func (e *Entry) Change() *Change {
 // An entry that [AppendEntry] refuses has no leaf that can be read back.
 //
 //	format      u8        1
-//	kind        u8        1 genesis, 2 change, 3 delegation, 4 keyset, 5 grant
+//	kind        u8        1 genesis, 2 change, 3 delegation, 4 keyset, 5 grant, 6 children
 //	time        u48       milliseconds since 1970
 //	payload     text      of the envelope; its type follows from the kind
 //	signatures  u8        1 to 16, each: key id 8 octets, signature text (1 to 8,192 octets)
@@ -98,6 +104,9 @@ func AppendLeaf(dst []byte, e *Entry) []byte {
 //	    replaces  32 octets, for a version above 1 only
 //	    id        text      canonical, at most 2,048 octets
 //	    content   text      see [AppendContent]; of a put only
+//	or of an entry of kind children only:
+//	  rows        uvarint (1 to 1,024), then at most 512 KiB of rows, each as
+//	              [ChildRow.Append] writes it
 func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 	fail := func(rule, mend string) ([]byte, error) {
 		return nil, &RuleError{What: "entry", Rule: rule, Mend: mend}
@@ -112,6 +121,8 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 		return fail("a time lies in the years 1970 to 9999", "set the clock")
 	case e.Kind != EntryChange && (len(e.Rows) != 0 || e.IDSeed != Seed{} || e.ValueSeed != Seed{}):
 		return fail("only a change has rows and seeds", "leave them out")
+	case e.Kind != EntryChildren && len(e.Children) != 0:
+		return fail("only an entry about children has rows of them", "leave them out")
 	}
 	if err := e.Envelope.Check(); err != nil {
 		return nil, err
@@ -119,6 +130,9 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 	leaf := AppendLeaf(nil, e)
 	b := append(dst, entryFormat)
 	b = appendText(b, leaf)
+	if e.Kind == EntryChildren {
+		return appendChildren(b, e.Children)
+	}
 	if e.Kind != EntryChange {
 		return b, nil
 	}
@@ -183,6 +197,9 @@ func ParseEntry(b []byte) (*Entry, error) {
 		for i := 0; i < n && c.err == nil; i++ {
 			e.Rows = append(e.Rows, c.row())
 		}
+	}
+	if e.Kind == EntryChildren {
+		e.Children = c.children()
 	}
 	if err := c.end(); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func sampleEntry(t testing.TB) *identifier.Entry {
 }
 
 func drawEntry(t *rapid.T) *identifier.Entry {
-	e := &identifier.Entry{Kind: identifier.EntryKind(rapid.IntRange(1, 5).Draw(t, "kind")), Time: drawMillisecond(t, "time")}
+	e := &identifier.Entry{Kind: identifier.EntryKind(rapid.IntRange(1, 6).Draw(t, "kind")), Time: drawMillisecond(t, "time")}
 	e.Envelope.PayloadType = e.Kind.PayloadType()
 	e.Envelope.Payload = rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
 	for range rapid.IntRange(1, 3).Draw(t, "signatures") {
@@ -35,6 +35,9 @@ func drawEntry(t *rapid.T) *identifier.Entry {
 	if e.Kind == identifier.EntryChange {
 		e.IDSeed, e.ValueSeed = identifier.Seed(drawHash(t, "id seed")), identifier.Seed(drawHash(t, "value seed"))
 		e.Rows = drawRows(t, 4)
+	}
+	if e.Kind == identifier.EntryChildren {
+		e.Children = drawChildren(t, 4)
 	}
 	return e
 }
@@ -56,7 +59,7 @@ func TestEntryRoundTrip(t *testing.T) {
 			t.Fatalf("leaf %x, %v", leaf, err)
 		}
 		bare := *e
-		bare.IDSeed, bare.ValueSeed, bare.Rows = identifier.Seed{}, identifier.Seed{}, nil
+		bare.IDSeed, bare.ValueSeed, bare.Rows, bare.Children = identifier.Seed{}, identifier.Seed{}, nil, nil
 		if got, err := identifier.ParseLeaf(leaf); err != nil || !reflect.DeepEqual(got, &bare) {
 			t.Fatalf("of the leaf: got %+v, %v, want %+v", got, err, &bare)
 		}
@@ -98,6 +101,10 @@ func TestAppendEntryRefuses(t *testing.T) {
 		e.Kind, e.Envelope.PayloadType = identifier.EntryDelegation, identifier.DelegationType
 		e.Rows, e.IDSeed, e.ValueSeed = nil, identifier.Seed{}, identifier.Seed{}
 	}
+	children := func(e *identifier.Entry) {
+		delegation(e)
+		e.Kind, e.Envelope.PayloadType, e.Children = identifier.EntryChildren, identifier.ChildrenType, sampleChildren(t)
+	}
 	tests := []struct {
 		name string
 		harm func(e *identifier.Entry)
@@ -105,7 +112,21 @@ func TestAppendEntryRefuses(t *testing.T) {
 	}{
 		{"nothing", func(e *identifier.Entry) {}, true},
 		{"delegation", delegation, true},
-		{"unknown kind", func(e *identifier.Entry) { e.Kind = 6 }, false},
+		{"unknown kind", func(e *identifier.Entry) { e.Kind = 255 }, false},
+		{"change with rows of children", func(e *identifier.Entry) { e.Children = sampleChildren(t) }, false},
+		{"rows of children", children, true},
+		{"no rows of children", func(e *identifier.Entry) { children(e); e.Children = nil }, false},
+		{"too many rows of children", func(e *identifier.Entry) { children(e); e.Children = make([]identifier.ChildRow, 1025) }, false},
+		{"row of a child of size 0", func(e *identifier.Entry) { children(e); e.Children[0].Size = 0 }, false},
+		{"row of a child without a key", func(e *identifier.Entry) { children(e); e.Children[0].Node = identifier.PublicKey{} }, false},
+		{"row of a child that is not signed", func(e *identifier.Entry) { children(e); e.Children[0].Signature = nil }, false},
+		{"rows of children too large together", func(e *identifier.Entry) {
+			children(e)
+			e.Children = slices.Repeat(e.Children[:1], 100)
+			for i := range e.Children {
+				e.Children[i].Signature = make([]byte, identifier.MaxSignature)
+			}
+		}, false},
 		{"kind 0", func(e *identifier.Entry) { e.Kind = 0 }, false},
 		{"payload of another type", func(e *identifier.Entry) { e.Envelope.PayloadType = identifier.KeysetType }, false},
 		{"no time", func(e *identifier.Entry) { e.Time = time.Time{} }, false},

@@ -9,6 +9,7 @@ const (
 	DelegationType = "application/vnd.nameplate.delegation.v1" // a [Delegation]
 	KeysetType     = "application/vnd.nameplate.keyset.v1"     // a [KeysetChange]
 	GenesisType    = "application/vnd.nameplate.genesis.v1"    // a [Genesis]
+	ChildrenType   = "application/vnd.nameplate.children.v1"   // a [ChildrenHeader]
 )
 
 // Limits of an envelope.

@@ -136,11 +136,18 @@ func ProveRow(hashes []Hash, index int) RowProof {
 
 // Verify reports whether the proof leads from the row hash to the root of the
 // header, whose signatures are the caller's to verify.
-func (p RowProof) Verify(row Hash, h Header) bool {
-	if p.Index >= h.Rows || len(p.Path) > bits.Len32(h.Rows) {
+func (p RowProof) Verify(row Hash, h Header) bool { return p.leads(row, h.Rows, h.Root) }
+
+// VerifyChild reports whether the proof leads from the hash of a child's row to the
+// root of the header, whose signature is the caller's to verify.
+func (p RowProof) VerifyChild(row Hash, h ChildrenHeader) bool { return p.leads(row, h.Rows, h.Root) }
+
+// leads reports whether the proof leads from a row's hash to the root of so many.
+func (p RowProof) leads(row Hash, rows uint32, root Hash) bool {
+	if p.Index >= rows || len(p.Path) > bits.Len32(rows) {
 		return false
 	}
-	index, last := p.Index, h.Rows-1
+	index, last := p.Index, rows-1
 	hash := row
 	for _, sibling := range p.Path {
 		if last == 0 {
@@ -157,5 +164,5 @@ func (p RowProof) Verify(row Hash, h Header) bool {
 		}
 		index, last = index>>1, last>>1
 	}
-	return last == 0 && hash == h.Root
+	return last == 0 && hash == root
 }

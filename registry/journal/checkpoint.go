@@ -45,8 +45,7 @@ func SignCheckpoint(size uint64, root identifier.Hash, log identifier.LogID, key
 	if err != nil {
 		return nil, fmt.Errorf("sign a checkpoint: %w", err)
 	}
-	text := fmt.Sprintf("%s\n%d\n%s\n", name, size, base64.StdEncoding.EncodeToString(root[:]))
-	return note.Sign(&note.Note{Text: text}, &signer{name, id, key})
+	return note.Sign(&note.Note{Text: checkpointText(size, root, log)}, &signer{name, id, key})
 }
 
 // VerifyCheckpoint reads a checkpoint of a log and checks the signature of the

@@ -9,15 +9,15 @@ import (
 // Kind says what a frame carries.
 type Kind uint8
 
-// The kinds of frames. KindReceipt, KindFence and KindVote have their numbers reserved:
-// this version neither writes nor reads them, and names them when it meets one.
+// The kinds of frames. KindFence and KindVote have their numbers reserved: this version
+// neither writes nor reads them, and names them when it meets one.
 const (
 	KindGroup      Kind = iota + 1 // begins a group; written by the journal itself
 	KindEnd                        // ends a segment; written by the journal itself
 	KindEntry                      // an entry of this node's own log
 	KindCheckpoint                 // a signed checkpoint of a log
 	KindMirrored                   // entries of a child's log, and the checkpoint they end with
-	KindReceipt                    // a parent's receipt for entries of this node
+	KindReceipt                    // a checkpoint of this node's log, cosigned above
 	KindSession                    // a child's log gets a number
 	KindFence                      // what a child knew when it said Hello
 	KindQuarantine                 // a log set aside, with the evidence
@@ -42,7 +42,7 @@ func (k Kind) String() string {
 // carried reports whether frames of this kind are what a caller appends and reads.
 func (k Kind) carried() bool {
 	switch k {
-	case KindEntry, KindCheckpoint, KindMirrored, KindSession, KindQuarantine, KindAcknowledged:
+	case KindEntry, KindCheckpoint, KindMirrored, KindSession, KindReceipt, KindQuarantine, KindAcknowledged:
 		return true
 	}
 	return false

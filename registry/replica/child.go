@@ -9,9 +9,14 @@ import (
 // ChildConfig says whose log a [Child] sends, and to whom.
 type ChildConfig struct {
 	Signer Signer           // the child's node key
-	ID     identifier.LogID // of the child's own log
+	ID     identifier.LogID // of the log that it sends
 	Log    Log
+	// Owner is the node key that the log is signed with; zero for the child's own.
+	Owner  identifier.PublicKey
 	Verify VerifyCheckpoint
+	// Cosignature checks a cosignature below a checkpoint; nil for a child that takes no
+	// receipts.
+	Cosignature func(note []byte, by identifier.PublicKey) error
 	// Parent is the node key that the parent must have; zero for whoever answers.
 	Parent identifier.PublicKey
 	// Octets is how many octets the payloads of a message have together, unless the
@@ -50,6 +55,9 @@ type Child struct {
 	silence   int      // ticks since something was heard
 	grant     *Grant   // to be taken in
 	grants    uint64   // taken in
+	anchored  uint64   // entries that the parent acknowledges for anchoring
+	receipts  []*Receipt
+	kept      [2]uint64 // of how many entries the newest receipts are that are synced: any, rooted
 
 	marked bool     // entries may be missing here
 	tip    []byte   // the checkpoint in the Hello
@@ -87,6 +95,9 @@ func NewChild(c ChildConfig) *Child {
 	if c.Octets <= 0 || c.Octets > MaxOctets {
 		c.Octets = 256 << 10
 	}
+	if c.Owner == (identifier.PublicKey{}) {
+		c.Owner = c.Signer.Public()
+	}
 	return &Child{config: c}
 }
 
@@ -116,7 +127,7 @@ func (c *Child) Close() {
 func (c *Child) reset(p phase) {
 	*c = Child{
 		config: c.config, size: c.size, left: c.left, phase: p, marked: c.marked, lost: c.lost,
-		parent: c.parent, parentLog: c.parentLog, acked: c.acked, sent: c.acked,
+		parent: c.parent, parentLog: c.parentLog, acked: c.acked, sent: c.acked, anchored: c.anchored, kept: c.kept,
 	}
 }
 
@@ -143,7 +154,7 @@ func (c *Child) Busy() { c.silence = 0 }
 
 // end refuses to go on. The parent is told, except of its silence.
 func (c *Child) end(r *Refusal) {
-	c.phase, c.refusal, c.flights, c.grant, c.unit, c.fetch = ended, r, nil, nil, nil, false
+	c.phase, c.refusal, c.flights, c.grant, c.receipts, c.unit, c.fetch = ended, r, nil, nil, nil, nil, false
 	if r.Reason != Silent && !r.Remote {
 		c.unsent = &Refuse{Nonce: c.nonce, Reason: r.Reason, Detail: r.Detail, Evidence: r.Signed}
 	}
@@ -167,6 +178,10 @@ func (c *Child) Receive(m Message) {
 	case *Nack:
 		if c.current(m.Session) {
 			c.receiveNack(m)
+		}
+	case *Cosigned:
+		if c.current(m.Session) {
+			c.receiveCosigned(m)
 		}
 	case *Grant:
 		// One that is out of turn comes again: the heartbeat says which is next.
@@ -209,7 +224,7 @@ func (c *Child) receiveChallenge(m *Challenge) {
 // receiveWelcome begins a session where the mirror ends, if it is the beginning of
 // the child's log.
 func (c *Child) receiveWelcome(m *Welcome) {
-	own := c.config.Signer.Public()
+	own := c.config.Owner
 	if c.phase != greeted || c.left.lacks(ruleNonce, m.Nonce == c.nonce) || m.Parent != c.challenge.Parent ||
 		!m.Parent.Verify(m.Signed(own, c.config.ID), m.Signature) {
 		return // of another stream, or of nobody
@@ -292,6 +307,7 @@ func (c *Child) receiveAck(m *Ack) {
 	if c.acked >= c.lost {
 		c.lost = 0
 	}
+	c.anchored = max(c.anchored, min(m.Anchored, m.Size))
 	if c.sent < c.acked {
 		c.sent, c.need = c.acked, 0
 	}
@@ -353,6 +369,8 @@ type ChildStatus struct {
 	// InFlight is how many octets of payloads were sent and not acknowledged, Credit
 	// how many there may be.
 	InFlight, Credit uint64
+	// Anchored is how many entries the parent has acknowledged for anchoring.
+	Anchored uint64
 	// Lost is how many entries the parent acknowledged once, while it says that it has
 	// fewer: it was restored. 0 when it has them.
 	Lost uint64
@@ -365,6 +383,6 @@ type ChildStatus struct {
 func (c *Child) Status() ChildStatus {
 	return ChildStatus{
 		Parent: c.parent, ParentLog: c.parentLog, Connected: c.phase == welcome, Synced: c.size, Acked: c.acked,
-		Sent: c.sent, InFlight: c.under, Credit: c.credit, Lost: c.lost, Marked: c.marked, Refusal: c.refusal,
+		Sent: c.sent, InFlight: c.under, Credit: c.credit, Anchored: c.anchored, Lost: c.lost, Marked: c.marked, Refusal: c.refusal,
 	}
 }

@@ -17,7 +17,7 @@ func (c *Child) Next() Message {
 	case welcome:
 		if c.heartbeat {
 			c.heartbeat = false
-			return &Heartbeat{Session: c.session, Sent: c.sent, Size: c.size, Grants: c.grants}
+			return &Heartbeat{Session: c.session, Sent: c.sent, Size: c.size, Grants: c.grants, Anchored: c.kept[0], Rooted: c.kept[1]}
 		}
 		if c.fetch {
 			c.fetch = false
@@ -33,7 +33,10 @@ func (c *Child) hello() Message {
 	if err != nil {
 		return c.unreadable(err)
 	}
-	m := &Hello{Protocol: Protocol, Node: c.config.Signer.Public(), Log: c.config.ID, Tip: tip, Nonce: c.nonce, Acked: c.known(c.challenge.Parent)}
+	m := &Hello{
+		Protocol: Protocol, Node: c.config.Signer.Public(), Log: c.config.ID, Owner: c.config.Owner, Tip: tip, Nonce: c.nonce,
+		Acked: c.known(c.challenge.Parent),
+	}
 	c.tip = tip
 	m.Signature = c.config.Signer.Sign(m.Signed(c.challenge))
 	c.phase = greeted

@@ -10,7 +10,11 @@ const (
 	RuleGap     = ruleGap
 	RuleSync    = ruleSync
 	RuleCredit  = ruleCredit
+	RuleAbove   = ruleAbove
+	RuleQuorum  = ruleQuorum
+	RuleGrow    = ruleGrow
 )
 
-func (c *Child) LeaveOut(r Rule)  { c.left = r }
-func (p *Parent) LeaveOut(r Rule) { p.left = r }
+func (c *Child) LeaveOut(r Rule)   { c.left = r }
+func (p *Parent) LeaveOut(r Rule)  { p.left = r }
+func (a *Anchors) LeaveOut(r Rule) { a.left = r }

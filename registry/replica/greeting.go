@@ -33,6 +33,7 @@ func appendKey(dst []byte, k identifier.PublicKey) []byte {
 //	protocol   u32
 //	node       key
 //	log        16 octets
+//	owner      key
 //	tip        text
 //	nonce      32 octets
 //	acked      u64
@@ -42,6 +43,7 @@ func (m *Hello) Signed(c *Challenge) []byte {
 	b = binary.BigEndian.AppendUint32(b, m.Protocol)
 	b = appendKey(b, m.Node)
 	b = append(b, m.Log[:]...)
+	b = appendKey(b, m.Owner)
 	b = appendText(b, m.Tip)
 	b = append(b, m.Nonce[:]...)
 	return binary.BigEndian.AppendUint64(b, m.Acked)

@@ -42,9 +42,12 @@ type Challenge struct {
 // Hello is the child's answer: who it is, and what it has.
 type Hello struct {
 	Protocol uint32
-	Node     identifier.PublicKey // the child's
-	Log      identifier.LogID     // the child's
-	// Tip is a checkpoint of the child over everything that it has synced.
+	Node     identifier.PublicKey // who sends the log, and proves this key
+	Log      identifier.LogID
+	// Owner is the node key that the log's entries and checkpoints are signed with. It is
+	// Node, except where a top-level node sends its peers the log of a child.
+	Owner identifier.PublicKey
+	// Tip is a checkpoint of the log over everything that the sender has synced.
 	Tip []byte
 	// Nonce is fresh for every stream.
 	Nonce Nonce
@@ -89,6 +92,18 @@ type Ack struct {
 	// Credit is how many octets of payloads the child may have under way from now
 	// on: sent, and not acknowledged. 0 asks it to wait; else it is [MaxOctets] or more.
 	Credit uint64
+	// Anchored is how many entries the parent acknowledges for anchoring: what stands
+	// among them is held above the child, which may cosign for its own children what
+	// rests on it. It is at most Size.
+	Anchored uint64
+}
+
+// Cosigned brings a receipt: a checkpoint of the child that the level above the parent
+// holds, and perhaps the way from there to a top-level node. What the child has already,
+// or has a newer one of, it drops.
+type Cosigned struct {
+	Session Session
+	Receipt *Receipt
 }
 
 // Nack asks the child to go on with another position, because what came last does
@@ -127,6 +142,9 @@ type Heartbeat struct {
 	Sent    uint64 // where the next Entries will begin
 	Size    uint64 // how many entries the child has synced
 	Grants  uint64 // how many grants it has taken in, of this session
+	// Anchored and Rooted are how many entries the newest receipts are for that it has
+	// synced.
+	Anchored, Rooted uint64
 }
 
 // Refuse ends a stream, from either side.
@@ -153,6 +171,7 @@ func (*Ack) message()       {}
 func (*Nack) message()      {}
 func (*Fetch) message()     {}
 func (*Return) message()    {}
+func (*Cosigned) message()  {}
 func (*Grant) message()     {}
 func (*Heartbeat) message() {}
 func (*Refuse) message()    {}

@@ -14,6 +14,9 @@ import (
 func history(children, steps int, left replica.Rule, pick pick) error {
 	w := newWorld(children, left)
 	w.large = pick(4) == 0
+	if pick(2) == 0 {
+		w.above = newAbove(replica.PeersAbove, left)
+	}
 	for i := range steps {
 		if err := w.step(pick); err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
@@ -77,6 +80,8 @@ func TestRulesAreNeeded(t *testing.T) {
 		replica.RuleGap:    "entries follow on the mirror",
 		replica.RuleSync:   "acknowledge what is synced",
 		replica.RuleCredit: "keep within the credit",
+		replica.RuleAbove:  "cosign what the level above holds",
+		replica.RuleQuorum: "cosign what three top-level nodes hold",
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(500) {

@@ -14,7 +14,7 @@ const DefaultWindow = 4 << 20
 type ParentConfig struct {
 	Signer Signer               // the parent's node key
 	ID     identifier.LogID     // of the parent's own log
-	Child  identifier.PublicKey // the child's node key
+	Child  identifier.PublicKey // the node key that the child's log is signed with
 	Log    identifier.LogID     // of the child's log
 	Verify VerifyCheckpoint
 	// History is what the mirror holds.
@@ -50,7 +50,9 @@ type Parent struct {
 	silence    int    // ticks since something was heard
 	ack, nack  bool   // to be sent
 	grantsSent uint64
-	tip        uint64 // how many entries the child has
+	anchored   uint64     // that the child may take as held above
+	receipts   [2]receipt // the newest: any, and one that leads to a top-level node
+	tip        uint64     // how many entries the child has
 	tipIsNews  bool
 	tipRoot    identifier.Hash
 	lost       uint64 // how many entries were acknowledged once, when there are fewer now; else 0
@@ -102,7 +104,7 @@ func (p *Parent) Open(m *Hello, s Session) {
 	p.hello, p.session = m, s
 	size, root, err := p.config.Verify(m.Tip, p.config.Log, p.config.Child)
 	switch {
-	case m.Node != p.config.Child || m.Log != p.config.Log:
+	case m.Owner != p.config.Child || m.Log != p.config.Log:
 		p.end(refuse(OtherLog, "this is the mirror of log %s of node %s", p.config.Log, p.config.Child))
 	case err != nil:
 		p.end(refuse(Malformed, "the child did not sign the checkpoint in its Hello: %v", err))
@@ -126,6 +128,7 @@ func (p *Parent) Close() {
 func (p *Parent) reset(to phase) {
 	p.phase, p.hello, p.session, p.refusal, p.unsent = to, nil, Session{}, nil, nil
 	p.allowed, p.silence, p.ack, p.nack, p.grantsSent, p.returning = 0, 0, false, false, 0, false
+	p.missing(0, 0)
 }
 
 // Refuse ends the stream for a reason that the registry has.
@@ -231,7 +234,7 @@ func (p *Parent) Next() Message {
 	case p.ack:
 		p.ack = false
 		p.allowed = max(p.allowed, p.credit)
-		m := &Ack{Session: p.session, Size: p.stored, Root: p.root, Credit: p.credit}
+		m := &Ack{Session: p.session, Size: p.stored, Root: p.root, Credit: p.credit, Anchored: min(p.anchored, p.stored)}
 		if p.left == ruleSync {
 			m.Size, m.Root = p.edge.size, p.edge.root()
 		}
@@ -239,6 +242,10 @@ func (p *Parent) Next() Message {
 	case p.returning:
 		p.returning = false
 		return p.giveBack()
+	case p.receipts[1].due:
+		return p.cosigned(1)
+	case p.receipts[0].due:
+		return p.cosigned(0)
 	case p.grantsSent < uint64(len(p.grants)):
 		m := &Grant{Session: p.session, Number: p.grantsSent, Envelope: p.grants[p.grantsSent]}
 		p.grantsSent++

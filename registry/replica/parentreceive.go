@@ -49,6 +49,7 @@ func (p *Parent) receiveHeartbeat(m *Heartbeat) {
 		p.nack = true
 	}
 	p.grantsSent = min(p.grantsSent, m.Grants)
+	p.missing(m.Anchored, m.Rooted)
 }
 
 // receiveFetch takes note of what the child has lost. The newest request counts.

@@ -14,6 +14,9 @@ const (
 	rulePrefix                  // a child is given back only what follows on its log
 	ruleReturn                  // what is given back adds up to what the child signed
 	ruleMarked                  // a node that may lack something writes nothing before it has asked
+	ruleAbove                   // only what the level above holds is cosigned
+	ruleQuorum                  // at the top, what enough top-level nodes hold
+	ruleGrow                    // a row's size never goes down
 )
 
 // lacks reports whether a rule is broken, and not left out.

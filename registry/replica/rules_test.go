@@ -74,6 +74,9 @@ func TestEachRule(t *testing.T) {
 		"entries that do not follow":           {replica.RuleGap, lostEntries},
 		"an acknowledgement before the sync":   {replica.RuleSync, unsynced},
 		"a parent that asks to wait":           {replica.RuleCredit, noCredit},
+		"a row that goes down":                 {replica.RuleGrow, lowerRow},
+		"a cosignature before the level above": {replica.RuleAbove, earlyCosignature},
+		"a cosignature of one of five":         {replica.RuleQuorum, loneCosignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.play(t, 0); err != nil {
@@ -200,4 +203,55 @@ func noCredit(t *testing.T, left replica.Rule) error {
 		t.Errorf("the mirror has %d entries, want 6", n.floor)
 	}
 	return nil
+}
+
+// The parent's mirror is put back to an older state of itself, and its log is not.
+func lowerRow(t *testing.T, left replica.Rule) error {
+	w, n := mirror(t, 5, left)
+	must(t, w.logRow(n))
+	w.above.sync()
+	n.floor = 3
+	return errors.Join(w.logRow(n), w.checkAnchors())
+}
+
+func earlyCosignature(t *testing.T, left replica.Rule) error {
+	w, n := mirror(t, 5, left)
+	return cosignedAt(t, w, n, func() { w.above.holds = 1; w.above.anchors.Hold(1) })
+}
+
+func loneCosignature(t *testing.T, left replica.Rule) error {
+	w, n := begin(t, 5, left)
+	w.above = newAbove(replica.PeersAbove, left)
+	must(t, w.settle(n))
+	return cosignedAt(t, w, n, func() {
+		for i := range 2 {
+			w.above.peers[i][n.log.ID] = 5
+			w.above.anchors.PeerHolds(peerKey(i), n.log.ID, 5)
+		}
+	})
+}
+
+// cosignedAt lets the parent cosign before and after the level above holds what it must.
+func cosignedAt(t *testing.T, w *world, n *node, hold func()) error {
+	must(t, w.logRow(n))
+	w.above.sync()
+	w.cosign(n)
+	if err := w.settle(n); err != nil {
+		return err
+	}
+	w.keepReceipt(n, true)
+	if err := w.check(); err != nil {
+		return err
+	}
+	if n.kept != 0 {
+		t.Errorf("the child has a receipt for %d entries", n.kept)
+	}
+	hold()
+	w.cosign(n)
+	must(t, w.settle(n))
+	w.keepReceipt(n, true)
+	if n.kept != 5 {
+		t.Errorf("the child has a receipt for %d entries, want 5", n.kept)
+	}
+	return w.check()
 }

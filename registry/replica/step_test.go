@@ -12,7 +12,9 @@ import (
 // step does one thing that may happen.
 func (w *world) step(pick pick) error {
 	n := w.children[pick(len(w.children))]
-	switch pick(16) {
+	switch pick(20) {
+	case 16, 17, 18, 19:
+		return w.anchor(n, pick)
 	case 0, 1:
 		octets := 0
 		if w.large && pick(6) == 0 {
@@ -167,11 +169,14 @@ func (w *world) heal() error {
 	}
 	for range healingRounds {
 		healed := true
+		if err := w.anchorAll(); err != nil {
+			return err
+		}
 		for _, n := range w.children {
 			if err := w.round(n); err != nil {
 				return err
 			}
-			healed = healed && n.floor == n.log.Synced() && n.child.Status().Acked == n.log.Synced() && len(n.taken) == len(n.grants)
+			healed = healed && n.floor == n.log.Synced() && n.child.Status().Acked == n.log.Synced() && n.kept == n.log.Synced() && len(n.taken) == len(n.grants)
 		}
 		if healed {
 			return nil
@@ -179,7 +184,7 @@ func (w *world) heal() error {
 	}
 	var left string
 	for _, n := range w.children {
-		left += fmt.Sprintf("; child %d has %d entries, the mirror %d; %d of %d grants; %+v", n.number, n.log.Synced(), n.floor, len(n.taken), len(n.grants), n.child.Status())
+		left += fmt.Sprintf("; child %d has %d entries, the mirror %d; receipt for %d; %d of %d grants; %+v", n.number, n.log.Synced(), n.floor, n.kept, len(n.taken), len(n.grants), n.child.Status())
 	}
 	return fmt.Errorf("not healed after %d heartbeats%s", healingRounds, left)
 }

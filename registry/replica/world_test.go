@@ -20,6 +20,7 @@ type pick func(n int) int
 // production code; what is played here are disks, network and whoever drives it.
 type world struct {
 	disk     disk
+	above    *above
 	key      identifier.PrivateKey // the parent's
 	children []*node
 	drawn    uint64       // for nonces, sessions and entries
@@ -45,17 +46,19 @@ type node struct {
 	taken  map[string]bool // by payload
 	next   uint64          // number of the grant that the session comes to next
 
-	floor   uint64 // how many entries the parent's disk has, synced; it never goes down
-	written uint64 // with those that are not synced
-	checked [2]int // the disk when it was last looked at
-	fresh   int
-	acked   uint64 // of the session
-	credit  uint64 // the most that the session has allowed
-	tainted bool   // something was changed on the way, so that a refusal is right
+	floor     uint64 // how many entries the parent's disk has, synced; it never goes down
+	written   uint64 // with those that are not synced
+	checked   [2]int // the disk when it was last looked at
+	fresh     int
+	acked     uint64 // of the session
+	credit    uint64 // the most that the session has allowed
+	kept      uint64 // how many entries the child's newest receipt is for, synced
+	heldAbove uint64 // how many of its entries the level above ever held
+	tainted   bool   // something was changed on the way, so that a refusal is right
 }
 
 func newWorld(children int, left replica.Rule) *world {
-	w := &world{key: replicatest.NodeKey(200), left: left, window: replica.MaxOctets}
+	w := &world{key: replicatest.NodeKey(200), left: left, window: replica.MaxOctets, above: newAbove(replica.ParentAbove, left)}
 	for i := range children {
 		n := &node{number: byte(i + 1), log: replicatest.NewLog(byte(i + 1)), taken: map[string]bool{}}
 		w.children = append(w.children, n)
@@ -76,9 +79,15 @@ func (w *world) nonce() (n replica.Nonce) {
 func (w *world) startChild(n *node) {
 	n.child = replica.NewChild(replica.ChildConfig{
 		Signer: n.log.Key, ID: n.log.ID, Log: n.log, Verify: replicatest.VerifyCheckpoint, Parent: w.key.Public(), Octets: 200 << 10,
+		Cosignature: replicatest.VerifyCosignature,
 	})
 	n.child.LeaveOut(w.left)
 	n.child.Grow(n.log.Synced())
+	rooted := uint64(0)
+	if w.above.kind == replica.PeersAbove {
+		rooted = n.kept
+	}
+	n.child.Keep(n.kept, rooted)
 }
 
 // startParent makes the parent's side of a child from what its disk holds.
@@ -199,6 +208,7 @@ func (w *world) takeGrant(n *node, taken bool) error {
 // crashParent ends the parent's process and starts it again.
 func (w *world) crashParent(keep int) {
 	w.disk.crash(keep)
+	w.above.restart(w.left)
 	w.restartParent()
 }
 
@@ -211,6 +221,7 @@ func (w *world) restartParent() {
 // loseDisk gives the parent an empty disk.
 func (w *world) loseDisk() {
 	w.disk = disk{starts: w.disk.starts + 1}
+	w.above = newAbove(w.above.kind, w.left)
 	w.restartParent()
 	for _, n := range w.children {
 		n.floor, n.acked = 0, 0
@@ -237,7 +248,7 @@ func (w *world) check() error {
 			return fmt.Errorf("child %d: %w", n.number, err)
 		}
 	}
-	return nil
+	return w.checkAnchors()
 }
 
 func (w *world) checkNode(n *node) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	protobuf "google.golang.org/protobuf/proto"
 
@@ -23,6 +24,8 @@ const inFlightOctets = 4 << 20
 type pending struct {
 	change *identifier.Change
 	octets int
+	level  registry.Level // to be waited for before the answer
+	wait   time.Duration
 
 	done    chan struct{} // closed when what follows is set
 	receipt registry.Receipt
@@ -66,6 +69,9 @@ func (s *Server) RegisterBatch(stream proto.Registration_RegisterBatchServer) er
 		<-p.done
 		if p.panicked != nil {
 			panic(fmt.Sprintf("%v\n\nin a change of a batch:\n%s", p.panicked, p.stack))
+		}
+		if p.err == nil {
+			s.await(ctx, &p.receipt, p.level, p.wait)
 		}
 		if err := stream.Send(resultToProto(p)); err != nil {
 			return err // the intake ends with the stream
@@ -123,6 +129,7 @@ func (b *intake) run(ctx context.Context, stream proto.Registration_RegisterBatc
 			return err
 		}
 		p := &pending{octets: protobuf.Size(m), done: make(chan struct{})}
+		p.level, p.wait = waitFor(m.GetWait(), m.GetWaitMs())
 		select {
 		case queue <- p:
 		case <-ctx.Done():

@@ -84,6 +84,7 @@ func NewChild(c ChildConfig) (*Child, error) {
 	}
 	return &Child{config: c, machine: replica.NewChild(replica.ChildConfig{
 		Signer: c.Signer, ID: c.Source.LogID(), Log: c.Source, Verify: c.Verify, Parent: c.Parent, Acked: c.Source.Acked,
+		Cosignature: registry.VerifyCosignature,
 	})}, nil
 }
 
@@ -179,6 +180,7 @@ func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
 	if c.config.Source.Marked() != "" {
 		c.machine.Mark()
 	}
+	c.machine.Keep(c.config.Source.Receipts())
 	c.machine.Open(nonce)
 	c.mu.Unlock()
 	var running sync.WaitGroup
@@ -280,7 +282,7 @@ func (s *childStream) receive(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		s.machine.Receive(m)
-		grant, returned := s.machine.Grant(), s.machine.Returned()
+		grant, returned, receipt := s.machine.Grant(), s.machine.Returned(), s.machine.Receipt()
 		s.mu.Unlock()
 		s.follow()
 		if returned != nil {
@@ -288,6 +290,9 @@ func (s *childStream) receive(ctx context.Context) error {
 		}
 		if grant != nil {
 			s.take(ctx, grant)
+		}
+		if receipt != nil {
+			s.keep(ctx, receipt)
 		}
 		signal(s.wake)
 	}
@@ -320,6 +325,7 @@ func (s *childStream) follow() {
 	}
 	if !status.Marked && status.Acked <= status.Synced {
 		s.config.Source.Acknowledged(status.Parent, status.Acked)
+		s.config.Source.Anchored(status.Anchored)
 	}
 }
 
@@ -355,6 +361,21 @@ func (s *childStream) take(ctx context.Context, g *replica.Grant) {
 	}
 	s.mu.Lock()
 	s.machine.Granted(taken)
+	s.mu.Unlock()
+}
+
+// keep lets the registry store a receipt.
+func (s *childStream) keep(ctx context.Context, r *replica.Receipt) {
+	s.busy.Store(true)
+	defer s.busy.Store(false)
+	if err := s.config.Source.AcceptReceipt(ctx, r); err != nil {
+		if ctx.Err() == nil {
+			s.config.Log.Warn("a receipt from the parent was not stored", "parent", s.config.Address, "error", err)
+		}
+		return
+	}
+	s.mu.Lock()
+	s.machine.Keep(s.config.Source.Receipts())
 	s.mu.Unlock()
 }
 

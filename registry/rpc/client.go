@@ -68,9 +68,16 @@ func (c *Client) limited(ctx context.Context) (context.Context, context.CancelFu
 // Register logs one signed change, as [registry.Registry.Register] does. When rows
 // stand in the way the error names them all.
 func (c *Client) Register(ctx context.Context, change *identifier.Change) (registry.Receipt, error) {
+	return c.RegisterTo(ctx, change, registry.Local, 0)
+}
+
+// RegisterTo is Register that waits, at the node, until the change has reached a level,
+// for so long at the most (0 for 30 seconds, 5 minutes at the most). The receipt names
+// the level that it has then, which may be less: it is logged all the same.
+func (c *Client) RegisterTo(ctx context.Context, change *identifier.Change, level registry.Level, wait time.Duration) (registry.Receipt, error) {
 	ctx, cancel := c.limited(ctx)
 	defer cancel()
-	m := &proto.RegisterRequest{Change: proto.ChangeToProto(change)}
+	m := &proto.RegisterRequest{Change: proto.ChangeToProto(change), Wait: levelToProto(level), WaitMs: milliseconds(wait)}
 	if err := checkSize(protobuf.Size(m)); err != nil {
 		return registry.Receipt{}, err
 	}
@@ -201,9 +208,16 @@ var errStopped = errors.New("the caller stopped reading")
 // changes is read in a goroutine of its own, at most changesAhead changes ahead of the
 // results; that goroutine has ended when the sequence has.
 func (c *Client) RegisterBatch(ctx context.Context, changes iter.Seq[*identifier.Change]) iter.Seq2[Result, error] {
+	return c.RegisterBatchTo(ctx, changes, registry.Local, 0)
+}
+
+// RegisterBatchTo is RegisterBatch in which each answer waits, at the node, until its
+// change has reached a level, as in [Client.RegisterTo]. One that waits holds up those
+// behind it.
+func (c *Client) RegisterBatchTo(ctx context.Context, changes iter.Seq[*identifier.Change], level registry.Level, wait time.Duration) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		ctx, cancel := context.WithCancelCause(ctx)
-		b := batch{sent: make(chan sent, changesAhead), ended: make(chan struct{})}
+		b := batch{level: levelToProto(level), wait: milliseconds(wait), sent: make(chan sent, changesAhead), ended: make(chan struct{})}
 		var err error
 		if b.stream, err = c.service.RegisterBatch(ctx); err != nil {
 			e, _ := fromStatus(ctx, err)
@@ -252,6 +266,8 @@ func broken(ctx context.Context, err error) error {
 // batch is a stream of changes.
 type batch struct {
 	stream proto.Registration_RegisterBatchClient
+	level  proto.Level // that each change waits for
+	wait   uint32
 	sent   chan sent
 	ended  chan struct{} // closed when the sender has ended
 }
@@ -268,7 +284,7 @@ func (b *batch) send(ctx context.Context, changes iter.Seq[*identifier.Change]) 
 	defer close(b.ended)
 	defer close(b.sent)
 	for change := range changes {
-		m := &proto.RegisterBatchRequest{Change: proto.ChangeToProto(change)}
+		m := &proto.RegisterBatchRequest{Change: proto.ChangeToProto(change), Wait: b.level, WaitMs: b.wait}
 		next := sent{change: change, err: checkSize(protobuf.Size(m))}
 		select {
 		case b.sent <- next:

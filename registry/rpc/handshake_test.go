@@ -48,7 +48,7 @@ func (s *byHand) hello(l *replicatest.Log) *proto.Hello {
 	if err != nil {
 		panic(err)
 	}
-	h := &replica.Hello{Protocol: replica.Protocol, Node: l.Key.Public(), Log: l.ID, Tip: tip, Nonce: replica.Nonce{1}}
+	h := &replica.Hello{Protocol: replica.Protocol, Node: l.Key.Public(), Log: l.ID, Owner: l.Key.Public(), Tip: tip, Nonce: replica.Nonce{1}}
 	h.Signature = l.Key.Sign(h.Signed(s.challenge))
 	return rpc.RequestToProto(h).GetHello()
 }
@@ -109,7 +109,7 @@ func TestHandshakeTip(t *testing.T) {
 	bubble(t, rpc.ParentConfig{}, func(t *testing.T, u *uplink) {
 		defer u.serve()()
 		s := u.open(t)
-		h := &replica.Hello{Protocol: replica.Protocol, Node: u.source.Key.Public(), Log: u.source.ID, Tip: []byte("tip"), Nonce: replica.Nonce{1}}
+		h := &replica.Hello{Protocol: replica.Protocol, Node: u.source.Key.Public(), Log: u.source.ID, Owner: u.source.Key.Public(), Tip: []byte("tip"), Nonce: replica.Nonce{1}}
 		h.Signature = u.source.Key.Sign(h.Signed(s.challenge))
 		sendHello(t, s, rpc.RequestToProto(h).GetHello())
 		if reason, code := s.ending(); reason != proto.Refuse_REASON_MALFORMED || code != codes.OK {

@@ -14,7 +14,7 @@ func requestToProto(m replica.Message) *proto.ReplicateRequest {
 	switch m := m.(type) {
 	case *replica.Hello:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Hello{Hello: &proto.Hello{
-			Protocol: m.Protocol, Node: proto.KeyToProto(m.Node), Log: m.Log[:], Tip: m.Tip, Nonce: m.Nonce[:], Signature: m.Signature,
+			Protocol: m.Protocol, Node: proto.KeyToProto(m.Node), Log: m.Log[:], Owner: proto.KeyToProto(m.Owner), Tip: m.Tip, Nonce: m.Nonce[:], Signature: m.Signature,
 			Acked: m.Acked,
 		}}}
 	case *replica.Entries:
@@ -23,7 +23,7 @@ func requestToProto(m replica.Message) *proto.ReplicateRequest {
 		}}}
 	case *replica.Heartbeat:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Heartbeat{Heartbeat: &proto.Heartbeat{
-			Session: m.Session[:], Sent: m.Sent, Size: m.Size, Grants: m.Grants,
+			Session: m.Session[:], Sent: m.Sent, Size: m.Size, Grants: m.Grants, Anchored: m.Anchored, Rooted: m.Rooted,
 		}}}
 	case *replica.Fetch:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Fetch{Fetch: &proto.Fetch{Session: m.Session[:], From: m.From}}}
@@ -45,7 +45,8 @@ func requestFromProto(m *proto.ReplicateRequest) (replica.Message, error) {
 		}
 		return e, fixed("entries.session", e.Session[:], m.Entries.GetSession())
 	case *proto.ReplicateRequest_Heartbeat:
-		h := &replica.Heartbeat{Sent: m.Heartbeat.GetSent(), Size: m.Heartbeat.GetSize(), Grants: m.Heartbeat.GetGrants()}
+		h := &replica.Heartbeat{Sent: m.Heartbeat.GetSent(), Size: m.Heartbeat.GetSize(), Grants: m.Heartbeat.GetGrants(),
+			Anchored: m.Heartbeat.GetAnchored(), Rooted: m.Heartbeat.GetRooted()}
 		return h, fixed("heartbeat.session", h.Session[:], m.Heartbeat.GetSession())
 	case *proto.ReplicateRequest_Fetch:
 		f := &replica.Fetch{From: m.Fetch.GetFrom()}
@@ -61,6 +62,9 @@ func helloFromProto(m *proto.Hello) (replica.Message, error) {
 	var err error
 	if h.Node, err = proto.KeyFromProto(m.GetNode()); err != nil {
 		return nil, fmt.Errorf("hello.node: %w", err)
+	}
+	if h.Owner, err = proto.KeyFromProto(m.GetOwner()); err != nil {
+		return nil, fmt.Errorf("hello.owner: %w", err)
 	}
 	return h, errors.Join(fixed("hello.log", h.Log[:], m.GetLog()), fixed("hello.nonce", h.Nonce[:], m.GetNonce()))
 }
@@ -79,7 +83,15 @@ func responseToProto(m replica.Message) *proto.ReplicateResponse {
 		}}}
 	case *replica.Ack:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Ack{Ack: &proto.Ack{
-			Session: m.Session[:], Size: m.Size, Root: m.Root[:], Credit: m.Credit,
+			Session: m.Session[:], Size: m.Size, Root: m.Root[:], Credit: m.Credit, Anchored: m.Anchored,
+		}}}
+	case *replica.Cosigned:
+		receipt, err := replica.AppendReceipt(nil, m.Receipt)
+		if err != nil {
+			panic(fmt.Sprintf("a receipt that was made here cannot be sent: %v", err))
+		}
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Cosigned{Cosigned: &proto.Cosigned{
+			Session: m.Session[:], Receipt: receipt,
 		}}}
 	case *replica.Nack:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Nack{Nack: &proto.Nack{Session: m.Session[:], Next: m.Next}}}
@@ -110,8 +122,15 @@ func responseFromProto(m *proto.ReplicateResponse) (replica.Message, error) {
 	case *proto.ReplicateResponse_Welcome:
 		return welcomeFromProto(m.Welcome)
 	case *proto.ReplicateResponse_Ack:
-		a := &replica.Ack{Size: m.Ack.GetSize(), Credit: m.Ack.GetCredit()}
+		a := &replica.Ack{Size: m.Ack.GetSize(), Credit: m.Ack.GetCredit(), Anchored: m.Ack.GetAnchored()}
 		return a, errors.Join(fixed("ack.session", a.Session[:], m.Ack.GetSession()), fixed("ack.root", a.Root[:], m.Ack.GetRoot()))
+	case *proto.ReplicateResponse_Cosigned:
+		c := &replica.Cosigned{}
+		var err error
+		if c.Receipt, err = replica.ParseReceipt(m.Cosigned.GetReceipt()); err != nil {
+			return nil, &proto.FieldError{Field: "cosigned.receipt", Err: err}
+		}
+		return c, fixed("cosigned.session", c.Session[:], m.Cosigned.GetSession())
 	case *proto.ReplicateResponse_Nack:
 		n := &replica.Nack{Next: m.Nack.GetNext()}
 		return n, fixed("nack.session", n.Session[:], m.Nack.GetSession())

@@ -14,15 +14,20 @@ import (
 )
 
 var (
-	someKey = identifier.PublicKey{Type: identifier.Ed25519, Raw: "0123456789abcdef0123456789abcdef"}
+	someKey     = identifier.PublicKey{Type: identifier.Ed25519, Raw: "0123456789abcdef0123456789abcdef"}
+	someReceipt = &replica.Receipt{Note: []byte("note"), Cosigner: someKey, Top: true, Links: []replica.Link{{
+		Log: identifier.LogID{1}, Row: identifier.ChildRow{Log: identifier.LogID{2}, Node: someKey, Size: 3, Root: identifier.Hash{4}, Signature: []byte{5}},
+		Proof: identifier.RowProof{Index: 6, Path: []identifier.Hash{{7}}}, Leaf: []byte{8}, Position: 9,
+		Inclusion: []identifier.Hash{{10}, {11}}, Note: []byte("above"), Cosigner: someKey,
+	}}}
 	refusal = replica.Refuse{Nonce: replica.Nonce{1}, Reason: replica.Fork, Detail: "why", Evidence: []byte("note")}
 )
 
 func requests() []replica.Message {
 	return []replica.Message{
-		&replica.Hello{Protocol: 1, Node: someKey, Log: identifier.LogID{2}, Tip: []byte("tip"), Nonce: replica.Nonce{3}, Signature: []byte{4}},
+		&replica.Hello{Protocol: 1, Node: someKey, Log: identifier.LogID{2}, Owner: someKey, Tip: []byte("tip"), Nonce: replica.Nonce{3}, Signature: []byte{4}},
 		&replica.Entries{Session: replica.Session{1}, Start: 2, Payloads: [][]byte{{3}, {4, 5}}, Checkpoint: []byte("note")},
-		&replica.Heartbeat{Session: replica.Session{1}, Sent: 2, Size: 3, Grants: 4},
+		&replica.Heartbeat{Session: replica.Session{1}, Sent: 2, Size: 3, Grants: 4, Anchored: 5, Rooted: 6},
 		&refusal, &replica.Refuse{Reason: replica.Unavailable},
 	}
 }
@@ -31,7 +36,8 @@ func responses() []replica.Message {
 	return []replica.Message{
 		&replica.Challenge{Nonce: replica.Nonce{1}, Parent: someKey},
 		&replica.Welcome{Parent: someKey, ParentLog: identifier.LogID{1}, Session: replica.Session{2}, Nonce: replica.Nonce{3}, Checkpoint: []byte("note"), Credit: 4, Signature: []byte{5}},
-		&replica.Ack{Session: replica.Session{1}, Size: 2, Root: identifier.Hash{3}, Credit: 4},
+		&replica.Ack{Session: replica.Session{1}, Size: 2, Root: identifier.Hash{3}, Credit: 4, Anchored: 1},
+		&replica.Cosigned{Session: replica.Session{1}, Receipt: someReceipt},
 		&replica.Nack{Session: replica.Session{1}, Next: 2},
 		&replica.Grant{Session: replica.Session{1}, Number: 2, Envelope: identifier.Envelope{PayloadType: "t", Payload: []byte{1}, Signatures: []identifier.Signature{{Key: identifier.KeyID{1}, Signature: []byte{2}}}}},
 		&refusal,

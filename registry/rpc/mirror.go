@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 
+	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
@@ -49,6 +50,9 @@ type Mirror interface {
 	// taken in; and a channel that is closed when there are more. The numbers stay
 	// as they are as long as the process lives: a changed delegation is appended.
 	Grants(from uint64) ([]identifier.Envelope, <-chan struct{})
+	// Anchoring returns what the child is to be told of how far its log is held above, and
+	// a channel that is closed when there is more.
+	Anchoring() (registry.Anchoring, <-chan struct{})
 	// Heard says that the child has told just now how many entries it has synced.
 	// A mirror with as many is as old as the last such call.
 	Heard(size uint64)
@@ -93,4 +97,13 @@ type Source interface {
 	// Forked tells of evidence that this node has signed two histories of its log. It
 	// is kept at return, and the node takes no changes any more.
 	Forked(context.Context, *replica.Evidence) error
+	// AcceptReceipt stores a receipt for the log and returns after the sync. Where it
+	// cannot, the receipt comes again.
+	AcceptReceipt(context.Context, *replica.Receipt) error
+	// Receipts returns for how many entries the newest receipts are that are stored: any,
+	// and one that leads to a top-level node.
+	Receipts() (anchored, rooted uint64)
+	// Anchored says that the parent acknowledges so many entries for anchoring. It returns
+	// at once.
+	Anchored(size uint64)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
@@ -67,6 +68,29 @@ type memoryMirror struct {
 	held       bool          // nothing is synced
 	waiting    []func()
 	fail       error
+
+	anchoring registry.Anchoring
+	anchored  chan struct{}
+}
+
+func (m *memoryMirror) Anchoring() (registry.Anchoring, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.anchored == nil {
+		m.anchored = make(chan struct{})
+	}
+	return m.anchoring, m.anchored
+}
+
+// anchor gives the child a receipt.
+func (m *memoryMirror) anchor(a registry.Anchoring) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.anchoring = a
+	if m.anchored != nil {
+		close(m.anchored)
+		m.anchored = nil
+	}
 }
 
 func (m *memoryMirror) Open() (replica.Mirror, error) {
@@ -219,6 +243,9 @@ type memorySource struct {
 	acked  map[identifier.PublicKey]uint64
 	marked string
 	forked *replica.Evidence
+
+	receipts []*replica.Receipt
+	anchored uint64
 }
 
 func (s *memorySource) Acked(parent identifier.PublicKey) uint64 {
@@ -276,6 +303,25 @@ func (s *memorySource) AcceptGrant(_ context.Context, e identifier.Envelope) err
 	}
 	s.grants = append(s.grants, e)
 	return nil
+}
+
+func (s *memorySource) AcceptReceipt(_ context.Context, r *replica.Receipt) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.receipts = append(s.receipts, r)
+	return nil
+}
+
+func (s *memorySource) Receipts() (anchored, rooted uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return uint64(len(s.receipts)), 0
+}
+
+func (s *memorySource) Anchored(size uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.anchored = size
 }
 
 func (s *memorySource) granted() int {

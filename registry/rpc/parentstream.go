@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
@@ -155,7 +156,8 @@ func (s *parentStream) send(hello *replica.Hello) (*replica.Refusal, error) {
 		}
 		select {
 		case <-s.wake:
-		case <-more:
+		case <-more.grants:
+		case <-more.anchoring:
 		case <-ticker.C:
 			s.tick()
 			s.recheck()
@@ -168,18 +170,32 @@ func (s *parentStream) send(hello *replica.Hello) (*replica.Refusal, error) {
 	}
 }
 
+// more is what is closed when the registry has more for the child.
+type more struct{ grants, anchoring <-chan struct{} }
+
 // next returns what is to be sent now; or why the stream ends; or what is closed when
-// there are more grants.
-func (s *parentStream) next() (replica.Message, *replica.Refusal, <-chan struct{}) {
+// there is more.
+func (s *parentStream) next() (replica.Message, *replica.Refusal, more) {
 	k := s.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.current != s {
 		r := &replica.Refusal{Reason: replica.Replaced, Detail: "the child has opened another stream"}
-		return nil, r, nil
+		return nil, r, more{}
 	}
-	grants, more := k.mirror.Grants(k.machine.Offered())
+	var more more
+	var grants []identifier.Envelope
+	grants, more.grants = k.mirror.Grants(k.machine.Offered())
 	k.machine.Offer(grants...)
+	var a registry.Anchoring
+	a, more.anchoring = k.mirror.Anchoring()
+	k.machine.Anchor(a.Acknowledged)
+	if a.Rooted != nil {
+		k.machine.Cosign(a.Rooted, a.RootedSize)
+	}
+	if a.Anchored != nil && a.AnchoredSize > a.RootedSize {
+		k.machine.Cosign(a.Anchored, a.AnchoredSize)
+	}
 	m := k.machine.Next()
 	return m, k.machine.Refusal(), more
 }

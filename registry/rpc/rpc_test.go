@@ -25,6 +25,7 @@ type fake struct {
 	export   func(context.Context, identifier.Prefix, identifier.ID, func(*identifier.Record) error) error
 	status   registry.Status
 	mirrors  []registry.MirrorStatus
+	await    func(context.Context, uint64, registry.Level) registry.Level
 }
 
 func (f *fake) Register(ctx context.Context, c *identifier.Change) (registry.Receipt, error) {
@@ -42,6 +43,12 @@ func (f *fake) Export(ctx context.Context, below identifier.Prefix, after identi
 }
 func (f *fake) Status(context.Context) (registry.Status, error) { return f.status, nil }
 func (f *fake) Mirrors() []registry.MirrorStatus                { return f.mirrors }
+func (f *fake) Await(ctx context.Context, position uint64, want registry.Level) registry.Level {
+	if f.await == nil {
+		return registry.Local
+	}
+	return f.await(ctx, position, want)
+}
 
 // served is a registry on the wire.
 type served struct {

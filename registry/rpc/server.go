@@ -24,6 +24,7 @@ type Registry interface {
 	Export(ctx context.Context, below identifier.Prefix, after identifier.ID, yield func(*identifier.Record) error) error
 	Status(context.Context) (registry.Status, error)
 	Mirrors() []registry.MirrorStatus
+	Await(ctx context.Context, position uint64, want registry.Level) registry.Level
 }
 
 // Options describe a server and limit what it does at once. The zero value is usable.
@@ -34,6 +35,9 @@ type Options struct {
 	Started       time.Time
 	// Upstream tells how far the node's parent has its log; nil without a parent.
 	Upstream func() *Upstream
+	// Alone says why nothing here is ever anchored, at a node that has neither a parent
+	// nor peers nor an anchor file; empty at any other.
+	Alone string
 	// Timeout is how long one change may wait for its sync. 0 means 30 seconds.
 	Timeout time.Duration
 	// InFlight is how many changes of one stream are with the registry at once. 0
@@ -135,6 +139,8 @@ func (s *Server) Register(ctx context.Context, m *proto.RegisterRequest) (*proto
 	if err != nil {
 		return nil, toStatus(err)
 	}
+	level, wait := waitFor(m.GetWait(), m.GetWaitMs())
+	s.await(ctx, &receipt, level, wait)
 	return &proto.RegisterResponse{Receipt: receiptToProto(receipt)}, nil
 }
 

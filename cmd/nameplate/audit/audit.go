@@ -9,6 +9,8 @@
 //   - every change is signed by enough keys of who held its prefix at that place, or
 //     by the node as an agent where the holder allows agents,
 //   - the rows of every change are those that were signed, and lie below the prefix,
+//   - the rows about the node's children are signed by the node, each by its child, and
+//     none goes down,
 //   - every checkpoint is signed by the node, and its root is that of the entries.
 //
 // It does not follow the versions of single identifiers; "nameplate check" does,
@@ -30,6 +32,7 @@ type Auditor struct {
 	tree    *journal.Tree
 	tiles   tiles
 	held    map[identifier.Prefix]*identifier.Delegation
+	rows    map[identifier.LogID]identifier.ChildRow // the newest of each child's log
 	summary Summary
 }
 
@@ -50,7 +53,7 @@ type Summary struct {
 // key that the genesis names: then the log is proved to be consistent, and not whose
 // it is.
 func New(node identifier.PublicKey) *Auditor {
-	return &Auditor{node: node, tree: new(journal.Tree), tiles: tiles{}, held: map[identifier.Prefix]*identifier.Delegation{}}
+	return &Auditor{node: node, tree: new(journal.Tree), tiles: tiles{}, held: map[identifier.Prefix]*identifier.Delegation{}, rows: map[identifier.LogID]identifier.ChildRow{}}
 }
 
 // Summary returns what has been verified so far.
@@ -89,6 +92,8 @@ func (a *Auditor) judge(position uint64, e *identifier.Entry) error {
 		return a.change(e.Change())
 	case identifier.EntryKeyset:
 		return a.keyset(e)
+	case identifier.EntryChildren:
+		return a.children(e)
 	}
 	return a.delegation(e)
 }
@@ -114,6 +119,29 @@ func (a *Auditor) genesis(e *identifier.Entry) error {
 func (a *Auditor) signedByNode(e identifier.Envelope) error {
 	if e.SignedBy([]identifier.PublicKey{a.node}) == 0 {
 		return fmt.Errorf("it is not signed by the node, %s", a.node.ID())
+	}
+	return nil
+}
+
+// children verifies rows of children: signed by the node, each what its child has signed,
+// and none going down.
+func (a *Auditor) children(e *identifier.Entry) error {
+	if err := a.signedByNode(e.Envelope); err != nil {
+		return err
+	}
+	if _, err := e.CheckChildren(); err != nil {
+		return err
+	}
+	for i := range e.Children {
+		r := &e.Children[i]
+		if _, err := journal.AssembleCheckpoint(r.Size, r.Root, r.Log, r.Node, r.Signature); err != nil {
+			return err
+		}
+		before := a.rows[r.Log]
+		if r.Size < before.Size || r.Size == before.Size && r.Root != before.Root {
+			return fmt.Errorf("the row of log %s has %d entries, and one before it has %d, or another root", r.Log, r.Size, before.Size)
+		}
+		a.rows[r.Log] = *r
 	}
 	return nil
 }

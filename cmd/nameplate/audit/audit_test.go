@@ -84,6 +84,22 @@ func (b *book) changeAs(h identifier.Header, by identifier.PrivateKey, ids ...st
 	return e
 }
 
+// children logs a row for the log of a child.
+func (b *book) children(child, signer identifier.PrivateKey, size uint64) *identifier.Entry {
+	b.t.Helper()
+	r := identifier.ChildRow{Log: identifier.LogID{9}, Node: child.Public(), Size: size, Root: identifier.Hash{byte(size)}}
+	note, err := journal.SignCheckpoint(r.Size, r.Root, r.Log, signer)
+	b.must(err)
+	r.Signature, err = journal.CheckpointSignature(note, r.Log, signer.Public())
+	b.must(err)
+	rows := []identifier.ChildRow{r}
+	header, _, err := identifier.HashChildren(rows)
+	b.must(err)
+	e := b.add(identifier.EntryChildren, identifier.Sign(identifier.ChildrenType, header.Append(nil), b.node))
+	e.Children = rows
+	return e
+}
+
 // verify audits the log, with a checkpoint behind every entry from first on.
 func (b *book) verify(a *audit.Auditor) error {
 	for n, e := range b.entries {
@@ -112,6 +128,8 @@ func whole(b *book, maker, next identifier.PrivateKey) {
 	b.changeAs(identifier.Header{Prefix: "88.118", Epoch: 1, KeysetVersion: 3, Agent: "user", AgentMethod: "handle"}, b.node, "88.118/e")
 	b.delegate(identifier.EntryDelegation, "88.118.8", 2, 2, maker.Public(), maker)
 	b.change("88.118.8", 2, 2, maker, "88.118.8/f")
+	b.children(next, next, 5)
+	b.children(next, next, 7)
 }
 
 func TestGoodLog(t *testing.T) {
@@ -122,8 +140,8 @@ func TestGoodLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := a.Summary()
-	if s.Log != b.log || s.Node != b.node.Public() || s.Entries != 12 || s.Rows != 6 || s.Delegations != 6 ||
-		s.Checkpoints != 12 || s.Size != 12 || s.Root != b.tree.Root() {
+	if s.Log != b.log || s.Node != b.node.Public() || s.Entries != 14 || s.Rows != 6 || s.Delegations != 6 ||
+		s.Checkpoints != 14 || s.Size != 14 || s.Root != b.tree.Root() {
 		t.Errorf("got %+v", s)
 	}
 	if err := newBookOf(b).verify(audit.New(identifier.PublicKey{})); err != nil {
@@ -188,6 +206,20 @@ func TestChangedLog(t *testing.T) {
 			e := b.change("88.118", 1, 3, maker, "88.118/x")
 			e.Rows[0].ID.Suffix = "y"
 		}, "the root in the header is not that of the rows"},
+		{"a row of a child that goes down", func(b *book) {
+			whole(b, maker, next)
+			b.children(next, next, 6)
+		}, "one before it has 7"},
+		{"a row that its child did not sign", func(b *book) {
+			b.children(next, stranger, 6)
+		}, "are not what was signed"},
+		{"rows of children that were not signed", func(b *book) {
+			b.children(next, next, 6).Children[0].Size++
+		}, "those that the header was signed over"},
+		{"rows of children by a stranger", func(b *book) {
+			e := b.children(next, next, 6)
+			e.Envelope = identifier.Sign(identifier.ChildrenType, e.Envelope.Payload, stranger)
+		}, "not signed by the node"},
 		{"a kind in disguise", func(b *book) {
 			whole(b, maker, next)
 			b.entries[len(b.entries)-1].Kind = identifier.EntryDelegation
@@ -225,11 +257,11 @@ func TestCheckpoints(t *testing.T) {
 		note []byte
 		want string
 	}{
-		{"another root", sign(12, identifier.Hash{1}, b.log, b.node), "was changed after it was signed"},
+		{"another root", sign(14, identifier.Hash{1}, b.log, b.node), "was changed after it was signed"},
 		{"another size", sign(5, root, b.log, b.node), "was changed after it was signed"},
-		{"entries that are missing", sign(13, root, b.log, b.node), "entries are missing"},
-		{"another log", sign(12, root, identifier.LogID{8}, b.node), "checkpoint of log"},
-		{"another key", sign(12, root, b.log, newKey(t)), "checkpoint of log"},
+		{"entries that are missing", sign(15, root, b.log, b.node), "entries are missing"},
+		{"another log", sign(14, root, identifier.LogID{8}, b.node), "checkpoint of log"},
+		{"another key", sign(14, root, b.log, newKey(t)), "checkpoint of log"},
 		{"no checkpoint", []byte("hello"), "checkpoint of log"},
 	}
 	for _, test := range tests {

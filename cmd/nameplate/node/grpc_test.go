@@ -84,8 +84,9 @@ func (empty) Watch(ctx context.Context, _ uint64, _ func(registry.Logged) error)
 	return nil
 }
 
-func (empty) Mirrors() []registry.MirrorStatus                { return nil }
-func (empty) Status(context.Context) (registry.Status, error) { return registry.Status{}, nil }
+func (empty) Mirrors() []registry.MirrorStatus                             { return nil }
+func (empty) Await(context.Context, uint64, registry.Level) registry.Level { return registry.Local }
+func (empty) Status(context.Context) (registry.Status, error)              { return registry.Status{}, nil }
 
 func openPort(t *testing.T) *port {
 	t.Helper()

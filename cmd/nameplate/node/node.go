@@ -78,11 +78,14 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.registry, err = registry.Open(registry.Config{
-		Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Log: n.log,
+		Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Peers: len(c.Peers), Log: n.log,
 		Journal: journal.Options{SegmentSize: int64(c.Journal.Segment)},
 	})
 	if err != nil {
 		return err
+	}
+	if why := c.alone(); why != "" {
+		n.log.Warn("no anchor", "why", why)
 	}
 	n.identity = proto.NewIdentity(n.registry.Signer())
 	if n.replication, err = newReplication(c, n.registry, n.identity, n.log); err != nil {
@@ -129,7 +132,7 @@ func (n *Node) holding(version string) front {
 	return front{
 		answers: authority, records: authority, mirrors: resolver.FromMirrors(authority), healthy: n.registry.Healthy, metrics: m,
 		grpc: []service{registryrpc.New(&counted{Registry: n.registry, changes: m.changes, log: n.log}, registryrpc.Options{
-			Name: n.config.Name, Version: version, Started: time.Now(), Upstream: n.replication.upstream,
+			Name: n.config.Name, Version: version, Started: time.Now(), Upstream: n.replication.upstream, Alone: n.config.alone(),
 		}), n.replication.parent},
 	}
 }
