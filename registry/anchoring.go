@@ -57,15 +57,21 @@ func newAnchoring(r *Registry) *anchoring {
 	}
 }
 
-// load reads the newest rows from the state.
+// load takes in the newest row that the node's own log has of every child's log. It may
+// be called again, when entries have come that were not logged here.
 func (a *anchoring) load() error {
-	rows, err := a.r.childRows()
-	if err != nil {
-		return err
+	for _, m := range a.r.logs.mirrors() {
+		row, ok, err := a.r.childRow(m.log)
+		if err != nil {
+			return err
+		}
+		if ok {
+			a.mu.Lock()
+			a.machine.Logged(row)
+			a.mu.Unlock()
+		}
 	}
-	for _, row := range rows {
-		a.machine.Logged(row)
-	}
+	a.stir()
 	return nil
 }
 

@@ -52,28 +52,6 @@ func (l *ledger) childRow(log identifier.LogID) (r replica.LoggedRow, ok bool, e
 	return r, err == nil, err
 }
 
-// childRows returns the newest row of every child's log.
-func (l *ledger) childRows() (rows []replica.LoggedRow, err error) {
-	for row, err := range l.state.Ascend(context.Background(), state.Notes, l.number, []byte(childNote)) {
-		if err != nil {
-			return nil, doubt(err)
-		}
-		if !bytes.HasPrefix(row.Key, []byte(childNote)) {
-			break
-		}
-		value, err := summed(row.Key, row.Value)
-		if err != nil {
-			return nil, doubt(err)
-		}
-		r, err := parseChildNote(value)
-		if err != nil {
-			return nil, doubt(err)
-		}
-		rows = append(rows, r)
-	}
-	return rows, nil
-}
-
 // effectOfChildren keeps the newest row of each log.
 func effectOfChildren(e *identifier.Entry, position uint64) (effect, error) {
 	var x effect

@@ -133,7 +133,7 @@ func (s *Source) Heal() error {
 		return err
 	}
 	r.marked.Store(nil)
-	return nil
+	return r.anchors.load() // rows of children may have come back
 }
 
 // TakeBack appends a unit of this node's own log, which the parent has given back, behind
