@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
-	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
 	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
 	"github.com/nameplate-id/nameplate/registry/rpc"
@@ -27,10 +26,7 @@ func TestCosignedGoesDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		parent := replicatest.NodeKey(200)
-		if note, err = journal.Cosign(note, u.source.ID, u.source.Key.Public(), time.Now(), parent); err != nil {
-			t.Fatal(err)
-		}
-		r := &replica.Receipt{Note: note, Cosigner: parent.Public()}
+		r := &replica.Receipt{Note: replicatest.Cosign(note, parent), Cosigner: parent.Public()}
 		u.mirror().anchor(registry.Anchoring{Acknowledged: size, Anchored: r, AnchoredSize: size})
 		synctest.Wait()
 		u.source.mu.Lock()
