@@ -91,15 +91,7 @@ func Anonymous(node identifier.PublicKey) credentials.TransportCredentials {
 
 func clientCredentials(own *Identity, node identifier.PublicKey) credentials.TransportCredentials {
 	c := commonTLS()
-	// The key is compared below instead: there is no authority to ask and no name.
-	c.InsecureSkipVerify = true
-	c.VerifyConnection = func(s tls.ConnectionState) error {
-		key, err := provenKey(s)
-		if err == nil && key != node {
-			err = fmt.Errorf("the node should have key %s, and has %s: look at its address, or at the key", node, key)
-		}
-		return err
-	}
+	onlyNode(c, node)
 	if own != nil {
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own.current() }
 	}
@@ -125,6 +117,35 @@ func (i *Identity) Server() credentials.TransportCredentials {
 	// A resumed session would prove the key of an earlier connection.
 	c.SessionTicketsDisabled = true
 	return &eitherServer{TransportCredentials: credentials.NewTLS(c), plain: insecure.NewCredentials()}
+}
+
+// Web returns how an HTTP port proves the identity. Who connects is not asked.
+func (i *Identity) Web() *tls.Config {
+	c := commonTLS()
+	c.NextProtos = nil // for the HTTP server to say
+	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return i.current() }
+	return c
+}
+
+// Only returns how a client of an HTTP port accepts only the node that proves the given
+// key.
+func Only(node identifier.PublicKey) *tls.Config {
+	c := commonTLS()
+	c.NextProtos = nil
+	onlyNode(c, node)
+	return c
+}
+
+// onlyNode makes a client compare the key: there is no authority to ask and no name.
+func onlyNode(c *tls.Config, node identifier.PublicKey) {
+	c.InsecureSkipVerify = true
+	c.VerifyConnection = func(s tls.ConnectionState) error {
+		key, err := provenKey(s)
+		if err == nil && key != node {
+			err = fmt.Errorf("the node should have key %s, and has %s: look at its address, or at the key", node, key)
+		}
+		return err
+	}
 }
 
 func commonTLS() *tls.Config {

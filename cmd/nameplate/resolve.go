@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
+	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
@@ -24,6 +28,7 @@ import (
 // resolveFlags are the flags of resolve.
 type resolveFlags struct {
 	server, zone  string
+	serverKey     string
 	timeout       time.Duration
 	types         []string
 	indexes       []uint
@@ -57,6 +62,7 @@ that is absent, refused or answered by another node is printed all the same.`,
 		RunE: func(c *cobra.Command, args []string) error { return resolveAll(c, &f, args) },
 	}
 	c.Flags().StringVar(&f.server, "server", environmentOr("server", defaultServer), "whom to ask: grpc://, http://, https://, dns:// or handle:// and `HOST:PORT`; also NAMEPLATE_SERVER")
+	c.Flags().StringVar(&f.serverKey, "server-key", environmentOr("server-key", ""), "the node `KEY` that a node must prove over https:// or handle+https://, or a file with it; also NAMEPLATE_SERVER_KEY")
 	c.Flags().StringVar(&f.zone, "zone", environmentOr("zone", node.DefaultConfig().Zone), "the DNS `ZONE` of all identifiers, for dns://")
 	c.Flags().StringArrayVar(&f.types, "type", nil, "only values of this `TYPE`, such as URL; may be repeated")
 	c.Flags().UintSliceVar(&f.indexes, "index", nil, "only the value with this `INDEX`; may be repeated")
@@ -135,7 +141,13 @@ func (f *resolveFlags) resolver(ctx context.Context, told func(hop)) (resolver.R
 		c, err := resolverrpc.NewClient(address, resolverrpc.ClientOptions{Timeout: f.timeout})
 		return c, c, err
 	case "http", "https":
-		c, err := resolverhttp.NewClient(protocol+"://"+address, resolverhttp.ClientOptions{Timeout: f.timeout})
+		o := resolverhttp.ClientOptions{Timeout: f.timeout}
+		if encryption, err := f.encryption(); err != nil {
+			return nil, nil, err
+		} else if encryption != nil {
+			o.Transport = &http.Transport{TLSClientConfig: encryption, ForceAttemptHTTP2: true}
+		}
+		c, err := resolverhttp.NewClient(protocol+"://"+address, o)
 		return c, c, err
 	case "dns":
 		zone, err := resolverdns.ParseZone(f.zone)
@@ -147,10 +159,28 @@ func (f *resolveFlags) resolver(ctx context.Context, told func(hop)) (resolver.R
 		return resolverhandle.NewClient(address, resolverhandle.ClientOptions{Timeout: f.timeout}), io.NopCloser(nil), nil
 	}
 	if over, ok := strings.CutPrefix(protocol, "handle+"); ok && (over == "http" || over == "https") {
-		c, err := resolverhandle.NewTunnelClient(over+"://"+address, resolverhandle.TunnelOptions{ClientOptions: resolverhandle.ClientOptions{Timeout: f.timeout}})
+		encryption, err := f.encryption()
+		if err != nil {
+			return nil, nil, err
+		}
+		c, err := resolverhandle.NewTunnelClient(over+"://"+address, resolverhandle.TunnelOptions{
+			ClientOptions: resolverhandle.ClientOptions{Timeout: f.timeout}, TLS: encryption,
+		})
 		return c, c, err
 	}
 	return nil, nil, usagef("server %q: protocol %q is not known: use grpc, http, https, dns, handle or handle+http", f.server, protocol)
+}
+
+// encryption accepts only the node that --server-key names; nil where it names none.
+func (f *resolveFlags) encryption() (*tls.Config, error) {
+	if f.serverKey == "" {
+		return nil, nil
+	}
+	key, err := publicKeyArgument(os.Stdin, f.serverKey)
+	if err != nil {
+		return nil, fmt.Errorf("--server-key: %w", err)
+	}
+	return proto.Only(key), nil
 }
 
 func (f *resolveFlags) print(w io.Writer, a *resolver.Answer, hops []hop) error {

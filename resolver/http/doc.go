@@ -2,6 +2,9 @@
 // knowledge, RFC 9113 section 3.3), and asks over it: [Server] wraps a Resolver,
 // [Client] is one. Callers rename the import, since net/http has the name as well.
 //
+// Where [Options] have a TLS configuration, encrypted connections are answered on the same
+// port: the first octet tells them apart. Whoever sends none in five seconds is closed.
+//
 // # What is asked with which path
 //
 // A request is routed on its path as it was sent, escapes and all, and decoded once.

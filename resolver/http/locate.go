@@ -99,11 +99,6 @@ func roleOf(accept string) (role string, types []string) {
 	return roleNegotiates, types
 }
 
-// negotiates reports whether any location depends on what the request accepts.
-func (l *locations) negotiates() bool {
-	return slices.ContainsFunc(l.list, func(p location) bool { return p.attribute("http_role") != "" || p.attribute("ctype") != "" })
-}
-
 // choose returns the place that suits, of those that can be followed. Each method
 // narrows what is left, none to nothing; the last is chance. It reports whether another
 // request of the same kind may be sent elsewhere.

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"crypto/tls"
 	_ "embed"
 	"errors"
 	"log/slog"
@@ -33,6 +34,9 @@ type Options struct {
 	// Healthy says why the node cannot answer; nil when it always can. Its error is
 	// shown to whoever asks /healthz.
 	Healthy func(context.Context) error
+	// TLS answers encrypted connections on the same listeners: the first octet of a
+	// connection tells the kinds apart. Nil for plain ones only.
+	TLS *tls.Config
 	// Timeout is how long one question may take; 0 for 10 seconds.
 	Timeout time.Duration
 	// Connections and PerAddress limit the open connections of each listener in all
@@ -103,14 +107,21 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		TLSConfig:         s.options.TLS,
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
 	}
-	failures := make(chan error, len(listeners))
+	failures := make(chan error, 2*len(listeners))
 	var wg sync.WaitGroup
 	for _, l := range listeners {
-		wg.Go(func() {
-			failures <- server.Serve(newLimited(l, s.options.Connections, s.options.PerAddress))
-		})
+		l = newLimited(l, s.options.Connections, s.options.PerAddress)
+		if s.options.TLS == nil {
+			wg.Go(func() { failures <- server.Serve(l) })
+			continue
+		}
+		e := newEither(l)
+		wg.Go(e.run)
+		wg.Go(func() { failures <- server.Serve(e.plain) })
+		wg.Go(func() { failures <- server.ServeTLS(e.secure, "", "") })
 	}
 	var failure error
 	select {
