@@ -21,7 +21,8 @@ on disk, reads the copy back, and says what it holds. The node may run meanwhile
 The state is not part of a backup, because it is built from the journal; nor is the
 anchor, which must not travel with it. The node's private key is only with --with-key:
 whoever has it can sign as the node. Without it in the backup, keep a copy of node.key
-elsewhere, for the log cannot be restored without it.`,
+elsewhere, for the log cannot be restored without it. handle.key, which signs answers
+to Handle clients, is never in a backup: a node without it makes another.`,
 		Example: "  nameplate backup /backup/nameplate-2026-11-23 --data /var/lib/nameplate",
 		Args:    arguments(1),
 		RunE: func(c *cobra.Command, args []string) error {

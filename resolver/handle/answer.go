@@ -42,10 +42,29 @@ func (s *Server) answer(ctx context.Context, request *Message) *Message {
 		m.Flags |= FlagAnswer
 	}
 	s.write(m, request, code, body)
-	if m.length() > MaxMessage {
+	if m.length()+maxCredential > MaxMessage {
 		s.write(m, request, Failed, failure(request, tooBig))
 	}
+	s.certify(m, request)
 	return m
+}
+
+// maxCredential is more than a signature takes.
+const maxCredential = 1024
+
+// certify signs an answer to who wants that. Without a key it is not signed, as it is
+// by those who have none: the asker sees it.
+func (s *Server) certify(m, request *Message) {
+	if request.Flags&FlagCertified == 0 || s.o.Identity == nil {
+		return
+	}
+	key, err := s.o.Identity.Key()
+	if err == nil {
+		err = m.certify(key)
+	}
+	if err != nil {
+		s.o.Log.Error("an answer is not signed", "error", err)
+	}
 }
 
 // write puts a code and a body into an answer.
@@ -97,12 +116,22 @@ func (s *Server) operate(ctx context.Context, request *Message) (Code, Body) {
 		return ProtocolError, failure(request, err.Error())
 	}
 	if r, ok := body.(Resolution); ok {
+		if s.outOfDate(request) {
+			return SiteInfoOutOfDate, failure(request, "the site information of this server has changed: ask for it (operation 2)")
+		}
 		return s.resolve(ctx, request, &r)
 	}
-	if sites := s.sites(&s.o.Node); len(sites) > 0 {
+	if sites := s.ownSites(); len(sites) > 0 {
 		return Success, SiteInfo{sites[0]}
 	}
 	return Failed, failure(request, "this node tells no address for Handle: its operator sets one")
+}
+
+// outOfDate reports whether an asker goes by site information that is not this node's of
+// now. The SDK of CAICT, which suggests version 2.10 and throws on such an answer, is
+// answered all the same.
+func (s *Server) outOfDate(request *Message) bool {
+	return request.Serial != NoSerial && request.Serial != s.serial() && request.Suggested != Version{2, 10}
 }
 
 // resolve answers a question.
@@ -179,8 +208,8 @@ func (s *Server) stock(request *Message, r *Resolution, code Code, q *resolver.Q
 	}
 	known := a.Outcome == resolver.Found || a.Outcome == resolver.Absent && (a.Below || a.ID.Prefix == a.Apex)
 	if !s.o.Recursive && a.ID.IsPrefix() && a.InZone && known {
-		made := numbered(q, s.typed(&s.o.Node, true, true))
-		if a.Outcome == resolver.Absent && len(made) == 0 && len(s.sites(&s.o.Node)) > 0 {
+		made := numbered(q, typed(s.ownSites(), true, true))
+		if a.Outcome == resolver.Absent && len(made) == 0 && len(s.ownSites()) > 0 {
 			return ValuesNotFound, failure(request, "")
 		}
 		values = slices.Concat(values, made)
@@ -224,26 +253,24 @@ func (s *Server) referralValues(a *resolver.Answer) []identifier.Value {
 	return numbered(nil, s.referred(a, !prefix, prefix))
 }
 
-// referred are the values for the node that a referral names and its mirrors.
+// referred are the values for the node that a referral names and its mirrors. Their
+// serials are unknown here: what they tell themselves is newer.
 func (s *Server) referred(a *resolver.Answer, service, prefix bool) []identifier.Value {
-	var values []identifier.Value
+	var sites []*Site
 	if a.Delegation.Node != nil {
-		values = s.typed(a.Delegation.Node, service, prefix)
+		sites = sitesOf(a.Delegation.Node, NoSerial, nil)
 	}
 	for i := range a.Delegation.Mirrors {
-		for _, v := range s.typed(&a.Delegation.Mirrors[i], service, prefix) {
-			if site, err := ParseSite(v.Data); err == nil {
-				site.Primary = false
-				v.Data = site.Append(nil)
-			}
-			values = append(values, v)
+		for _, site := range sitesOf(&a.Delegation.Mirrors[i], NoSerial, nil) {
+			site.Primary = false
+			sites = append(sites, site)
 		}
 	}
-	return values
+	return typed(sites, service, prefix)
 }
 
-// typed are the sites of a node as values.
-func (s *Server) typed(n *identifier.Node, service, prefix bool) []identifier.Value {
+// typed are sites as values.
+func typed(sites []*Site, service, prefix bool) []identifier.Value {
 	var values []identifier.Value
 	add := func(kind string, site *Site) {
 		values = append(values, identifier.Value{
@@ -251,7 +278,7 @@ func (s *Server) typed(n *identifier.Node, service, prefix bool) []identifier.Va
 			Permissions: identifier.AdminRead | identifier.PublicRead,
 		})
 	}
-	for _, site := range s.sites(n) {
+	for _, site := range sites {
 		kind := "HS_SITE"
 		if !site.Servers[0].IP().Is4() {
 			kind = "HS_SITE.6"
@@ -279,8 +306,22 @@ func numbered(q *resolver.Query, values []identifier.Value) []identifier.Value {
 	return kept
 }
 
-// sites are the places where a node speaks Handle, one server each.
-func (s *Server) sites(n *identifier.Node) []*Site {
+// ownSites are the places where this node speaks Handle, with its key.
+func (s *Server) ownSites() []*Site {
+	var key []byte
+	if s.o.Identity != nil && len(s.o.Node.Addresses) > 0 {
+		public, err := s.o.Identity.Public()
+		if err != nil {
+			s.o.Log.Error("the site information has no key", "error", err)
+		} else {
+			key = public.Append(nil)
+		}
+	}
+	return sitesOf(&s.o.Node, s.serial(), key)
+}
+
+// sitesOf are the places where a node speaks Handle, one server each, with its key.
+func sitesOf(n *identifier.Node, serial uint16, key []byte) []*Site {
 	var sites []*Site
 	for _, at := range n.Addresses {
 		ip, err := netip.ParseAddr(at.IP)
@@ -288,9 +329,9 @@ func (s *Server) sites(n *identifier.Node) []*Site {
 			continue
 		}
 		sites = append(sites, &Site{
-			Format: siteFormat, Version: newest, Serial: s.serial(), Primary: true, Hash: HashWhole,
+			Format: siteFormat, Version: newest, Serial: serial, Primary: true, Hash: HashWhole,
 			Attributes: []Attribute{{"desc", n.Name}},
-			Servers: []SiteServer{{ID: 1, Address: addressOf(ip), Interfaces: []Interface{
+			Servers: []SiteServer{{ID: 1, Address: addressOf(ip), Key: key, Interfaces: []Interface{
 				{interfaceBoth, TCP, uint32(at.Handle)}, {interfaceQuery, UDP, uint32(at.Handle)},
 			}}},
 		})

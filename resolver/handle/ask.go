@@ -40,7 +40,7 @@ func (s *Server) Ask(ctx context.Context, flags Flags, r Resolution) Reply {
 
 // OwnSite returns the site information of the node; nil when it tells no address.
 func (s *Server) OwnSite() *Site {
-	if sites := s.sites(&s.o.Node); len(sites) > 0 {
+	if sites := s.ownSites(); len(sites) > 0 {
 		return sites[0]
 	}
 	return nil

@@ -18,6 +18,16 @@ type ClientOptions struct {
 	Timeout time.Duration
 	// OnlyTCP asks over TCP at once.
 	OnlyTCP bool
+	// Key is the server's, as its HS_SITE has it: then answers are asked for certified,
+	// and none is believed that it did not sign. RSA and DSA keys are known. Nil asks for
+	// no signature.
+	Key *PublicKey
+	// TLS asks over TCP inside of TLS, at the same port; the server proves Key, if there
+	// is one.
+	TLS bool
+	// Fallback is asked, over HTTP, when nothing comes over UDP and TCP; nil for nobody.
+	// It stays the caller's.
+	Fallback *Client
 }
 
 // DefaultPort is where Handle servers listen, over UDP and TCP.
@@ -25,8 +35,9 @@ const DefaultPort = "2641"
 
 // Client asks a Handle server and is a Resolver. It asks over UDP, again after half a
 // second, a second and one and a half, and over TCP when nothing comes or the server is
-// too busy for datagrams. It believes what has the id of its request, and where there
-// is a digest, that of its request.
+// too busy for datagrams, and at last over HTTP where it is told of a server there. It
+// believes what has the id of its request, and where there is a digest, that of its
+// request; with the server's key, what that signed.
 //
 // A server that is no Nameplate node says less: an answer of it has no version, no
 // links' attributes, and no place in a log; a referral names the prefix that was asked
@@ -63,7 +74,11 @@ func (c *Client) Resolve(ctx context.Context, q resolver.Query) (resolver.Answer
 		ctx, cancel = context.WithTimeout(ctx, c.o.Timeout)
 		defer cancel()
 	}
-	m, err := c.exchange(ctx, newRequest(&q))
+	request := newRequest(&q)
+	if c.o.Key != nil {
+		request.Flags |= FlagCertified
+	}
+	m, err := c.exchange(ctx, request)
 	var a resolver.Answer
 	if err == nil {
 		a, err = readResponse(m, &q)

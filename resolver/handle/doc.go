@@ -37,9 +37,16 @@
 //   - A type HS_SITE is a place with an IPv4 address, HS_SITE.6 one with an IPv6
 //     address, HS_SITE.PREFIX either. A site has one server, so nobody hashes; its first
 //     interface is TCP for both kinds of requests, as the SDKs want it.
-//   - The values are those that everybody may read, whether PO is set or not.
+//   - The values are those that everybody may read, whether PO is set or not: nobody is
+//     challenged for the others as long as nobody can prove who he is. HS_SERV is made
+//     of nothing: the sites themselves spare the client an exchange.
 //   - RD puts the SHA-256 of the request's header and body in front of the body.
-//   - CT is not heeded: answers carry no signature.
+//   - CT signs the answer with the node's RSA key ([Identity]), as every version wants it;
+//     200 a second over UDP, where nobody knows who asks, and any number over TCP.
+//   - A request with another serial than that of the site information is told so (300),
+//     except that of an SDK which throws on it; operation 2 is answered always. The sites
+//     of other nodes are told with the serial 65535, unknown, and without a key.
+//   - A request that has passed more than 40 servers is refused (6).
 //   - A message that is compressed, or encrypted without a session, is a protocol
 //     error (4). One that is so broken that its length is unknown ends the connection,
 //     and gets no datagram.
@@ -61,7 +68,9 @@
 // that passes 16 datagrams is not sent: a stock client asks over TCP when nothing
 // comes, and who set FlagAnswer hears "too busy". TCP connections stay open, and
 // several questions on one are answered as they become ready, each by its request id;
-// connections are bounded in number, per client, in questions at a time, and in time.
+// connections are bounded in number, per client, in questions at a time, in octets of
+// large messages, and in time. A connection whose first octet begins TLS is inside of it;
+// the certificate is signed with the key of the site.
 //
 // Over HTTP a message is the body of a POST to the path that the handle makes, with the
 // type application/x-hdl-message ([Server.Tunnel], [NewTunnelClient]); who serves HTTP
@@ -75,6 +84,6 @@
 //
 // # What is not there
 //
-// Sessions, signatures, TLS. On a host with several addresses, a socket
-// bound to none in particular may answer from another address than was asked: bind each.
+// Administration, sessions, and the keys of other nodes in the sites that a referral
+// names: a client that wants certified answers of them asks them for their site.
 package handle

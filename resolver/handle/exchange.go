@@ -2,10 +2,13 @@ package handle
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,12 +35,37 @@ func randomRequest() uint32 {
 	return binary.BigEndian.Uint32(b[:]) &^ (1 << 31) // stock software has it signed
 }
 
-// exchange asks over UDP, and over TCP where that does not do; or over HTTP.
+// exchange asks over UDP, over TCP where that does not do, and over HTTP last; or over
+// HTTP alone.
 func (c *Client) exchange(ctx context.Context, request *Message) (*Message, error) {
 	if c.tunnel != nil {
-		return c.tunnel.exchange(ctx, request, request.about())
+		m, err := c.tunnel.exchange(ctx, request, request.about())
+		if err == nil {
+			err = c.trust(m)
+		}
+		return m, err
 	}
-	if !c.o.OnlyTCP {
+	m, err := c.direct(ctx, request)
+	if err != nil && c.o.Fallback != nil && ctx.Err() == nil {
+		return c.o.Fallback.exchange(ctx, request)
+	}
+	return m, err
+}
+
+// trust checks that an answer is the server's own, as far as its key is known.
+func (c *Client) trust(m *Message) error {
+	switch {
+	case c.o.Key == nil:
+		return nil
+	case m.Flags&FlagDigest == 0:
+		return fmt.Errorf("%w: it does not say to what", errNotSigned)
+	}
+	return m.verify(c.o.Key)
+}
+
+// direct asks over UDP, and over TCP where that does not do.
+func (c *Client) direct(ctx context.Context, request *Message) (*Message, error) {
+	if !c.o.OnlyTCP && !c.o.TLS {
 		for _, wait := range waits {
 			m, err := c.overUDP(ctx, request, wait)
 			if err == nil && m.Code != TooBusy {
@@ -111,7 +139,7 @@ func (c *Client) overUDP(ctx context.Context, request *Message, wait time.Durati
 			}
 			b, whole = whole.b, nil
 		}
-		if m, err := readAnswerTo(request, e, b); err == nil {
+		if m, err := readAnswerTo(request, e, b); err == nil && c.trust(m) == nil {
 			return m, nil
 		}
 	}
@@ -124,6 +152,12 @@ func (c *Client) overTCP(ctx context.Context, request *Message) (*Message, error
 		return nil, err
 	}
 	defer done()
+	if c.o.TLS {
+		conn = tls.Client(conn, &tls.Config{
+			// The key is compared with that of the site, nothing else says who it is.
+			InsecureSkipVerify: true, VerifyConnection: c.proven, MinVersion: tls.VersionTLS12,
+		})
+	}
 	if _, err := conn.Write(request.AppendStream(nil)); err != nil {
 		return nil, err
 	}
@@ -131,7 +165,25 @@ func (c *Client) overTCP(ctx context.Context, request *Message) (*Message, error
 	if err != nil {
 		return nil, errors.Join(errNoAnswer, err)
 	}
-	return readAnswerTo(request, e, b)
+	m, err := readAnswerTo(request, e, b)
+	if err == nil {
+		err = c.trust(m)
+	}
+	return m, err
+}
+
+var errOtherKey = errors.New("the server proves another key than its site has")
+
+// proven checks that the key of a connection is the server's.
+func (c *Client) proven(state tls.ConnectionState) error {
+	if c.o.Key == nil {
+		return nil
+	}
+	key, ok := state.PeerCertificates[0].PublicKey.(*rsa.PublicKey)
+	if !ok || !bytes.Equal(rsaPublicKey(key).Append(nil), c.o.Key.Append(nil)) {
+		return errOtherKey
+	}
+	return nil
 }
 
 // readAnswerTo reads an answer, and checks that it is one to the request.

@@ -1,6 +1,9 @@
 package handle
 
-import "time"
+import (
+	"crypto"
+	"time"
+)
 
 // Plainly returns what answers plain questions at a server, with what records lend.
 // Answers expire at the time that is given.
@@ -21,3 +24,11 @@ func Plainly(s *Server, records Records, expires uint32) func(message []byte) []
 		return answer
 	}
 }
+
+// Verifies is that of a key.
+func Verifies(k *PublicKey, hash crypto.Hash, sum, signature []byte) bool {
+	return k.verifies(hash, sum, signature)
+}
+
+// Signatures returns what decides whether a datagram gets another signature.
+func Signatures() func(time.Time) bool { return new(signatures).take }

@@ -16,8 +16,10 @@ type Options struct {
 	// Node is this node: the addresses and ports that its site information tells.
 	// Without one it tells none.
 	Node identifier.Node
-	// Serial is that of the site information; 1 when zero.
-	Serial uint16
+	// Identity has the key that certified answers are signed with, that the sites of this
+	// node publish and that TLS proves, and the serial of its site information. Without
+	// one no answer is signed, TLS is not spoken, and the serial is 1.
+	Identity *Identity
 	// Recursive says that the Resolver follows referrals, and is the authority for
 	// nothing: prefixes are not given this node's sites.
 	Recursive bool
@@ -60,6 +62,7 @@ type Server struct {
 	// connections are those of all calls of Serve.
 	connections *tcp.Server
 	plains      sync.Pool // of *plain, for connections
+	signatures  signatures
 }
 
 // New returns a server in front of a Resolver.
@@ -67,7 +70,6 @@ func New(r resolver.Resolver, o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Serial = or(o.Serial, 1)
 	o.Patience, o.Idle = or(o.Patience, 2*time.Second), or(o.Idle, 30*time.Second)
 	o.Workers, o.Waiting = or(o.Workers, 256), or(o.Waiting, 1024)
 	o.Connections, o.PerClient, o.Pipeline = or(o.Connections, 1024), or(o.PerClient, 64), or(o.Pipeline, 16)
@@ -87,7 +89,12 @@ func or[T comparable](v, otherwise T) T {
 }
 
 // serial is that of the site information.
-func (s *Server) serial() uint16 { return s.o.Serial }
+func (s *Server) serial() uint16 {
+	if s.o.Identity == nil {
+		return 1
+	}
+	return s.o.Identity.serial
+}
 
 // Answer returns the answer to a request without its envelope, b; nil when none is due,
 // because b is an answer itself: two servers would never stop. The context bounds how

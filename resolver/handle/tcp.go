@@ -24,11 +24,15 @@ const (
 
 // newConnections keeps the connections of a server.
 func (s *Server) newConnections() *tcp.Server {
-	return tcp.New(tcp.Options{
+	o := tcp.Options{
 		Connections: s.o.Connections, PerClient: s.o.PerClient, Pipeline: s.o.Pipeline,
 		Octets: maxClaimed, OctetsPerClient: maxClaimedClient,
 		Idle: s.o.Idle, Patience: s.o.Patience, AtOnce: s.o.AtOnce, Log: s.o.Log,
-	})
+	}
+	if s.o.Identity != nil {
+		o.Wrap = s.wrap
+	}
+	return tcp.New(o)
 }
 
 var errTooMuch = errors.New("too many large messages are under way")

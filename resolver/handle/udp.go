@@ -2,6 +2,7 @@ package handle
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -185,6 +186,10 @@ func (p *pool) answer(ctx context.Context, q *question, reply *udp.Batch) {
 		p.s.counts.dropped.Add(1)
 		return
 	}
+	if s := p.s; s.o.Identity != nil && asksForSignature(q.b) && !s.signatures.take(q.came) {
+		s.counts.dropped.Add(1) // the asker tries TCP
+		return
+	}
 	limited := resolver.Until(ctx, until)
 	m := p.s.Answer(limited, q.Envelope, q.b)
 	limited.Release()
@@ -196,12 +201,17 @@ func (p *pool) answer(ctx context.Context, q *question, reply *udp.Batch) {
 			return // the asker tries TCP
 		}
 		f := Failure{Told: true, Listed: true, Message: "the answer does not fit datagrams: ask over TCP", Extra: string([]byte{extensionError})}
-		m.Code, m.Flags, m.Body, m.Credential = TooBusy, m.Flags&^FlagDigest, f.Append(nil), nil
+		m.Code, m.Flags, m.Body, m.Credential = TooBusy, m.Flags&^(FlagDigest|FlagCertified), f.Append(nil), nil
 	}
 	for _, b := range m.datagrams() {
 		reply.To(q.from, b)
 		p.send(q.socket, reply)
 	}
+}
+
+// asksForSignature reports whether a message wants a certified answer.
+func asksForSignature(b []byte) bool {
+	return len(b) >= headerOctets && Flags(binary.BigEndian.Uint32(b[8:]))&FlagCertified != 0
 }
 
 func (p *pool) send(socket udp.Socket, answers *udp.Batch) {

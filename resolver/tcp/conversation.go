@@ -55,6 +55,7 @@ func (s *Server) converse(working, stopping context.Context, conn net.Conn, clie
 			return
 		}
 		c.conn = wrapped
+		defer wrapped.Close()
 	}
 	c.reader = bufio.NewReaderSize(reading{c}, readAhead)
 	if s.o.AtOnce {

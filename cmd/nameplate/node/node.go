@@ -191,7 +191,11 @@ func (n *Node) wire(version string) error {
 		return err
 	}
 	m.dnsPaths(n.dns.Stats)
-	h := resolverhandle.Options{Node: self, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections, AtOnce: !recursive}
+	identity, err := n.handleIdentity(&self)
+	if err != nil {
+		return err
+	}
+	h := resolverhandle.Options{Node: self, Identity: identity, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections, AtOnce: !recursive}
 	if recursive {
 		h.Workers, h.Waiting, h.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
 )
 
@@ -52,6 +53,18 @@ func (n *Node) self() (identifier.Node, error) {
 		self.Addresses = append(self.Addresses, *byHost[host])
 	}
 	return self, nil
+}
+
+// handleIdentity is who this node is to Handle clients; nil where it does not speak
+// Handle. A recursive node has no folder, and a new key after every start.
+func (n *Node) handleIdentity(self *identifier.Node) (*resolverhandle.Identity, error) {
+	switch {
+	case len(n.listeners.handle) == 0:
+		return nil, nil
+	case n.walker != nil:
+		return resolverhandle.OpenIdentity("", self)
+	}
+	return resolverhandle.OpenIdentity(n.config.Data, self)
 }
 
 // copies gives the authority the mirrors of a registry.
