@@ -270,14 +270,15 @@ func (s *asking) launch() time.Duration {
 		ctx, cancel := context.WithTimeout(ctx, f.patience(w.o.Attempt))
 		defer cancel()
 		f.a, f.err = f.client.Resolve(ctx, q)
-		f.note(ctx)
+		f.note(ctx, q.Mirror)
 		landed <- f
 	}(s.Walk, s.q, s.landed)
 	return f.hedge()
 }
 
-// note remembers how the node behaved.
-func (f *flight) note(ctx context.Context) {
+// note remembers how the node behaved. A mirror that cannot answer says nothing about
+// its node.
+func (f *flight) note(ctx context.Context, mirror bool) {
 	now := time.Now()
 	took := now.Sub(f.began)
 	e, _ := errors.AsType[*Error](f.err)
@@ -288,6 +289,7 @@ func (f *flight) note(ctx context.Context) {
 		f.failed(f.began, now, true)
 	case ctx.Err() != nil:
 		f.overtaken(now, took)
+	case mirror:
 	default:
 		f.failed(f.began, now, false)
 	}

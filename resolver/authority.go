@@ -56,8 +56,8 @@ const MaxLifetime = (1<<31 - 1) * time.Second
 // passes [MaxLifetime]. The default link keeps its own TTL when it was not selected.
 //
 // A query with Query.Mirror is answered from a mirror where there is one of the log of
-// the node that the referral would name, as that node would answer; absent and refused
-// then live for [MirrorNegativeTTL]. All other answers are authoritative, and
+// the node that the referral would name, as that node would answer; refused then lives
+// for [MirrorNegativeTTL], and in place of absent there is an error ([UnheldError]). All other answers are authoritative, and
 // Query.Recursive changes nothing. It may be called concurrently.
 type Authority struct {
 	store      Store

@@ -95,11 +95,26 @@ func asked(t *testing.T, s *source, n int) {
 	}
 }
 
+// What a mirror calls absent is not kept: the node itself may know better at any time.
+func TestCacheKeepsNoAbsentOfAMirror(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := unknown()
+		a.Origin.Mirror = true
+		s := &source{answer: a}
+		cache := cached(t, s, resolver.CacheOptions{})
+		defer cache.Close()
+		for n := range 3 {
+			cache.Resolve(t.Context(), resolver.Query{ID: item})
+			asked(t, s, n+1)
+		}
+	})
+}
+
 func TestCacheLifetimes(t *testing.T) {
 	refers := resolver.Answer{Outcome: resolver.Referral, Lifetime: resolver.ReferralTTL, Delegation: delegation("88", &other, false)}
 	refused := resolver.Answer{Outcome: resolver.Refused, InZone: true, Lifetime: resolver.NegativeTTL}
-	mirrored, mirroredAbsent := known(time.Hour), unknown()
-	mirrored.Origin.Mirror, mirroredAbsent.Origin.Mirror = true, true
+	mirrored := known(time.Hour)
+	mirrored.Origin.Mirror = true
 	for _, c := range []struct {
 		name  string
 		a     resolver.Answer
@@ -111,7 +126,6 @@ func TestCacheLifetimes(t *testing.T) {
 		{"refused", refused, resolver.NegativeTTL},
 		{"referral", refers, resolver.ReferralTTL},
 		{"from a mirror", mirrored, 5 * time.Second},
-		{"absent in a mirror", mirroredAbsent, 5 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

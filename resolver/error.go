@@ -32,3 +32,17 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// UnheldError is why a mirror gives no answer about an identifier that it has no record
+// of. A node acknowledges what is registered before anybody above has it, and goes on
+// registering while it cannot be reached from above: so its mirror never knows that
+// something is absent, however fresh it is. Only the node itself does.
+type UnheldError struct {
+	// Answer is what the mirror does know, without an outcome to tell anybody: the zone,
+	// and whether something lies below the prefix.
+	Answer Answer
+}
+
+func (e *UnheldError) Error() string {
+	return fmt.Sprintf("the mirror of %s, %v old, has no record of %s", e.Answer.Apex, e.Answer.Origin.Age, e.Answer.ID)
+}

@@ -52,6 +52,8 @@ func newEntry(a Answer, err error, failure time.Duration, now time.Time) *entry 
 	if err == nil {
 		e.fresh = min(a.Lifetime, longestKept)
 		switch {
+		case a.Origin.Mirror && a.Outcome == Absent:
+			e.fresh = 0 // the node itself may know better at any time
 		case a.Origin.Mirror:
 			e.fresh = min(e.fresh, mirrorKept)
 		case a.Origin.Stale:

@@ -24,6 +24,8 @@ func lame(a *Answer, q *Query, asked identifier.Prefix) string {
 		return "has the record of another identifier"
 	case a.Origin.Mirror && q.Authoritative:
 		return "is from a mirror"
+	case a.Origin.Mirror && a.Outcome == Absent:
+		return "is absent in a mirror, which cannot know"
 	}
 	return ""
 }

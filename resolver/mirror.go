@@ -2,13 +2,15 @@ package resolver
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
-// MirrorNegativeTTL is the longest lifetime of absent and refused answers from a
-// mirror: the node whose log it is may know better by then.
+// MirrorNegativeTTL is the longest lifetime of refused answers from a mirror, and of
+// what it says of names in DNS that have no records: the node whose log it is may know
+// better by then.
 const MirrorNegativeTTL = 5 * time.Second
 
 // Mirrors gives an authority the copies of other nodes' logs that its node holds.
@@ -21,7 +23,8 @@ type Mirrors interface {
 
 // mirrored makes of a referral what the node says that holds a copy: the answer from
 // there when the query wants it, and otherwise where it can be had. A copy may refer
-// further, to a node of whose log there is a copy as well.
+// further, to a node of whose log there is a copy as well. What a copy has no record of
+// it cannot answer: see [UnheldError].
 func (a *Authority) mirrored(ctx context.Context, q Query, referral Answer) (Answer, error) {
 	for range MaxReferrals {
 		store, age := a.o.Mirrors.Mirror(referral.Delegation)
@@ -46,11 +49,19 @@ func (a *Authority) mirrored(ctx context.Context, q Query, referral Answer) (Ans
 			if answer.Outcome != Found {
 				answer.Lifetime = min(answer.Lifetime, MirrorNegativeTTL)
 			}
+			if answer.Outcome == Absent {
+				return Answer{}, unheld(answer)
+			}
 			return answer, nil
 		}
 		referral = answer
 	}
 	return referral, nil
+}
+
+func unheld(a Answer) error {
+	return &Error{Kind: Unavailable, Err: &UnheldError{a}, Detail: fmt.Sprintf(
+		"only the node that holds %s knows whether %s is registered: ask it when it is back", a.Apex, a.ID)}
 }
 
 // FromMirrors returns a Resolver that asks another for its mirrors, whatever the query

@@ -1,6 +1,7 @@
 package resolver_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -48,7 +49,6 @@ func TestAuthorityMirrors(t *testing.T) {
 	}{
 		{"not wanted", refers, copies{"88": {finding: holds}}, resolver.Query{}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
 		{"found", refers, copies{"88": {finding: holds}}, resolver.Query{Mirror: true}, resolver.Found, "88", true, time.Second, time.Minute, "88", 1},
-		{"absent", refers, copies{"88": {finding: inCopy(identifier.Finding{})}}, resolver.Query{Mirror: true}, resolver.Absent, "88", true, time.Second, resolver.MirrorNegativeTTL, "88", 1},
 		{"not authoritative enough", refers, copies{"88": {finding: holds}}, resolver.Query{Mirror: true, Authoritative: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
 		{"no copy", refers, copies{}, resolver.Query{Mirror: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
 		{"a copy that knows nothing yet", refers, copies{"88": {}}, resolver.Query{Mirror: true}, resolver.Referral, "", false, 0, resolver.ReferralTTL, "88", 1},
@@ -85,6 +85,30 @@ func TestAuthorityMirrors(t *testing.T) {
 				t.Errorf("names %q and %d mirrors; want %q and %d", names, mirrors, c.names, c.mirrors)
 			}
 		})
+	}
+}
+
+// A mirror cannot know that something is absent: it says what it knows.
+func TestMirrorNeverSaysAbsent(t *testing.T) {
+	refers := identifier.Finding{InZone: true, Delegation: delegation("88", &other, false)}
+	for name, f := range map[string]identifier.Finding{
+		"no record":    {},
+		"something":    {Below: true},
+		"a tombstone":  {Record: &identifier.Record{ID: item, Withdrawn: true}},
+		"very private": {Delegation: delegation("88.118", nil, false)},
+	} {
+		f.InZone, f.Apex = true, "88"
+		a := resolver.NewAuthority(store{finding: refers}, resolver.Options{Node: own, Mirrors: copies{"88": {finding: f}}})
+		got, err := a.Resolve(t.Context(), resolver.Query{ID: item, Mirror: true})
+		var e *resolver.Error
+		var unheld *resolver.UnheldError
+		if !errors.As(err, &e) || e.Kind != resolver.Unavailable || !errors.As(err, &unheld) {
+			t.Errorf("%s: got %v, %v; want an UnheldError", name, got.Outcome, err)
+			continue
+		}
+		if k := unheld.Answer; k.Apex != "88" || k.Zone == nil || k.Below != f.Below || !k.Origin.Mirror {
+			t.Errorf("%s: got %+v; want what is known of the zone", name, k)
+		}
 	}
 }
 

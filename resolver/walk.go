@@ -59,7 +59,9 @@ const (
 // When no node of a prefix answers, the node that referred to it is asked again: first
 // whether the delegation is still the same (at most every five seconds), then for
 // its mirror, unless the query is authoritative. As soon as the child answers again,
-// it is preferred. When all of that fails and the walk began at a referral that was
+// it is preferred. A mirror is never believed that something is absent: it cannot know
+// ([UnheldError]). Then the child is asked, dead or not, and if it does not answer
+// there is no answer. When all of that fails and the walk began at a referral that was
 // known before, it is made once more from the top.
 //
 // A referral that cannot be followed, because no address of it can be asked, is the

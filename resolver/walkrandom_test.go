@@ -100,18 +100,20 @@ func honest(houses []*house) bool {
 	return false
 }
 
-// reachable reports whether every cut on the way to a prefix answers, or is
-// mirrored by a parent that does.
-func (w *world) reachable(p identifier.Prefix) bool {
-	for at := p; at != ""; at, _ = at.Parent() {
+// reachable reports whether every cut on the way to an identifier answers, or is
+// mirrored by a parent that does. A mirror knows what is there and not what is not.
+func (w *world) reachable(id identifier.ID) bool {
+	knows := w.records[id]
+	for at := id.Prefix; at != ""; at, _ = at.Parent() {
 		h := w.held[at]
 		if h == nil {
 			continue
 		}
 		up, _ := w.parent(at)
-		if !honest([]*house{h}) && !(up[0].mirror[at] && honest(up)) {
+		if !honest([]*house{h}) && !(knows && up[0].mirror[at] && honest(up)) {
 			return false
 		}
+		knows = true // that the cut below is there
 	}
 	return honest(w.top)
 }
@@ -119,7 +121,7 @@ func (w *world) reachable(p identifier.Prefix) bool {
 // check compares an answer with what is there.
 func (w *world) check(id identifier.ID, a resolver.Answer, err error) string {
 	switch {
-	case err != nil && w.reachable(id.Prefix):
+	case err != nil && w.reachable(id):
 		return fmt.Sprintf("%s: %v; want an answer", id, err)
 	case err != nil:
 	case a.Outcome == resolver.Found && (!w.records[id] || a.ID != id || string(a.Record.Values[0].Data) != id.String()):

@@ -160,6 +160,9 @@ func (d *door) Resolve(ctx context.Context, q resolver.Query) (resolver.Answer, 
 	case unwilling:
 		return resolver.Answer{}, &resolver.Error{Kind: resolver.Unavailable, Detail: "not now"}
 	}
+	if m == answers && a.Origin.Mirror && a.Outcome == resolver.Absent {
+		return resolver.Answer{}, &resolver.Error{Kind: resolver.Unavailable, Detail: "only the node itself knows"}
+	}
 	return misbehave(m, a, d.house, q), nil
 }
 

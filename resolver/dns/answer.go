@@ -46,10 +46,15 @@ func (s *Server) reply(ctx context.Context, r *request, text string) *reply {
 		return (&reply{rcode: dns.RcodeRefused}).explained(int(dns.ExtendedErrorCodeProhibited), "this zone is not transferred")
 	}
 	a, err := s.resolve(ctx, q)
-	if err != nil {
+	var rep *reply
+	if unheld, ok := errors.AsType[*resolver.UnheldError](err); ok {
+		a = unheld.Answer
+		rep = s.unheld(ctx, q, &a, err)
+	} else if err != nil {
 		return failed(err)
+	} else {
+		rep = s.judge(ctx, q, &a)
 	}
-	rep := s.judge(ctx, q, &a)
 	rep.place = placeOf(&a)
 	if a.Origin.Mirror {
 		rep.explained(resolver.CaseFoundInMirror.Codes().DNS.Extended, mirrorText(a.Origin.Age))
@@ -142,6 +147,49 @@ func (s *Server) judge(ctx context.Context, q *question, a *resolver.Answer) *re
 		return s.noData(q, a)
 	}
 	return s.negative(q, a, resolver.CaseAbsent)
+}
+
+// unheld answers from a mirror that has no record of the identifier. What it knows it
+// says, so that a resolver which asks name by name (RFC 9156) gets past it: who serves
+// the zone, that a name is there because something lies below it, and that a name is
+// none of an identifier. It never says that a name is not there which may be.
+func (s *Server) unheld(ctx context.Context, q *question, a *resolver.Answer, err error) *reply {
+	if rep := s.infrastructure(ctx, q, a); rep != nil {
+		return rep
+	}
+	mayBe := q.of.Kind == KindIdentifier || q.of.Kind == KindHashed
+	switch {
+	case q.of.Kind == KindAbove && !q.exists(a):
+		return failed(err)
+	case q.of.Kind == KindAbove:
+		return s.noData(q, a)
+	case !mayBe:
+		return s.negative(q, a, resolver.CaseAbsent)
+	case q.of.Link != "" || hasType(q.rrtype):
+		return failed(err) // a record would show
+	case q.of.ID.IsPrefix() && q.of.Kind == KindIdentifier && q.exists(a), q.of.Above && s.knownBelow(ctx, q):
+		return s.noData(q, a)
+	}
+	return failed(err)
+}
+
+// hasType reports whether the names of identifiers can have records of a type.
+func hasType(rrtype uint16) bool {
+	switch rrtype {
+	case dns.TypeTXT, dns.TypeURI, dns.TypeNAPTR, dns.TypeANY:
+		return true
+	}
+	return false
+}
+
+// knownBelow reports whether a mirror knows of anything below the prefix of a name which
+// may be an empty non-terminal.
+func (s *Server) knownBelow(ctx context.Context, q *question) bool {
+	a, err := s.resolver.Resolve(ctx, resolver.Query{ID: identifier.ID{Prefix: q.of.ID.Prefix}, Mirror: q.edns.mirror()})
+	if unheld, ok := errors.AsType[*resolver.UnheldError](err); ok {
+		a, err = unheld.Answer, nil
+	}
+	return err == nil && q.exists(&a)
 }
 
 // exists reports whether the answer for a prefix says that its name, or names below

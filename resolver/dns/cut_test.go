@@ -103,3 +103,46 @@ func TestBothSidesOfACut(t *testing.T) {
 		}
 	}
 }
+
+// A mirror cannot know that an identifier is absent. What it knows it says, so that a
+// resolver which asks label by label gets past it to what it holds.
+func TestMirrorSaysWhatItKnows(t *testing.T) {
+	_, mirror, child, _ := sides(t)
+	const noData, absent, fails = wire.RcodeSuccess, wire.RcodeNameError, wire.RcodeServerFailure
+	for _, c := range []struct {
+		name           string
+		rrtype         uint16
+		mirror, answer int // what the mirror says, and the child
+	}{
+		{"30.88.id.internal.", wire.TypeA, noData, noData},
+		{"_i.30.88.id.internal.", wire.TypeA, noData, noData},
+		{"_b.30.88.id.internal.", wire.TypeA, noData, noData},
+		{"item._i.30.88.id.internal.", wire.TypeA, noData, noData},
+		{"item._i.30.88.id.internal.", wire.TypeTXT, noData, noData},
+		{"a.b._q.30.88.id.internal.", wire.TypeTXT, absent, absent},
+		{"x._ns.30.88.id.internal.", wire.TypeA, absent, absent},
+		{"_ns.30.88.id.internal.", wire.TypeA, noData, noData},
+		{"30.88.id.internal.", wire.TypeTXT, fails, noData}, // the prefix may have a record
+		{"other._i.30.88.id.internal.", wire.TypeTXT, fails, absent},
+		{"other._i.30.88.id.internal.", wire.TypeA, fails, absent},
+		{"_dpp.other._i.30.88.id.internal.", wire.TypeURI, fails, absent},
+		{"1.30.88.id.internal.", wire.TypeA, fails, absent}, // something may be below
+		{"_i.1.30.88.id.internal.", wire.TypeA, fails, absent},
+	} {
+		for who, s := range map[string]*dns.Server{"mirror": mirror, "child": child} {
+			want := c.answer
+			if who == "mirror" {
+				want = c.mirror
+			}
+			q := query(t, c.name, c.rrtype)
+			q.SetEdns0(1232, false)
+			m := ask(t, s, q)
+			if m.Rcode != want {
+				t.Errorf("%s %s at the %s: got %s; want %s", c.name, wire.TypeToString[c.rrtype], who, wire.RcodeToString[m.Rcode], wire.RcodeToString[want])
+			}
+			if want == fails && (m.IsEdns0() == nil || len(m.IsEdns0().Option) == 0) {
+				t.Errorf("%s %s at the %s: SERVFAIL without a reason", c.name, wire.TypeToString[c.rrtype], who)
+			}
+		}
+	}
+}

@@ -39,6 +39,9 @@
 //   - Records of a mirror are AA, with the SOA of the child's zone and an extended error
 //     0 whose text is "mirror, age " and a Go duration. Whose zone it is, the answer's
 //     Zone says.
+//   - A mirror that has no record of an identifier says SERVFAIL, with an extended error:
+//     it cannot know that there is none ([resolver.UnheldError]). Names with something
+//     below, and names of no identifier, it knows: they are NODATA and NXDOMAIN there too.
 //   - Stale answers of a cache have an extended error 3 (RFC 8914, section 4.4) whose text
 //     is "stale, age " and a Go duration.
 //   - In front of a Resolver that follows referrals (Options.Recursive) RA is set and AA is

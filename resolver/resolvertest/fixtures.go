@@ -191,14 +191,12 @@ func mirrors() []fixture {
 	fresh.answer.Origin.Mirror = true
 	old := found("an old mirror, for a shorter time", identifier.ID{Prefix: "88.118.22", Suffix: "aged"}, link(1, "https://maker.example/aged"))
 	old.answer.Origin.Mirror, old.answer.Origin.Age, old.answer.Lifetime = true, 30*24*hour, 100*time.Second
-	absent := negative("absent in a mirror", identifier.ID{Prefix: "88.118.22", Suffix: "absent"}, resolver.Absent)
-	absent.answer.Origin.Mirror, absent.answer.Origin.Age, absent.answer.Lifetime = true, 4*time.Second, 5*time.Second
 	stale := found("stale in a cache", identifier.ID{Prefix: "88.118.22", Suffix: "stale"}, link(1, "https://maker.example/stale"))
 	stale.answer.Origin.Stale, stale.answer.Origin.Age, stale.answer.Lifetime = true, 25*hour, resolver.StaleTTL
 	both := found("stale, from a mirror", identifier.ID{Prefix: "88.118.22", Suffix: "both"}, link(1, "https://maker.example/both"))
 	both.answer.Origin = resolver.Origin{Log: logID, Position: 70_001, Mirror: true, Stale: true, Age: hour}
 	both.answer.Lifetime = resolver.StaleTTL
-	return append(all, fresh, old, absent, stale, both)
+	return append(all, fresh, old, stale, both)
 }
 
 // referrals name another node.

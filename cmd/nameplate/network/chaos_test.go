@@ -260,7 +260,6 @@ func (c *chaos) sign(r *registrar, random *rand.Rand) error {
 func (c *chaos) ask(ctx context.Context, number uint64, random *rand.Rand) {
 	walker := c.grpc(c.Node("walker"))
 	var client *resolverrpc.Client
-	var owed []identifier.ID // answered as absent when they may have been
 	for n := 0; ctx.Err() == nil; n++ {
 		if client == nil {
 			var err error
@@ -269,13 +268,11 @@ func (c *chaos) ask(ctx context.Context, number uint64, random *rand.Rand) {
 				return
 			}
 		}
-		id, again := c.ledger.choose(random), false
+		id := c.ledger.choose(random)
 		switch {
 		case n%7 == 0:
 			holders := append(c.With(network.Secondary), c.With(network.Enterprise)...)
 			id = identifier.ID{Prefix: holders[random.IntN(len(holders))].Prefixes[0], Suffix: fmt.Sprintf("never%d-%d", number, n)}
-		case n%5 == 0 && len(owed) > 0:
-			id, again = owed[0], true
 		case id == (identifier.ID{}): // nothing is acknowledged yet
 			time.Sleep(time.Millisecond)
 			continue
@@ -291,12 +288,7 @@ func (c *chaos) ask(ctx context.Context, number uint64, random *rand.Rand) {
 			time.Sleep(5 * time.Millisecond)
 			continue
 		}
-		switch lagging := c.ledger.judge(id, began, &answer); {
-		case again && !lagging:
-			owed = owed[1:]
-		case !again && lagging:
-			owed = append(owed, id)
-		}
+		c.ledger.judge(id, began, &answer)
 		time.Sleep(time.Duration(random.IntN(4)) * time.Millisecond)
 	}
 	if client != nil {
