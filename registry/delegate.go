@@ -9,7 +9,8 @@ import (
 // Delegate logs a signed delegation or keyset change. A delegation gives a prefix
 // to a holder, moves it or takes it back; who holds what lies above signs it. A
 // keyset change replaces the keys of a delegated prefix; its present keys sign it,
-// or who holds what lies above. At return without an error it is synced and in
+// or who holds what lies above. A delegation that names another node hides what was
+// delegated below it until the prefix comes back: it is that node's to delegate now. At return without an error it is synced and in
 // force: changes by other keys are refused from then on. What is in force already
 // is not logged again. The error is always an [*Error]. It may be called concurrently.
 func (r *Registry) Delegate(ctx context.Context, e identifier.Envelope) (Receipt, error) {

@@ -326,6 +326,51 @@ func TestPrefixAnsweredByAnotherNode(t *testing.T) {
 	n.mustRegister(signed(t, holder, own, put(mustID(t, "88.118/b"), nil, link("https://b.example/"))))
 }
 
+// A prefix that moves takes with it what was delegated below it, and brings it back.
+func TestMovingAPrefixHidesWhatIsDelegatedBelow(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	region, maker := newKey(t), newKey(t)
+	above := n.mustDelegate(grant("88", region), n.root)
+	below := n.mustDelegate(grant("88.118", maker), region)
+	n.mustRegister(signed(t, maker, below, put(mustID(t, "88.118/a"), nil, link("https://a.example/"))))
+
+	moved := *above
+	moved.Epoch, moved.Keyset.Version, moved.Node = 2, 2, elsewhere(t)
+	n.mustDelegate(&moved, n.root)
+	for range 2 {
+		for _, text := range []string{"88", "88/x", "88.118", "88.118/a", "88.118.7/x"} {
+			f := n.find(text)
+			if f.Record != nil || f.Delegation == nil || f.Delegation.Prefix != "88" || f.Delegation.Node == nil {
+				t.Errorf("%s: %+v; want the delegation of 88", text, f)
+			}
+			lent := false
+			if err := n.Lend(func(find func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored)) {
+				id := mustID(t, text)
+				d, inZone, stored := find([]byte(id.Prefix), identifier.AppendKey(nil, id))
+				lent = inZone && stored == nil && d != nil && d.Prefix == "88"
+			}); err != nil || !lent {
+				t.Errorf("%s: lent otherwise than found, %v", text, err)
+			}
+		}
+		_, err := n.Register(t.Context(), signed(t, maker, below, put(mustID(t, "88.118/b"), nil, link("https://b.example/"))))
+		wantKind(t, err, registry.Denied)
+		_, err = n.delegate(grant("88.119", newKey(t)), region)
+		wantKind(t, err, registry.Denied)
+		if got := exported(t, n, "", identifier.ID{}); len(got) != 0 {
+			t.Errorf("exported %v", got)
+		}
+		n.restart()
+	}
+	back := *above
+	back.Epoch, back.Keyset.Version = 3, 3
+	n.mustDelegate(&back, n.root)
+	if f := n.find("88.118/a"); f.Record == nil || f.Delegation.Prefix != "88.118" {
+		t.Errorf("came back as %+v", f)
+	}
+	n.mustRegister(signed(t, maker, below, put(mustID(t, "88.118/b"), nil, link("https://b.example/"))))
+}
+
 func TestPrivateIsPartOfWhatIsFound(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)

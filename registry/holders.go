@@ -12,7 +12,15 @@ import (
 // delegation below it that has not been revoked. It is kept in memory because
 // each question asks for every ancestor of a prefix, and delegations are few.
 // It may be used concurrently.
+//
+// The longest delegation that covers a prefix holds it, as far down as this node answers:
+// one that names another node hides everything below it, as a zone cut does (RFC 1034,
+// section 4.2.1). What was delegated below before is not in force any more, and nothing
+// can be registered or delegated there, but it stays in the log: when the prefix comes
+// back, so does it. Whoever moves a prefix means all of it; two nodes that both answered
+// for what lies below would be two truths.
 type holders struct {
+	node     *identifier.PublicKey // this node's key, once the log has told it
 	mu       sync.RWMutex
 	byPrefix map[identifier.Prefix]held
 }
@@ -27,9 +35,14 @@ type held struct {
 	apex bool
 }
 
-func newHolders() *holders {
-	return &holders{byPrefix: make(map[identifier.Prefix]held)}
+func newHolders(node *identifier.PublicKey) *holders {
+	return &holders{node: node, byPrefix: make(map[identifier.Prefix]held)}
 }
+
+// hides reports whether a delegation names another node, so that nothing below it is in
+// force here.
+func (h *holders) hides(d *identifier.Delegation) bool { return d.Node != nil && d.Node.Key != *h.node }
+
 
 // put makes a delegation current. A revoked one is kept: its epoch and its keyset
 // version go on counting. The delegation must not be changed afterwards.
@@ -52,13 +65,13 @@ func (h *holders) heldAt(p identifier.Prefix) held {
 
 // holding is who holds a prefix, and by which grant this node knows.
 type holding struct {
-	delegation *identifier.Delegation // the longest that covers; nil outside every apex
+	delegation *identifier.Delegation // the longest in force that covers; nil outside every apex
 	apex       identifier.Prefix
 	grant      *identifier.Delegation // by which this node has the apex
 	inZone     bool
 }
 
-// of returns who holds p: the longest delegation that covers it.
+// of returns who holds p: the longest delegation in force that covers it.
 func (h *holders) of(p identifier.Prefix) holding {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -68,7 +81,7 @@ func (h *holders) of(p identifier.Prefix) holding {
 		if x.delegation == nil || x.delegation.Revoked() {
 			continue
 		}
-		if found.delegation == nil {
+		if found.delegation == nil || h.hides(x.delegation) {
 			found.delegation = x.delegation
 		}
 		if x.apex {
@@ -99,5 +112,5 @@ func (h *holders) list() []held {
 func (h *holders) clone() *holders {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return &holders{byPrefix: maps.Clone(h.byPrefix)}
+	return &holders{node: h.node, byPrefix: maps.Clone(h.byPrefix)}
 }

@@ -55,6 +55,9 @@ func (j *judge) authenticate(h identifier.Header, e identifier.Envelope) (*ident
 		return nil, refuse(Denied, "prefix %q is not delegated here: name the delegated prefix that covers the rows, or have it delegated first", h.Prefix)
 	case j.elsewhere(d):
 		return nil, refuse(Denied, "prefix %q is answered by node %q: register there", h.Prefix, d.Node.Name)
+	case j.holders.of(h.Prefix).delegation != d:
+		hidden := j.holders.of(h.Prefix).delegation
+		return nil, refuse(Denied, "prefix %q lies below %q, which is answered by node %q: have it delegated and register there", h.Prefix, hidden.Prefix, hidden.Node.Name)
 	case d.Epoch != h.Epoch:
 		return nil, refuse(Denied, "prefix %q is in epoch %d, the change names %d: sign it again with the current one", h.Prefix, d.Epoch, h.Epoch)
 	case d.Keyset.Version != h.KeysetVersion:

@@ -40,7 +40,9 @@ type ledger struct {
 }
 
 func newLedger(number uint32, node identifier.PublicKey, s *state.Store) *ledger {
-	return &ledger{number: number, node: node, state: s, holders: newHolders(), grew: make(chan struct{}), levels: newLevels()}
+	l := &ledger{number: number, node: node, state: s, grew: make(chan struct{}), levels: newLevels()}
+	l.holders = newHolders(&l.node)
+	return l
 }
 
 // doubtError is an error that a state built anew from the journal need not have.

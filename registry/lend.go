@@ -79,12 +79,11 @@ func (h *holders) covering(p []byte) (d *identifier.Delegation, apex, inZone boo
 	for {
 		x := h.byPrefix[identifier.Prefix(p)]
 		if x.delegation != nil && !x.delegation.Revoked() {
-			first := d == nil
-			if first {
-				d = x.delegation
+			if d == nil || h.hides(x.delegation) {
+				d, apex = x.delegation, x.apex
 			}
 			if x.apex {
-				return d, first, true
+				return d, apex, true
 			}
 		}
 		if len(p) == 0 {

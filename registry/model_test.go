@@ -80,11 +80,15 @@ type outcome struct {
 	rows      []registry.RowError
 }
 
-// of returns the longest delegation that covers a prefix.
+// of returns the longest delegation that covers a prefix, but for what lies below one
+// that names another node.
 func (w *twin) of(p identifier.Prefix) *identifier.Delegation {
 	best := w.delegations[""]
 	for q, d := range w.delegations {
-		if q.Covers(p) && !d.Revoked() && len(q) > len(best.Prefix) {
+		if !q.Covers(p) || d.Revoked() {
+			continue
+		}
+		if away := d.Node != nil; away && (best.Node == nil || len(q) < len(best.Prefix)) || !away && best.Node == nil && len(q) > len(best.Prefix) {
 			best = d
 		}
 	}
@@ -151,7 +155,7 @@ func (w *twin) register(c *identifier.Change, by []identifier.PrivateKey) outcom
 	}
 	d := w.delegations[h.Prefix]
 	switch {
-	case d == nil || d.Revoked() || d.Node != nil || d.Epoch != h.Epoch || d.Keyset.Version != h.KeysetVersion:
+	case d == nil || d.Revoked() || w.of(h.Prefix) != d || d.Node != nil || d.Epoch != h.Epoch || d.Keyset.Version != h.KeysetVersion:
 		return outcome{kind: registry.Denied}
 	case !enough(d, by):
 		return outcome{kind: registry.Unauthenticated}

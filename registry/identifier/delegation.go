@@ -24,8 +24,8 @@ type Delegation struct {
 	// Keyset are the holder's keys. Without keys the delegation is revoked: the
 	// prefix falls back to who holds the one above.
 	Keyset Keyset
-	// Node is the node that answers for the prefix; nil when the delegating node
-	// does itself.
+	// Node is the node that answers for the prefix and everything below it, whatever
+	// was delegated below before; nil when the delegating node does itself.
 	Node *Node
 	// Mirrors are nodes that answer from a copy of that node's log: as a rule the one
 	// that delegates. At most 8, each with a name of its own. Over DNS and Handle they

@@ -183,14 +183,19 @@ func signedBy(e identifier.Envelope, d *identifier.Delegation) error {
 }
 
 // holder returns the longest delegation in force that covers a prefix; nil when there
-// is none.
+// is none. One that names another node hides what lies below it.
 func (a *Auditor) holder(p identifier.Prefix) *identifier.Delegation {
+	var found *identifier.Delegation
 	for q, ok := p, true; ok; q, ok = q.Parent() {
-		if d := a.held[q]; d != nil && !d.Revoked() {
-			return d
+		d := a.held[q]
+		if d == nil || d.Revoked() {
+			continue
+		}
+		if found == nil || d.Node != nil && d.Node.Key != a.node {
+			found = d
 		}
 	}
-	return nil
+	return found
 }
 
 func (a *Auditor) keyset(e *identifier.Entry) error {
