@@ -344,13 +344,11 @@ func TestMovingAPrefixHidesWhatIsDelegatedBelow(t *testing.T) {
 			if f.Record != nil || f.Delegation == nil || f.Delegation.Prefix != "88" || f.Delegation.Node == nil {
 				t.Errorf("%s: %+v; want the delegation of 88", text, f)
 			}
-			lent := false
-			if err := n.Lend(func(find func(prefix, key []byte) (*identifier.Delegation, bool, identifier.Stored)) {
-				id := mustID(t, text)
-				d, inZone, stored := find([]byte(id.Prefix), identifier.AppendKey(nil, id))
-				lent = inZone && stored == nil && d != nil && d.Prefix == "88"
-			}); err != nil || !lent {
-				t.Errorf("%s: lent otherwise than found, %v", text, err)
+			id := mustID(t, text)
+			loans := []identifier.Loan{{Prefix: []byte(id.Prefix), Key: identifier.AppendKey(nil, id)}}
+			err := n.Lend(loans, func() {})
+			if l := &loans[0]; err != nil || !l.InZone || l.Stored != nil || l.Delegation == nil || l.Delegation.Prefix != "88" {
+				t.Errorf("%s: lent %+v, %v; want as it is found", text, l, err)
 			}
 		}
 		_, err := n.Register(t.Context(), signed(t, maker, below, put(mustID(t, "88.118/b"), nil, link("https://b.example/"))))
