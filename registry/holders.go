@@ -43,7 +43,6 @@ func newHolders(node *identifier.PublicKey) *holders {
 // force here.
 func (h *holders) hides(d *identifier.Delegation) bool { return d.Node != nil && d.Node.Key != *h.node }
 
-
 // put makes a delegation current. A revoked one is kept: its epoch and its keyset
 // version go on counting. The delegation must not be changed afterwards.
 func (h *holders) put(x held) {
