@@ -122,6 +122,9 @@ func NewParent(c ParentConfig) *Parent {
 // AddTo adds the service to a gRPC server, which must not serve yet.
 func (p *Parent) AddTo(to grpc.ServiceRegistrar) { proto.RegisterReplicationServer(to, p) }
 
+// MaxReceived returns how many octets a message to the service may have.
+func (p *Parent) MaxReceived() int { return proto.MaxReplication }
+
 // Drain ends all streams soon. It returns at once. What they brought may be on its
 // way to the disk then: the registry is closed after the gRPC server has stopped.
 func (p *Parent) Drain() { p.drainOnce.Do(func() { close(p.draining) }) }

@@ -37,6 +37,8 @@ const (
 	grpcPing       = 15 * time.Second // of silence before the client is asked
 	grpcPingWait   = 10 * time.Second
 	grpcUnaryLimit = 30 * time.Second
+	// What a message to a service may have that names things only, in octets.
+	grpcSmallest = 64 << 10
 )
 
 // service is one service of the gRPC port.
@@ -45,6 +47,9 @@ type service interface {
 	// Drain ends its streams soon.
 	Drain()
 }
+
+// A service whose messages may be larger than [proto.MaxRequest] has the method
+// MaxReceived, how many octets they may have.
 
 // grpcServer is the gRPC port of a node: its services, health (gRPC health checking
 // protocol, v1) and reflection.
@@ -67,7 +72,8 @@ func newGRPCServer(l Limits, identity *proto.Identity, log *slog.Logger, service
 		services: services, health: health.NewServer(), connections: l.GRPCConnections, shutdown: l.Shutdown,
 		server: grpc.NewServer(
 			grpc.Creds(encryption),
-			grpc.MaxRecvMsgSize(proto.MaxReplication), // one limit for all services of the port
+			grpc.MaxRecvMsgSize(proto.MaxReplication), // of any service; each has its own below
+			grpc.ForceServerCodecV2(newLimitedCodec()),
 			grpc.MaxSendMsgSize(proto.MaxResponse),
 			grpc.MaxHeaderListSize(proto.MaxHeaders),
 			grpc.StaticStreamWindowSize(grpcStreamWindow),
@@ -83,9 +89,9 @@ func newGRPCServer(l Limits, identity *proto.Identity, log *slog.Logger, service
 		),
 	}
 	for _, x := range services {
-		x.AddTo(s.server)
+		x.AddTo(receiving{s.server, largest(x)})
 	}
-	healthpb.RegisterHealthServer(s.server, s.health)
+	healthpb.RegisterHealthServer(receiving{s.server, grpcSmallest}, s.health)
 	reflection.Register(s.server)
 	return s
 }

@@ -190,6 +190,29 @@ func TestMessagesBeyondTheLimits(t *testing.T) {
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("a message of 2 MiB: got %v; want RESOURCE_EXHAUSTED", err)
 	}
+	// More than a request may have, and less than the port takes for replication.
+	_, err = client.Resolve(t.Context(), &proto.ResolveRequest{Identifier: strings.Repeat("x", proto.MaxRequest)}, grpc.MaxCallSendMsgSize(16<<20))
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a request of 1 MiB: got %v; want RESOURCE_EXHAUSTED", err)
+	}
+	_, err = client.Resolve(t.Context(), &proto.ResolveRequest{Identifier: strings.Repeat("x", proto.MaxRequest-100)}, grpc.MaxCallSendMsgSize(16<<20))
+	if status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a request just within the limit: got %v; want INVALID_ARGUMENT, for it was read", err)
+	}
+	batch, err := client.ResolveBatch(t.Context(), grpc.MaxCallSendMsgSize(16<<20))
+	if err == nil {
+		err = batch.Send(&proto.ResolveBatchRequest{Identifiers: []string{strings.Repeat("x", proto.MaxRequest)}})
+	}
+	if err == nil {
+		_, err = batch.Recv()
+	}
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a message of 1 MiB on a stream: got %v; want RESOURCE_EXHAUSTED", err)
+	}
+	_, err = healthpb.NewHealthClient(p.conn).Check(t.Context(), &healthpb.HealthCheckRequest{Service: strings.Repeat("x", 128<<10)})
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a question about health of 128 KiB: got %v; want RESOURCE_EXHAUSTED", err)
+	}
 	// The client knows the server's limit on headers and keeps to it.
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-flood", strings.Repeat("h", 32<<10))
 	if _, err := client.Resolve(ctx, &proto.ResolveRequest{Identifier: "88/x"}); err == nil {
