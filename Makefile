@@ -57,7 +57,7 @@ fuzz: ## two million random GS1 keys, then every fuzz target, each for FUZZTIME
 proto: ## generate the Go code of proto/*.proto
 	$(GO) generate ./proto
 
-demo: build ## the whole system at work: 61 nodes register and resolve real identifiers, on three protocols
+demo: build ## the whole system at work: 61 nodes register and resolve real identifiers, on four protocols
 	@$(BIN)/nameplate demo $(if $(KEEP),--keep) $(if $(SMALL),--small)
 
 bench: build ## all figures, one JSON object a line

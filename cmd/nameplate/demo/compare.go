@@ -20,6 +20,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
@@ -98,7 +99,7 @@ func (d *demo) compareAll(ctx context.Context) error {
 	if err := differing.err(d.figures.answers); err != nil {
 		return err
 	}
-	s.done("%s answers of the recursive node over DNS, gRPC and HTTP say what the CSV rows say", count(d.figures.answers))
+	s.done("%s answers of the recursive node over DNS, gRPC, HTTP and Handle say what the CSV rows say", count(d.figures.answers))
 	d.tell.note("%s of every scheme, drawn with seed %d: link, description and spelling compared", count(d.size.sample), d.Seed)
 	return nil
 }
@@ -205,8 +206,9 @@ type protocol struct {
 const redirects = "redirect"
 
 // protocols returns every way to ask a node. Over gRPC, where an answer tells where it
-// comes from, origin may find fault with that; nil for nothing.
+// comes from, and over Handle, origin may find fault with that; nil for nothing.
 func (d *demo) protocols(x *network.Node, origin func(*resolver.Answer) error) ([]protocol, func(), error) {
+	handle := resolverhandle.NewClient(d.at(x, "handle"), resolverhandle.ClientOptions{})
 	dns := resolverdns.NewClient(d.at(x, "dns"), resolverdns.ClientOptions{})
 	grpc, err := d.records(x)
 	if err != nil {
@@ -231,6 +233,7 @@ func (d *demo) protocols(x *network.Node, origin func(*resolver.Answer) error) (
 		{"DNS", byResolver(dns, nil)},
 		{"gRPC", byResolver(grpc, origin)},
 		{"HTTP", byResolver(web, nil)},
+		{"Handle", byResolver(handle, origin)},
 		{redirects, byRedirect(browser, d.net.Server(x, "http"))},
 	}, closer, nil
 }

@@ -65,15 +65,20 @@ func listenable(file *network.File) error {
 			}
 			open = append(open, l)
 		}
-		p, err := net.ListenPacket("udp", netip.AddrPortFrom(ip, file.Ports.DNS).String())
-		if err != nil {
-			return err
+		for _, port := range ports {
+			if port != file.Ports.DNS && port != file.Ports.Handle {
+				continue
+			}
+			p, err := net.ListenPacket("udp", netip.AddrPortFrom(ip, port).String())
+			if err != nil {
+				return err
+			}
+			open = append(open, p)
 		}
-		open = append(open, p)
 		return nil
 	}
 	for _, x := range file.Nodes {
-		if err := listen(x.Address, file.Ports.DNS, file.Ports.GRPC, file.Ports.HTTP); err != nil {
+		if err := listen(x.Address, file.Ports.DNS, file.Ports.GRPC, file.Ports.HTTP, file.Ports.Handle); err != nil {
 			return err
 		}
 		if x.Mirror.IsValid() {
@@ -134,8 +139,8 @@ func (d *demo) bringUp(ctx context.Context) error {
 		return err
 	}
 	d.figures.up = time.Since(began)
-	s.done("%d processes answer, each on addresses of its own from %v on: DNS %d, gRPC %d, HTTP %d",
-		len(d.net.Nodes), d.net.Nodes[0].Address, d.net.Ports.DNS, d.net.Ports.GRPC, d.net.Ports.HTTP)
+	s.done("%d processes answer, each on addresses of its own from %v on: DNS %d, gRPC %d, HTTP %d, Handle %d",
+		len(d.net.Nodes), d.net.Nodes[0].Address, d.net.Ports.DNS, d.net.Ports.GRPC, d.net.Ports.HTTP, d.net.Ports.Handle)
 	d.tell.note("%s delegations, each signed by whoever holds what lies above; the root's stand in all %d top-level nodes",
 		count(d.figures.delegations), len(d.net.With(network.TopLevel)))
 	return nil

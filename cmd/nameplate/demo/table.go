@@ -12,7 +12,7 @@ import (
 
 // table tells the figures of the run.
 func (d *demo) table() {
-	columns := []string{"DNS", "gRPC", "HTTP", redirects}
+	columns := []string{"DNS", "gRPC", "HTTP", "Handle", redirects}
 	head := fmt.Sprintf("  %-7s %11s %6s", "scheme", "identifiers", "nodes")
 	for _, c := range columns {
 		head += fmt.Sprintf("  %17s", c)
@@ -94,6 +94,7 @@ func (d *demo) commands() error {
 		fmt.Sprintf("%s network status --folder %s", d.Program, d.networkFolder()),
 		fmt.Sprintf("%s resolve --trace --server %s '%s'", d.Program, d.net.Server(d.net.With(network.TopLevel)[0], "grpc"), handle),
 		fmt.Sprintf("%s resolve --server %s '%s'", d.Program, d.net.Server(x, "dns"), tag.says().spelling),
+		fmt.Sprintf("%s resolve --server %s '%s'", d.Program, d.net.Server(x, "handle"), handle),
 		fmt.Sprintf("dig @%v -p %d %s URI", x.Address, d.net.Ports.DNS, name),
 		fmt.Sprintf("curl -i %s%s", d.net.Server(x, "http"), product.says().path),
 	} {

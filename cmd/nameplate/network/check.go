@@ -35,7 +35,7 @@ func mistake(line int, format string, args ...any) error {
 
 // settings checks what is common to all nodes, as each of them will.
 func (c *checker) settings() error {
-	if c.Ports.DNS == 0 || c.Ports.GRPC == 0 || c.Ports.HTTP == 0 {
+	if c.Ports.DNS == 0 || c.Ports.GRPC == 0 || c.Ports.HTTP == 0 || c.Ports.Handle == 0 {
 		return mistake(c.at.of("ports"), "ports: a port of 0 cannot be told to others: use 1 to 65535")
 	}
 	if c.Memory != 0 && c.Memory < 16<<20 {

@@ -48,7 +48,7 @@ type root struct {
 func (n *Network) config(x *Node) (written, error) {
 	w := written{
 		Name: x.Name, Data: n.data(x.Name), Zone: n.Zone,
-		Listen:    node.Listen{DNS: []string{n.dns(x)}, GRPC: []string{n.grpc(x)}, HTTP: []string{n.http(x)}},
+		Listen:    node.Listen{DNS: []string{n.dns(x)}, GRPC: []string{n.grpc(x)}, HTTP: []string{n.http(x)}, Handle: []string{n.handle(x)}},
 		Addresses: n.addresses(x),
 		Journal:   n.Journal, Log: n.File.Log,
 	}
@@ -89,7 +89,7 @@ func (n *Network) config(x *Node) (written, error) {
 
 // addresses are where others reach a node.
 func (n *Network) addresses(x *Node) []node.Address {
-	return []node.Address{{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP}}
+	return []node.Address{{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP, Handle: n.Ports.Handle}}
 }
 
 // writeConfig writes the configuration of a node. A node that runs with another one

@@ -96,7 +96,7 @@ func (n *Network) identity(x *Node) (*identifier.Node, error) {
 		return nil, err
 	}
 	return &identifier.Node{Name: x.Name, Key: key.Public(), Addresses: []identifier.Address{
-		{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP},
+		{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP, Handle: n.Ports.Handle},
 	}}, nil
 }
 

@@ -11,6 +11,7 @@
 //	  dns: 5300                # Default: 5300
 //	  grpc: 2640               # Default: 2640
 //	  http: 8080               # Default: 8080
+//	  handle: 2641             # UDP and TCP. Default: 2641
 //	memory: 48MiB              # what the Go runtime of a node tries to stay below. Default: no limit
 //	journal: {segment: 4MiB}   # as in a node's configuration. Default: 4MiB
 //	log: {level: warn}         # as in a node's configuration. Default: warn, text

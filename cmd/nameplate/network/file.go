@@ -34,6 +34,8 @@ type Ports struct {
 	DNS  uint16 `yaml:"dns"`
 	GRPC uint16 `yaml:"grpc"`
 	HTTP uint16 `yaml:"http"`
+	// Handle is UDP and TCP.
+	Handle uint16 `yaml:"handle"`
 }
 
 // Node is one node of a network.
@@ -95,7 +97,7 @@ func Parse(text []byte) (*File, error) {
 	}
 	f := &File{
 		Zone:    node.DefaultConfig().Zone,
-		Ports:   Ports{DNS: 5300, GRPC: 2640, HTTP: 8080},
+		Ports:   Ports{DNS: 5300, GRPC: 2640, HTTP: 8080, Handle: 2641},
 		Journal: node.Journal{Segment: 4 << 20},
 		Log:     node.Log{Level: "warn", Format: "text"},
 		text:    text,

@@ -27,7 +27,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: got role %s, want %s", name, got, want)
 		}
 	}
-	if got := f.Ports; got != (network.Ports{DNS: 5300, GRPC: 2640, HTTP: 8080}) {
+	if got := f.Ports; got != (network.Ports{DNS: 5300, GRPC: 2640, HTTP: 8080, Handle: 2641}) {
 		t.Errorf("got ports %v", got)
 	}
 	if got, want := f.Journal.Segment.String(), "4MiB"; got != want {

@@ -88,14 +88,15 @@ func (n *Network) data(name string) string { return n.join(name, dataName) }
 func (n *Network) join(name, file string) string { return filepath.Join(n.folder, name, file) }
 
 // Where a node answers.
-func (n *Network) dns(x *Node) string  { return at(x.Address, n.Ports.DNS) }
-func (n *Network) grpc(x *Node) string { return at(x.Address, n.Ports.GRPC) }
-func (n *Network) http(x *Node) string { return at(x.Address, n.Ports.HTTP) }
+func (n *Network) dns(x *Node) string    { return at(x.Address, n.Ports.DNS) }
+func (n *Network) grpc(x *Node) string   { return at(x.Address, n.Ports.GRPC) }
+func (n *Network) http(x *Node) string   { return at(x.Address, n.Ports.HTTP) }
+func (n *Network) handle(x *Node) string { return at(x.Address, n.Ports.Handle) }
 
-// Server returns where a node answers over a protocol (dns, grpc, grpcs or http), as
+// Server returns where a node answers over a protocol (dns, grpc, grpcs, http or handle), as
 // --server takes it.
 func (n *Network) Server(x *Node, protocol string) string {
-	port := map[string]uint16{"dns": n.Ports.DNS, "grpc": n.Ports.GRPC, "grpcs": n.Ports.GRPC, "http": n.Ports.HTTP}[protocol]
+	port := map[string]uint16{"dns": n.Ports.DNS, "grpc": n.Ports.GRPC, "grpcs": n.Ports.GRPC, "http": n.Ports.HTTP, "handle": n.Ports.Handle}[protocol]
 	return protocol + "://" + at(x.Address, port)
 }
 
