@@ -55,8 +55,10 @@ var rooms = map[string]room{
 	"registry/replica":             {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}, noIO: true, tests: []string{"registry/replica/replicatest"}},
 	// Logs in memory, for the tests of whoever replicates.
 	"registry/replica/replicatest": {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}},
-	"registry":                     {ours: []string{"registry/identifier", "registry/journal", "registry/state", "registry/replica"}, tests: []string{"registry/journal/journaltest"}},
-	"registry/rpc":                 {ours: []string{"registry/identifier", "registry", "registry/replica", "proto"}, third: grpc, tests: []string{"registry/replica/replicatest"}},
+	"registry":                     {ours: []string{"registry/identifier", "registry/journal", "registry/state", "registry/replica", "registry/receipt"}, tests: []string{"registry/journal/journaltest"}},
+	// What proves one registration to anybody.
+	"registry/receipt": {ours: []string{"registry/identifier", "registry/journal", "registry/replica"}, noIO: true, tests: []string{"registry/replica/replicatest"}},
+	"registry/rpc":     {ours: []string{"registry/identifier", "registry", "registry/receipt", "registry/replica", "proto"}, third: grpc, tests: []string{"registry/replica/replicatest"}},
 	// What an HS_NAMESPACE value gives: texts in, values out.
 	"resolver/template": {ours: []string{"registry/identifier"}, noIO: true},
 	"resolver":          {ours: []string{"registry/identifier", "resolver/template"}, third: []string{"github.com/maypok86/otter/v2"}, tests: []string{"resolver/resolvertest"}},

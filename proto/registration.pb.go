@@ -222,6 +222,7 @@ const (
 	Failure_KIND_READ_ONLY       Failure_Kind = 6
 	Failure_KIND_OVERLOADED      Failure_Kind = 7
 	Failure_KIND_UNAVAILABLE     Failure_Kind = 8
+	Failure_KIND_ABSENT          Failure_Kind = 9
 )
 
 // Enum value maps for Failure_Kind.
@@ -236,6 +237,7 @@ var (
 		6: "KIND_READ_ONLY",
 		7: "KIND_OVERLOADED",
 		8: "KIND_UNAVAILABLE",
+		9: "KIND_ABSENT",
 	}
 	Failure_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":     0,
@@ -247,6 +249,7 @@ var (
 		"KIND_READ_ONLY":       6,
 		"KIND_OVERLOADED":      7,
 		"KIND_UNAVAILABLE":     8,
+		"KIND_ABSENT":          9,
 	}
 )
 
@@ -1748,6 +1751,113 @@ func (x *LoggedEntry) GetChildren() []*ChildRow {
 	return nil
 }
 
+type ProveRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Identifier string                 `protobuf:"bytes,1,opt,name=identifier,proto3" json:"identifier,omitempty"` // canonical
+	// How far what the receipt proves is to be secured; unspecified for local.
+	Level Level `protobuf:"varint,2,opt,name=level,proto3,enum=nameplate.registration.v1.Level" json:"level,omitempty"`
+	// How long to wait for that; at most 300,000, 0 for 30 seconds.
+	WaitMs        uint32 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveRequest) Reset() {
+	*x = ProveRequest{}
+	mi := &file_proto_registration_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveRequest) ProtoMessage() {}
+
+func (x *ProveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveRequest.ProtoReflect.Descriptor instead.
+func (*ProveRequest) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ProveRequest) GetIdentifier() string {
+	if x != nil {
+		return x.Identifier
+	}
+	return ""
+}
+
+func (x *ProveRequest) GetLevel() Level {
+	if x != nil {
+		return x.Level
+	}
+	return Level_LEVEL_UNSPECIFIED
+}
+
+func (x *ProveRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+type ProveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As package registry/receipt encodes it, and docs/RECEIPTS.md specifies: at most 1 MiB.
+	Receipt       []byte `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveResponse) Reset() {
+	*x = ProveResponse{}
+	mi := &file_proto_registration_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveResponse) ProtoMessage() {}
+
+func (x *ProveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveResponse.ProtoReflect.Descriptor instead.
+func (*ProveResponse) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ProveResponse) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1756,7 +1866,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_proto_registration_proto_msgTypes[23]
+	mi := &file_proto_registration_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1878,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[23]
+	mi := &file_proto_registration_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1891,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{23}
+	return file_proto_registration_proto_rawDescGZIP(), []int{25}
 }
 
 type StatusResponse struct {
@@ -1825,7 +1935,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_proto_registration_proto_msgTypes[24]
+	mi := &file_proto_registration_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1947,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[24]
+	mi := &file_proto_registration_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1960,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{24}
+	return file_proto_registration_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatusResponse) GetName() string {
@@ -2013,7 +2123,7 @@ type MirrorStatus struct {
 
 func (x *MirrorStatus) Reset() {
 	*x = MirrorStatus{}
-	mi := &file_proto_registration_proto_msgTypes[25]
+	mi := &file_proto_registration_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2135,7 @@ func (x *MirrorStatus) String() string {
 func (*MirrorStatus) ProtoMessage() {}
 
 func (x *MirrorStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[25]
+	mi := &file_proto_registration_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2148,7 @@ func (x *MirrorStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorStatus.ProtoReflect.Descriptor instead.
 func (*MirrorStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{25}
+	return file_proto_registration_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MirrorStatus) GetNode() *PublicKey {
@@ -2128,7 +2238,7 @@ type UpstreamStatus struct {
 
 func (x *UpstreamStatus) Reset() {
 	*x = UpstreamStatus{}
-	mi := &file_proto_registration_proto_msgTypes[26]
+	mi := &file_proto_registration_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2250,7 @@ func (x *UpstreamStatus) String() string {
 func (*UpstreamStatus) ProtoMessage() {}
 
 func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[26]
+	mi := &file_proto_registration_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2263,7 @@ func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
 func (*UpstreamStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{26}
+	return file_proto_registration_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UpstreamStatus) GetAddress() string {
@@ -2204,7 +2314,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_proto_registration_proto_msgTypes[27]
+	mi := &file_proto_registration_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2326,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[27]
+	mi := &file_proto_registration_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2339,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{27}
+	return file_proto_registration_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Quarantine) GetSinceMs() int64 {
@@ -2261,7 +2371,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[28]
+	mi := &file_proto_registration_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2383,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[28]
+	mi := &file_proto_registration_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2396,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{28}
+	return file_proto_registration_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -2341,12 +2451,12 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x126\n" +
 	"\x05level\x18\x03 \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\x12\x1c\n" +
-	"\tduplicate\x18\x04 \x01(\bR\tduplicate\"\xfc\x02\n" +
+	"\tduplicate\x18\x04 \x01(\bR\tduplicate\"\x8d\x03\n" +
 	"\aFailure\x12;\n" +
 	"\x04kind\x18\x01 \x01(\x0e2'.nameplate.registration.v1.Failure.KindR\x04kind\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x127\n" +
 	"\x04rows\x18\x03 \x03(\v2#.nameplate.registration.v1.RowErrorR\x04rows\x12!\n" +
-	"\fomitted_rows\x18\x04 \x01(\rR\vomittedRows\"\xbf\x01\n" +
+	"\fomitted_rows\x18\x04 \x01(\rR\vomittedRows\"\xd0\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKIND_MALFORMED\x10\x01\x12\x18\n" +
@@ -2356,7 +2466,8 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\fKIND_EXPIRED\x10\x05\x12\x12\n" +
 	"\x0eKIND_READ_ONLY\x10\x06\x12\x13\n" +
 	"\x0fKIND_OVERLOADED\x10\a\x12\x14\n" +
-	"\x10KIND_UNAVAILABLE\x10\b\"\x89\x01\n" +
+	"\x10KIND_UNAVAILABLE\x10\b\x12\x0f\n" +
+	"\vKIND_ABSENT\x10\t\"\x89\x01\n" +
 	"\bRowError\x12\x10\n" +
 	"\x03row\x18\x01 \x01(\rR\x03row\x12\x1e\n" +
 	"\n" +
@@ -2432,7 +2543,15 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\n" +
 	"value_seed\x18\x06 \x01(\fR\tvalueSeed\x122\n" +
 	"\x04rows\x18\a \x03(\v2\x1e.nameplate.registration.v1.RowR\x04rows\x12?\n" +
-	"\bchildren\x18\b \x03(\v2#.nameplate.registration.v1.ChildRowR\bchildren\"\x0f\n" +
+	"\bchildren\x18\b \x03(\v2#.nameplate.registration.v1.ChildRowR\bchildren\"\x7f\n" +
+	"\fProveRequest\x12\x1e\n" +
+	"\n" +
+	"identifier\x18\x01 \x01(\tR\n" +
+	"identifier\x126\n" +
+	"\x05level\x18\x02 \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\x12\x17\n" +
+	"\await_ms\x18\x03 \x01(\rR\x06waitMs\")\n" +
+	"\rProveResponse\x12\x18\n" +
+	"\areceipt\x18\x01 \x01(\fR\areceipt\"\x0f\n" +
 	"\rStatusRequest\"\xf7\x05\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -2507,7 +2626,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x15ENTRY_KIND_DELEGATION\x10\x03\x12\x15\n" +
 	"\x11ENTRY_KIND_KEYSET\x10\x04\x12\x14\n" +
 	"\x10ENTRY_KIND_GRANT\x10\x05\x12\x17\n" +
-	"\x13ENTRY_KIND_CHILDREN\x10\x062\xc1\x06\n" +
+	"\x13ENTRY_KIND_CHILDREN\x10\x062\x9d\a\n" +
 	"\fRegistration\x12c\n" +
 	"\bRegister\x12*.nameplate.registration.v1.RegisterRequest\x1a+.nameplate.registration.v1.RegisterResponse\x12v\n" +
 	"\rRegisterBatch\x12/.nameplate.registration.v1.RegisterBatchRequest\x1a0.nameplate.registration.v1.RegisterBatchResponse(\x010\x01\x12Z\n" +
@@ -2515,7 +2634,8 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\bDelegate\x12*.nameplate.registration.v1.DelegateRequest\x1a+.nameplate.registration.v1.DelegateResponse\x12u\n" +
 	"\x0eFindDelegation\x120.nameplate.registration.v1.FindDelegationRequest\x1a1.nameplate.registration.v1.FindDelegationResponse\x12\\\n" +
 	"\x05Watch\x12'.nameplate.registration.v1.WatchRequest\x1a(.nameplate.registration.v1.WatchResponse0\x01\x12_\n" +
-	"\x06Export\x12(.nameplate.registration.v1.ExportRequest\x1a).nameplate.registration.v1.ExportResponse0\x01\x12]\n" +
+	"\x06Export\x12(.nameplate.registration.v1.ExportRequest\x1a).nameplate.registration.v1.ExportResponse0\x01\x12Z\n" +
+	"\x05Prove\x12'.nameplate.registration.v1.ProveRequest\x1a(.nameplate.registration.v1.ProveResponse\x12]\n" +
 	"\x06Status\x12(.nameplate.registration.v1.StatusRequest\x1a).nameplate.registration.v1.StatusResponseB)Z'github.com/nameplate-id/nameplate/protob\x06proto3"
 
 var (
@@ -2531,7 +2651,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -2560,22 +2680,24 @@ var file_proto_registration_proto_goTypes = []any{
 	(*Progress)(nil),               // 24: nameplate.registration.v1.Progress
 	(*ChildRow)(nil),               // 25: nameplate.registration.v1.ChildRow
 	(*LoggedEntry)(nil),            // 26: nameplate.registration.v1.LoggedEntry
-	(*StatusRequest)(nil),          // 27: nameplate.registration.v1.StatusRequest
-	(*StatusResponse)(nil),         // 28: nameplate.registration.v1.StatusResponse
-	(*MirrorStatus)(nil),           // 29: nameplate.registration.v1.MirrorStatus
-	(*UpstreamStatus)(nil),         // 30: nameplate.registration.v1.UpstreamStatus
-	(*Quarantine)(nil),             // 31: nameplate.registration.v1.Quarantine
-	(*Checkpoint)(nil),             // 32: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 33: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 34: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 35: nameplate.identifier.v1.Delegation
-	(*Record)(nil),                 // 36: nameplate.identifier.v1.Record
-	(*PublicKey)(nil),              // 37: nameplate.identifier.v1.PublicKey
+	(*ProveRequest)(nil),           // 27: nameplate.registration.v1.ProveRequest
+	(*ProveResponse)(nil),          // 28: nameplate.registration.v1.ProveResponse
+	(*StatusRequest)(nil),          // 29: nameplate.registration.v1.StatusRequest
+	(*StatusResponse)(nil),         // 30: nameplate.registration.v1.StatusResponse
+	(*MirrorStatus)(nil),           // 31: nameplate.registration.v1.MirrorStatus
+	(*UpstreamStatus)(nil),         // 32: nameplate.registration.v1.UpstreamStatus
+	(*Quarantine)(nil),             // 33: nameplate.registration.v1.Quarantine
+	(*Checkpoint)(nil),             // 34: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 35: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 36: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 37: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 38: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 39: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	33, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	34, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	35, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	36, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -2589,47 +2711,50 @@ var file_proto_registration_proto_depIdxs = []int32{
 	7,  // 13: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
 	0,  // 14: nameplate.registration.v1.AwaitRequest.level:type_name -> nameplate.registration.v1.Level
 	0,  // 15: nameplate.registration.v1.AwaitResponse.level:type_name -> nameplate.registration.v1.Level
-	34, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	36, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 17: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	35, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	37, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
 	26, // 19: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
 	24, // 20: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
 	23, // 21: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
-	36, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
-	37, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
+	38, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	39, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
 	2,  // 24: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	34, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	36, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 26: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
 	25, // 27: nameplate.registration.v1.LoggedEntry.children:type_name -> nameplate.registration.v1.ChildRow
-	37, // 28: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	32, // 29: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
-	0,  // 30: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
-	29, // 31: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
-	30, // 32: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	31, // 33: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	37, // 34: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
-	31, // 35: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	9,  // 36: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 37: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 38: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
-	15, // 39: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	17, // 40: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	19, // 41: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	21, // 42: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	27, // 43: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 44: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 45: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 46: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
-	16, // 47: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	18, // 48: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	20, // 49: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	22, // 50: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	28, // 51: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	44, // [44:52] is the sub-list for method output_type
-	36, // [36:44] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	0,  // 28: nameplate.registration.v1.ProveRequest.level:type_name -> nameplate.registration.v1.Level
+	39, // 29: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	34, // 30: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	0,  // 31: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
+	31, // 32: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
+	32, // 33: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	33, // 34: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	39, // 35: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	33, // 36: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	9,  // 37: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 38: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 39: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
+	15, // 40: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	17, // 41: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	19, // 42: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	21, // 43: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	27, // 44: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
+	29, // 45: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 46: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 47: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 48: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
+	16, // 49: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	18, // 50: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	20, // 51: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	22, // 52: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	28, // 53: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
+	30, // 54: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	46, // [46:55] is the sub-list for method output_type
+	37, // [37:46] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -2652,7 +2777,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -44,6 +44,7 @@ const (
 	Registration_FindDelegation_FullMethodName = "/nameplate.registration.v1.Registration/FindDelegation"
 	Registration_Watch_FullMethodName          = "/nameplate.registration.v1.Registration/Watch"
 	Registration_Export_FullMethodName         = "/nameplate.registration.v1.Registration/Export"
+	Registration_Prove_FullMethodName          = "/nameplate.registration.v1.Registration/Prove"
 	Registration_Status_FullMethodName         = "/nameplate.registration.v1.Registration/Status"
 )
 
@@ -80,6 +81,10 @@ type RegistrationClient interface {
 	// call. It ends when all are sent; after an error the caller comes back with the
 	// identifier of the last record it has. The same callers may do this that may watch.
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
+	// Makes the receipt for the newest version of an identifier, with all of its values. The
+	// same callers may ask that may watch, and who proves a key of the identifier's holder on
+	// the connection (TLS, with a certificate that the key has signed).
+	Prove(ctx context.Context, in *ProveRequest, opts ...grpc.CallOption) (*ProveResponse, error)
 	// Tells how the node is.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 }
@@ -183,6 +188,16 @@ func (c *registrationClient) Export(ctx context.Context, in *ExportRequest, opts
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Registration_ExportClient = grpc.ServerStreamingClient[ExportResponse]
 
+func (c *registrationClient) Prove(ctx context.Context, in *ProveRequest, opts ...grpc.CallOption) (*ProveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProveResponse)
+	err := c.cc.Invoke(ctx, Registration_Prove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *registrationClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StatusResponse)
@@ -226,6 +241,10 @@ type RegistrationServer interface {
 	// call. It ends when all are sent; after an error the caller comes back with the
 	// identifier of the last record it has. The same callers may do this that may watch.
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
+	// Makes the receipt for the newest version of an identifier, with all of its values. The
+	// same callers may ask that may watch, and who proves a key of the identifier's holder on
+	// the connection (TLS, with a certificate that the key has signed).
+	Prove(context.Context, *ProveRequest) (*ProveResponse, error)
 	// Tells how the node is.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	mustEmbedUnimplementedRegistrationServer()
@@ -258,6 +277,9 @@ func (UnimplementedRegistrationServer) Watch(*WatchRequest, grpc.ServerStreaming
 }
 func (UnimplementedRegistrationServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Export not implemented")
+}
+func (UnimplementedRegistrationServer) Prove(context.Context, *ProveRequest) (*ProveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Prove not implemented")
 }
 func (UnimplementedRegistrationServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
@@ -384,6 +406,24 @@ func _Registration_Export_Handler(srv interface{}, stream grpc.ServerStream) err
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Registration_ExportServer = grpc.ServerStreamingServer[ExportResponse]
 
+func _Registration_Prove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistrationServer).Prove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Registration_Prove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistrationServer).Prove(ctx, req.(*ProveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Registration_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StatusRequest)
 	if err := dec(in); err != nil {
@@ -424,6 +464,10 @@ var Registration_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FindDelegation",
 			Handler:    _Registration_FindDelegation_Handler,
+		},
+		{
+			MethodName: "Prove",
+			Handler:    _Registration_Prove_Handler,
 		},
 		{
 			MethodName: "Status",

@@ -28,11 +28,14 @@ const (
 	ReadOnly
 	// Unavailable: what was stored cannot be read or trusted, or the outcome is not known.
 	Unavailable
+	// Absent: there is nothing of what was asked for, and never was.
+	Absent
 )
 
 var kindNames = [...]string{
 	Malformed: "malformed", Unauthenticated: "not authenticated", Denied: "denied", Conflict: "version conflict",
 	Expired: "expired", Overloaded: "overloaded", ReadOnly: "read-only", Unavailable: "unavailable",
+	Absent: "absent",
 }
 
 func (k Kind) String() string {

@@ -171,7 +171,7 @@ type delegated struct {
 	Result  string `json:"result"`
 	Epoch   uint64 `json:"epoch"`
 	Version uint64 `json:"keysetVersion"`
-	*receipt
+	*place
 }
 
 func delegate(ctx context.Context, c *cobra.Command, f *delegateFlags, p identifier.Prefix) error {
@@ -220,7 +220,7 @@ func delegate(ctx context.Context, c *cobra.Command, f *delegateFlags, p identif
 	if f.rotate {
 		result = "rotated"
 	}
-	return f.print(c, delegated{Prefix: string(p), Result: result, Epoch: d.Epoch, Version: d.Keyset.Version, receipt: newReceipt(logged)})
+	return f.print(c, delegated{Prefix: string(p), Result: result, Epoch: d.Epoch, Version: d.Keyset.Version, place: newPlace(logged)})
 }
 
 // inForce reports whether what is wanted is there.
@@ -273,7 +273,7 @@ func (f *delegateFlags) print(c *cobra.Command, d delegated) error {
 		return writeJSON(c.OutOrStdout(), d)
 	}
 	where := ""
-	if d.receipt != nil {
+	if d.place != nil {
 		where = fmt.Sprintf(", position %d of log %s, %s", d.Position, d.Log, d.Level)
 	}
 	_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s: epoch %d, keyset version %d%s\n", d.Result, d.Prefix, d.Epoch, d.Version, where)

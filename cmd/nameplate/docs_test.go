@@ -39,7 +39,7 @@ func TestDocuments(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	for i, document := range []string{"README.md", "docs/QUICKSTART.md"} {
+	for i, document := range []string{"README.md", "docs/QUICKSTART.md", "docs/RECEIPTS.md"} {
 		t.Run(filepath.Base(document), func(t *testing.T) {
 			t.Parallel()
 			runDocument(t, filepath.Join("..", "..", document), bin, docsAddress(i))

@@ -156,15 +156,20 @@ func readPublicKey(stdin io.Reader, file string) (identifier.PublicKey, error) {
 
 // readSmall reads a small file, or standard input for "-".
 func readSmall(stdin io.Reader, file string) ([]byte, error) {
+	return readLimited(stdin, file, maxKeyFile)
+}
+
+// readLimited reads at most so many octets of a file, or of standard input for -.
+func readLimited(stdin io.Reader, file string, limit int64) ([]byte, error) {
 	if file == "-" {
-		return io.ReadAll(io.LimitReader(stdin, maxKeyFile))
+		return io.ReadAll(io.LimitReader(stdin, limit))
 	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxKeyFile))
+	return io.ReadAll(io.LimitReader(f, limit))
 }
 
 // readPrivateKeys reads the keys that sign. A key that others on the machine could

@@ -21,12 +21,12 @@ import (
 func newLog() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "log",
-		Short:   "Verify a node's log",
-		Example: "  nameplate log verify",
+		Short:   "Verify a node's log, and prove what is in it",
+		Example: "  nameplate log verify\n  nameplate log prove 88.118.8/SN-42 --output sn-42.receipt",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newLogVerify())
+	c.AddCommand(newLogVerify(), newLogProve())
 	return c
 }
 
@@ -36,6 +36,8 @@ type logFlags struct {
 	data     string
 	nodeKey  string
 	evidence string
+	receipt  string
+	keys     string
 	asJSON   bool
 }
 
@@ -43,7 +45,7 @@ func newLogVerify() *cobra.Command {
 	var f logFlags
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "Verify a log from its first entry",
+		Short: "Verify a log from its first entry, or a receipt",
 		Long: `Reads a log from its first entry and verifies it without trusting the node: every
 delegation and every change is signed by who held the prefix at that place, the rows are
 those that were signed, and the entries add up to the root of the checkpoint that the
@@ -54,19 +56,32 @@ folder of a stopped node, or a backup, is read. With --node-key the log must be 
 that this key signs; without it the log is proved to be consistent, and not whose it is.
 
 With --evidence a file from "nameplate fork show --evidence" is checked instead, with no
-network: whether it proves that a node has signed two histories of one log.`,
+network: whether it proves that a node has signed two histories of one log.
+
+With --receipt what 'nameplate log prove' wrote is checked instead, with no network and
+with nothing but the public keys that --keys names, a line for each: what it is trusted
+for (holder, node, parent or top) and the key; "threshold 2" says that two holders sign.`,
 		Example: `  nameplate log verify
+  nameplate log verify --receipt sn-42.receipt --keys trusted.txt
   nameplate log verify --evidence fork.json --node-key node.pub
   nameplate log verify --data /backup/nameplate-2026-11-23 --node-key node.pub`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return verifyLog(c, &f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.receipt != "" {
+				return verifyReceipt(c, &f)
+			}
+			return verifyLog(c, &f)
+		},
 	}
 	serverFlag(c, &f.server)
 	c.Flags().StringVar(&f.data, "data", "", "read the `FOLDER` of a stopped node, or a backup")
 	c.Flags().StringVar(&f.nodeKey, "node-key", "", "the `KEY` that signs the log, or a file with it")
 	c.Flags().StringVar(&f.evidence, "evidence", "", "check the `FILE` with the evidence of a fork")
+	c.Flags().StringVar(&f.receipt, "receipt", "", "check the `FILE` with a receipt")
+	c.Flags().StringVar(&f.keys, "keys", "", "the `FILE` that says whose keys a receipt may rest on")
 	jsonFlag(c, &f.asJSON)
-	c.MarkFlagsMutuallyExclusive("server", "data", "evidence")
+	c.MarkFlagsMutuallyExclusive("server", "data", "evidence", "receipt")
+	c.MarkFlagsMutuallyExclusive("node-key", "keys")
 	return c
 }
 

@@ -82,11 +82,11 @@ type registered struct {
 	Identifier string `json:"identifier"`
 	Result     string `json:"result"`
 	Version    uint64 `json:"version,omitempty"`
-	*receipt
+	*place
 }
 
-// receipt is where something stands in a log, as --json shows it.
-type receipt struct {
+// place is where something stands in a log, as --json shows it.
+type place struct {
 	Log      string `json:"log"`
 	Position uint64 `json:"position"`
 	Level    string `json:"level"`
@@ -127,7 +127,7 @@ func register(c *cobra.Command, f *signFlags, m table.Mapping, replace bool, wai
 	}
 	shown := registered{Identifier: registration.ID.String(), Result: outcome.Result.String(), Version: outcome.Version}
 	if outcome.Version > 0 {
-		shown.receipt = newReceipt(outcome.Receipt)
+		shown.place = newPlace(outcome.Receipt)
 	}
 	if err := shown.print(c, f); err != nil || late == "" {
 		return err
@@ -135,9 +135,9 @@ func register(c *cobra.Command, f *signFlags, m table.Mapping, replace bool, wai
 	return errors.New(late)
 }
 
-// newReceipt returns a receipt as --json shows it.
-func newReceipt(r registry.Receipt) *receipt {
-	return &receipt{Log: hex.EncodeToString(r.Log[:]), Position: r.Position, Level: r.Level.String()}
+// newPlace returns where something stands as --json shows it.
+func newPlace(r registry.Receipt) *place {
+	return &place{Log: hex.EncodeToString(r.Log[:]), Position: r.Position, Level: r.Level.String()}
 }
 
 // print writes what became of an identifier.
@@ -146,7 +146,7 @@ func (r registered) print(c *cobra.Command, f *signFlags) error {
 		return writeJSON(c.OutOrStdout(), r)
 	}
 	where := ""
-	if r.receipt != nil {
+	if r.place != nil {
 		where = fmt.Sprintf(": version %d, position %d of log %s, %s", r.Version, r.Position, r.Log, r.Level)
 	}
 	_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s%s\n", r.Result, r.Identifier, where)

@@ -93,7 +93,7 @@ func withdraw(ctx context.Context, c *cobra.Command, node *client, f *signFlags,
 		var conflict *registry.Error
 		switch {
 		case err == nil:
-			return registered{Identifier: id.String(), Result: "withdrawn", Version: row.Version, receipt: newReceipt(receipt)}.print(c, f)
+			return registered{Identifier: id.String(), Result: "withdrawn", Version: row.Version, place: newPlace(receipt)}.print(c, f)
 		case !errors.As(err, &conflict) || conflict.Kind != registry.Conflict || len(conflict.Rows) == 0:
 			return err
 		case conflict.Rows[0].Version == 0 || conflict.Rows[0].Version+1 == row.Version && conflict.Rows[0].RowHash == row.Replaces:

@@ -127,6 +127,24 @@ func appendRow(b, scratch []byte, r *Row) (row, room []byte, err error) {
 	return b, scratch, nil
 }
 
+// AppendRow appends a row as an entry has it ([AppendEntry]). The error names the limit
+// that is passed.
+func AppendRow(dst []byte, r *Row) ([]byte, error) {
+	b, _, err := appendRow(dst, nil, r)
+	return b, err
+}
+
+// ParseRow reads what [AppendRow] writes, and nothing else. Whether the identifier and
+// the content keep the rules is for [Row.Check] to judge. The error is a [*FormatError].
+func ParseRow(b []byte) (Row, error) {
+	c := cursor{what: "row", b: b}
+	r := c.row()
+	if err := c.end(); err != nil {
+		return Row{}, err
+	}
+	return r, nil
+}
+
 // rowSize returns how many octets appendRow appends for a row with a content of n
 // octets.
 func rowSize(r *Row, n int) int {

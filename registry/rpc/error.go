@@ -27,6 +27,7 @@ var kinds = [...]struct {
 	{registry.Expired, codes.OutOfRange, proto.Failure_KIND_EXPIRED},
 	{registry.ReadOnly, codes.FailedPrecondition, proto.Failure_KIND_READ_ONLY},
 	{registry.Overloaded, codes.ResourceExhausted, proto.Failure_KIND_OVERLOADED},
+	{registry.Absent, codes.NotFound, proto.Failure_KIND_ABSENT},
 	{registry.Unavailable, codes.Unavailable, proto.Failure_KIND_UNAVAILABLE},
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/receipt"
 	"github.com/nameplate-id/nameplate/registry/rpc"
 )
 
@@ -26,6 +27,11 @@ type fake struct {
 	status   registry.Status
 	mirrors  []registry.MirrorStatus
 	await    func(context.Context, uint64, registry.Level) registry.Level
+	prove    func(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, error)
+}
+
+func (f *fake) Prove(ctx context.Context, id identifier.ID, l registry.Level) (*receipt.Receipt, error) {
+	return f.prove(ctx, id, l)
 }
 
 func (f *fake) Register(ctx context.Context, c *identifier.Change) (registry.Receipt, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/receipt"
 )
 
 // Registry is what a server puts on the wire; [registry.Registry] is one. Its errors
@@ -22,6 +23,7 @@ type Registry interface {
 	Holder(identifier.Prefix) *identifier.Delegation
 	Watch(ctx context.Context, from uint64, yield func(registry.Logged) error) error
 	Export(ctx context.Context, below identifier.Prefix, after identifier.ID, yield func(*identifier.Record) error) error
+	Prove(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, error)
 	Status(context.Context) (registry.Status, error)
 	Mirrors() []registry.MirrorStatus
 	Await(ctx context.Context, position uint64, want registry.Level) registry.Level

@@ -24,6 +24,7 @@ import (
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/receipt"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
@@ -64,6 +65,10 @@ func (empty) Resolve(_ context.Context, q resolver.Query) (resolver.Answer, erro
 		panic("index out of range")
 	}
 	return resolver.Answer{Outcome: resolver.Absent, ID: q.ID, InZone: true}, nil
+}
+
+func (empty) Prove(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, error) {
+	return nil, &registry.Error{Kind: registry.Absent, Detail: "there is nothing"}
 }
 
 func (empty) Register(context.Context, *identifier.Change) (registry.Receipt, error) {
