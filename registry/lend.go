@@ -29,16 +29,17 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 		clear(l.wanted)
 		r.lendings.Put(l)
 	}()
+	position := r.published.Load() // first: what is found is at least as new
 	return r.state.View(func(v *state.Reader) error {
 		l.wanted, l.of = l.wanted[:0], l.of[:0]
 		for i := range loans {
 			loan := &loans[i]
-			loan.Stored = nil
 			if i > 0 && bytes.Equal(loan.Prefix, loans[i-1].Prefix) {
-				loan.Delegation, loan.InZone = loans[i-1].Delegation, loans[i-1].InZone
+				r.hold(loan, loans[i-1].Delegation, loans[i-1].Grant, loans[i-1].Apex, loans[i-1].InZone)
 			} else {
-				loan.Delegation, loan.InZone = r.covering(loan.Prefix)
+				r.cover(loan)
 			}
+			loan.Position = position
 			if !loan.InZone || loan.Delegation != nil && r.elsewhere(loan.Delegation) {
 				continue
 			}
@@ -46,14 +47,16 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 			l.of = append(l.of, i)
 		}
 		v.LiveAll(l.wanted)
+		bare := prefixes{reader: v, log: r.number}
 		for i := range l.wanted {
-			w := &l.wanted[i]
+			w, loan := &l.wanted[i], &loans[l.of[i]]
 			if w.Value == nil {
+				loan.Absent = bare.without(loan)
 				continue
 			}
 			// Of one that is damaged Find says what is wrong.
 			if stored, err := identifier.CheckStored(w.Key, w.Value); err == nil {
-				loans[l.of[i]].Stored = stored
+				loan.Stored = stored
 			}
 		}
 		f()
@@ -61,33 +64,68 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 	})
 }
 
-// covering is [ledger.finding] for a prefix in octets: the delegation that covers it
-// and whether it is in a zone.
-func (l *ledger) covering(p []byte) (*identifier.Delegation, bool) {
-	d, apex, inZone := l.holders.covering(p)
-	if d != nil && apex && !l.elsewhere(d) {
-		d = nil
-	}
-	return d, inZone
+// prefixes tells whether there are records of the prefixes of loans. Loans that follow
+// one another mostly have the same.
+type prefixes struct {
+	reader *state.Reader
+	log    uint32
+	last   []byte
+	none   bool
 }
 
-// covering is [holders.of] for a prefix in octets, without allocating. apex says that
-// the longest delegation is the grant itself.
-func (h *holders) covering(p []byte) (d *identifier.Delegation, apex, inZone bool) {
+// without reports whether a prefix and those above it have no record.
+func (p *prefixes) without(l *identifier.Loan) bool {
+	if p.last != nil && bytes.Equal(p.last, l.Prefix) {
+		return p.none
+	}
+	p.last, p.none = l.Prefix, true
+	// The key of a prefix ends in an octet of zero, those of all above it end in one
+	// before; no suffix has one.
+	for end := bytes.LastIndexByte(l.Key, 0); end >= 0 && p.none; end = bytes.LastIndexByte(l.Key[:end], 0) {
+		p.none = p.reader.Live(state.Records, p.log, l.Key[:end+1]) == nil
+	}
+	return p.none
+}
+
+// cover sets who holds the prefix of a loan, as [ledger.finding] does.
+func (l *ledger) cover(loan *identifier.Loan) {
+	d, grant, inZone := l.holders.covering(loan.Prefix)
+	if !inZone {
+		l.hold(loan, nil, nil, "", false)
+		return
+	}
+	apex := grant.Prefix
+	if d == grant && !l.elsewhere(d) {
+		d = nil
+	}
+	if grant.Node == nil {
+		grant = nil
+	}
+	l.hold(loan, d, grant, apex, true)
+}
+
+func (l *ledger) hold(loan *identifier.Loan, d, grant *identifier.Delegation, apex identifier.Prefix, inZone bool) {
+	loan.InZone, loan.Apex, loan.Grant, loan.Delegation = inZone, apex, grant, d
+	loan.Stored, loan.Absent = nil, false
+}
+
+// covering is [holders.of] for a prefix in octets, without allocating: the longest
+// delegation, and the grant of the apex.
+func (h *holders) covering(p []byte) (d, grant *identifier.Delegation, inZone bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for {
 		x := h.byPrefix[identifier.Prefix(p)]
 		if x.delegation != nil && !x.delegation.Revoked() {
 			if d == nil || h.hides(x.delegation) {
-				d, apex = x.delegation, x.apex
+				d = x.delegation
 			}
 			if x.apex {
-				return d, apex, true
+				return d, x.delegation, true
 			}
 		}
 		if len(p) == 0 {
-			return nil, false, false
+			return nil, nil, false
 		}
 		p = p[:max(0, bytes.LastIndexByte(p, '.'))]
 	}

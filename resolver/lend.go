@@ -14,10 +14,10 @@ type Lender interface {
 
 // Lend fills in what questions about identifiers that have a suffix are answered with,
 // and calls f while it can be read: the stored record where [Authority.Resolve] would
-// answer Found from the authority's own store, provided all values may be read by all;
-// the caller checks that. Any other has none. f is not called when the store lends
-// nothing. The number that f returns is of no use here.
-func (a *Authority) Lend(loans []identifier.Loan, f func() int) error {
+// answer Found from the authority's own store, provided all values may be read by all,
+// which the caller checks; Absent where it would answer that. Any other loan has neither. f is not called when the store lends
+// nothing. The numbers that f returns are of no use here.
+func (a *Authority) Lend(loans []identifier.Loan, f func() (found, absent int)) error {
 	lender, ok := a.store.(Lender)
 	if !ok {
 		return nil
@@ -27,7 +27,7 @@ func (a *Authority) Lend(loans []identifier.Loan, f func() int) error {
 			l := &loans[i]
 			d := l.Delegation
 			if !l.InZone || d != nil && !d.Revoked() && (d.Private || d.Node != nil && !a.is(d.Node.Key)) {
-				l.Stored = nil
+				l.Stored, l.Absent = nil, false
 			}
 		}
 		f()

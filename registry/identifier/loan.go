@@ -6,10 +6,17 @@ type Loan struct {
 	Prefix []byte // in text
 	Key    []byte // of an identifier with this prefix, as [AppendKey] writes it
 
-	InZone bool
+	// InZone, Apex and Grant are as in [Finding], and so is Position.
+	InZone   bool
+	Apex     Prefix
+	Grant    *Delegation
+	Position uint64
 	// Delegation is the longest that covers the prefix, as in [Finding].
 	Delegation *Delegation
 	// Stored is the live record, with its checksum checked. It is nil when there is none
 	// or it cannot be trusted, or when nobody looked because another node answers.
 	Stored Stored
+	// Absent says that there is no record, and none of the prefix or one above it
+	// either, which might tell how to make one.
+	Absent bool
 }

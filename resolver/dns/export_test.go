@@ -2,9 +2,9 @@ package dns
 
 // Plainly returns what answers plain questions at a server, with what records lend.
 func Plainly(s *Server, records Records) func(query []byte) []byte {
-	p := &plain{zone: s.zone.wire}
+	p := s.newPlain()
 	var answer []byte
-	lent := func() int { answer = p.answer(0); return 0 }
+	lent := func() (int, int) { answer = p.answer(0); return 0, 0 }
 	return func(query []byte) []byte {
 		p.begin()
 		if p.take(0, query); p.n == 0 {

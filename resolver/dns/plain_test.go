@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -24,7 +25,11 @@ import (
 func view(t testing.TB, s *resolvertest.Store, f func(full, plain func(query []byte) []byte)) {
 	t.Helper()
 	a := resolver.NewAuthority(resolvertest.NewLender(s), resolver.Options{Node: thisKey})
-	server := newServer(t, a)
+	contacts := []string{"", "host.master@maker.example", "x@internal", "root@8.118.88.id.internal", "a@ns._ns.id.internal"}
+	server, err := dns.New(a, dns.Options{Node: thisNode, Contact: contacts[len(s.Records)%len(contacts)]})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f(func(query []byte) []byte { return server.Datagram(context.Background(), query) }, dns.Plainly(server, a))
 }
 
@@ -58,6 +63,7 @@ func TestPlainQuestions(t *testing.T) {
 	s.Records[identifier.ID{Prefix: "88.118.8", Suffix: "ends"}].Values[0].TTL = identifier.TTL{Absolute: true, Seconds: 1 << 31}
 	s.Put("88.200.1/private", link("", "https://maker.example/a", 86400))
 	s.Put("88.30/elsewhere", link("", "https://maker.example/a", 86400))
+	encodedName := defaultZone.Name(identifier.ID{Prefix: "88.118.8", Suffix: threeLabels})
 	view(t, s, func(full, plain func([]byte) []byte) {
 		for _, c := range []struct {
 			name   string
@@ -79,16 +85,26 @@ func TestPlainQuestions(t *testing.T) {
 				m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_LOCAL{Code: 65353, Data: []byte{0}}}
 			}, false}, // our own client wants the place
 			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(1232, false); m.IsEdns0().SetVersion(1) }, false},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT }, false},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT }, true},
+			{"sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT; m.SetEdns0(1232, false) }, true},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeNAPTR }, true},
+			{"sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeNAPTR }, true},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeA }, true},
+			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeANY }, false},
+			{"_dpp.sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT; m.SetEdns0(1232, false) }, true},
+			{"_none.sn-42._i.8.118.88.id.internal.", nil, true},
+			{encodedName, nil, true},
+			{"absent._i.9.5.0.6.gs1.id.internal.", nil, false}, // malformed there
+			{"absent._i.9.118.88.id.internal.", nil, false},    // the prefix has a record, which might be a template
 			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qclass = wire.ClassANY }, false},
 			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Opcode = wire.OpcodeNotify }, false},
 			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Response = true }, false},
-			{"_dpp.sn-42._i.8.118.88.id.internal.", nil, false},
-			{"absent._i.8.118.88.id.internal.", nil, false},
-			{"gone._i.8.118.88.id.internal.", nil, false},
+			{"_dpp.sn-42._i.8.118.88.id.internal.", nil, true},
+			{"absent._i.8.118.88.id.internal.", nil, true},
+			{"gone._i.8.118.88.id.internal.", nil, true},
 			{"sealed._i.8.118.88.id.internal.", nil, false},
 			{"ends._i.8.118.88.id.internal.", nil, false},
-			{"bare._i.8.118.88.id.internal.", nil, false},
+			{"bare._i.8.118.88.id.internal.", nil, true},
 			{"long._i.8.118.88.id.internal.", nil, false}, // with 512 octets
 			{"long._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(1232, false) }, true},
 			{"private._i.1.200.88.id.internal.", nil, false},
@@ -118,6 +134,10 @@ func some[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 // generated returns a store with random records, and the names of most.
 func generated(r *rand.Rand) (*resolvertest.Store, [][]byte) {
 	s := node()
+	if r.IntN(3) == 0 { // below another node
+		s.Apexes = []identifier.Prefix{"88"}
+		s.Grant = &identifier.Delegation{Prefix: "88", Epoch: 1, Node: &identifier.Node{Name: some(r, "region", "not one label"), Key: thisKey}}
+	}
 	s.Delegations["88.40"] = &identifier.Delegation{Prefix: "88.40", Epoch: 2} // revoked
 	s.Delegations["88.41"] = &identifier.Delegation{Prefix: "88.41", Epoch: 1, Keyset: s.Delegations["88.118"].Keyset, Node: &identifier.Node{Name: "self", Key: thisKey}}
 	prefixes := []identifier.Prefix{"88.118", "88.118", "88.118.8", "88.118.8", "88.41", "5", "6.7", "88.30", "88.200", "88.200.1", "88.40.1", "88.41", "5", "a-b.c.1.2.3.4.5.6.7.8.9", identifier.Prefix(strings.Repeat("x", 60) + "." + strings.Repeat("y", 60)), "oid.1.2", "web.example.maker"}
@@ -130,10 +150,18 @@ func generated(r *rand.Rand) (*resolvertest.Store, [][]byte) {
 			continue
 		}
 		var values []identifier.Value
-		for range some(r, 0, 1, 1, 1, 1, 1, 2, 3, 6) {
+		for range some(r, 0, 1, 1, 1, 1, 1, 2, 3, 6, 18) {
 			v := value(some(r, "URL", "URL", "URL", "URL", "URL", "URL", "URL", "URL", "URL", "DESC", "URL2"), some(r, "https://maker.example/"+strings.Repeat("p", r.IntN(120)), "https://maker.example/"+fmt.Sprint(i), "https://maker.example/?q="+fmt.Sprint(i), "https://maker.example/#"+fmt.Sprint(i), `a\b"c\\`, "", "ö\x00"), some[uint32](r, 0, 60, 3600, 1<<31, 1<<32-1))
 			if r.IntN(3) == 0 {
-				v.Link = &identifier.Link{Relation: some(r, "gs1:pip", "gs1:dpp", "about"), Default: r.IntN(3) == 0}
+				v.Link = &identifier.Link{Relation: some(r, "gs1:pip", "gs1:dpp", "GS1:DPP", "about", "dpp", "", "https://ref.gs1.org/voc/dpp", "gs1:ſ", "gs1:i", "gs1:certificationInfo"), Default: r.IntN(3) == 0}
+				if r.IntN(3) == 0 {
+					v.Link.Title, v.Link.MediaType, v.Link.Context = some(r, "", "Pump", strings.Repeat("ü", r.IntN(200))), some(r, "", "text/html"), some(r, "", "c")
+					v.Link.Languages = some(r, nil, []string{"en"}, []string{"en", "de-CH", "ja"})
+				}
+			}
+			if r.IntN(6) == 0 {
+				v.Timestamp = time.Unix(r.Int64N(1<<32), 0).UTC()
+				v.References = some(r, nil, []identifier.Reference{{Handle: "88.118/8", Index: 5}})
 			}
 			if r.IntN(20) == 0 {
 				v.Permissions = some(r, identifier.AdminRead, identifier.PublicRead)
@@ -144,8 +172,23 @@ func generated(r *rand.Rand) (*resolvertest.Store, [][]byte) {
 			values = append(values, v)
 		}
 		s.Put(id.String(), values...)
+		if r.IntN(5) == 0 {
+			s.Records[id].Spelling = "hdl:" + id.String()
+			s.Records[id].RowHash = identifier.Hash{byte(i), 1}
+		}
 		s.Records[id].Withdrawn = r.IntN(20) == 0
-		names = append(names, defaultZone.AppendName(nil, id))
+		name := defaultZone.AppendName(nil, id)
+		names = append(names, name)
+		switch r.IntN(6) {
+		case 0: // one that is not there, perhaps not even well formed
+			absent := slices.Clone(name)
+			absent[1+r.IntN(int(absent[0]))] = some[byte](r, 'q', '7', '-', '_', 0xe4)
+			names = append(names, absent)
+		case 1, 2:
+			if link := some(r, "\x04_dpp", "\x04_pip", "\x06_about", "\x02_i", "\x01_", "\x12_certificationinfo", "\x05_none"); len(link)+len(name) <= 255 {
+				names = append(names, append([]byte(link), name...))
+			}
+		}
 	}
 	for _, other := range []string{"absent._i.8.118.88.id.internal.", "id.internal.", "_i.8.118.88.id.internal.", "example.", ".", "x._ns.id.internal.", "8.118.88.id.internal.", "_dpp.sn-42._i.8.118.88.id.internal."} {
 		b := make([]byte, 300)
@@ -168,7 +211,7 @@ func generate(r *rand.Rand, names [][]byte) []byte {
 		}
 	}
 	b = append(b, name...)
-	b = binary.BigEndian.AppendUint16(b, some[uint16](r, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 16, 35, 255, 6))
+	b = binary.BigEndian.AppendUint16(b, some[uint16](r, 256, 256, 256, 256, 256, 16, 16, 16, 35, 35, 35, 255, 6, 1, 28, 43, 64, 2, 41, 250, 127, 128))
 	b = binary.BigEndian.AppendUint16(b, some[uint16](r, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 255, 3))
 	if r.IntN(2) == 0 {
 		return b
@@ -214,13 +257,16 @@ func mutate(r *rand.Rand, b []byte) []byte {
 	return b
 }
 
+// questions is for how many questions both ways are compared.
+var questions = flag.Int("questions", 400_000, "compare both ways of the DNS server on so many generated questions")
+
 // Both ways give the same answers: on generated questions, half of them mutated.
 func TestPathsAgree(t *testing.T) {
-	questions := 400_000
+	questions := *questions
 	if testing.Short() {
 		questions = 40_000
 	}
-	const stores = 20
+	const stores = 40
 	plainly, mutated := 0, 0
 	for seed := range stores {
 		r := rand.New(rand.NewPCG(uint64(seed), 5))
@@ -288,7 +334,7 @@ func TestPlainAllocations(t *testing.T) {
 // lends are records that a function fills in.
 type lends func([]identifier.Loan)
 
-func (l lends) Lend(loans []identifier.Loan, f func() int) error {
+func (l lends) Lend(loans []identifier.Loan, f func() (found, absent int)) error {
 	l(loans)
 	f()
 	return nil

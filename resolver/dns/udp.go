@@ -141,14 +141,13 @@ func (p *pool) answer(ctx context.Context, d datagram, reply *udp.Batch) {
 type reader struct {
 	s     *Server
 	batch *udp.Batch
-	plain plain
-	done  [batchSize]bool // what is answered
-	lent  func() int      // answerPlain, made once
+	plain *plain
+	done  [batchSize]bool            // what is answered
+	lent  func() (found, absent int) // answerPlain, made once
 }
 
 func (s *Server) newReader(batch *udp.Batch) *reader {
-	r := &reader{s: s, batch: batch}
-	r.plain.zone = s.zone.wire
+	r := &reader{s: s, batch: batch, plain: s.newPlain()}
 	r.lent = r.answerPlain
 	return r
 }
@@ -194,19 +193,25 @@ func (r *reader) takePlain() {
 }
 
 // answerPlain answers the plain questions of a batch and returns how many it answered.
-func (r *reader) answerPlain() int {
-	n := 0
+func (r *reader) answerPlain() (found, absent int) {
 	for i := range r.plain.n {
-		if answer := r.plain.answer(i); answer != nil {
-			of := r.plain.asked[i].of
-			r.batch.Answer(of, answer)
-			r.done[of] = true
-			n++
+		answer := r.plain.answer(i)
+		if answer == nil {
+			continue
+		}
+		of := r.plain.asked[i].of
+		r.batch.Answer(of, answer)
+		r.done[of] = true
+		if answer[3]&0xf == dns.RcodeNameError {
+			absent++
+		} else {
+			found++
 		}
 	}
-	r.s.counts.plain.Add(uint64(n))
-	r.s.counts.answers[dns.RcodeSuccess].Add(uint64(n))
-	return n
+	r.s.counts.plain.Add(uint64(found + absent))
+	r.s.counts.answers[dns.RcodeSuccess].Add(uint64(found))
+	r.s.counts.answers[dns.RcodeNameError].Add(uint64(absent))
+	return found, absent
 }
 
 func (p *pool) send(socket udp.Socket, answers *udp.Batch) {

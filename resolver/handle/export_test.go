@@ -10,7 +10,7 @@ import (
 func Plainly(s *Server, records Records, expires uint32) func(message []byte) []byte {
 	p, room := newPlain(1), make([]byte, 0, maxDatagram)
 	var answer []byte
-	lent := func() int { answer = p.answer(room, 0); return 0 }
+	lent := func() (int, int) { answer = p.answer(room, 0); return 0, 0 }
 	return func(message []byte) []byte {
 		p.begin(s.serial(), time.Now())
 		p.expires = expires

@@ -16,8 +16,8 @@ type Records interface {
 	// A loan gets a record when a question about its identifier would be answered with
 	// that here, by all values that all may read. In any other case it gets none, which
 	// says nothing. All that is lent belongs to one moment. f returns how many questions
-	// it answered. It must not ask for anything else meanwhile.
-	Lend(loans []identifier.Loan, f func() (answered int)) error
+	// it answered, as found and as absent. It must not ask for anything else meanwhile.
+	Lend(loans []identifier.Loan, f func() (found, absent int)) error
 }
 
 // plainFlags are the flags that a plain question may have. What the others ask for is

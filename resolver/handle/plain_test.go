@@ -301,7 +301,7 @@ type lentAlways struct {
 	record identifier.Stored
 }
 
-func (l *lentAlways) Lend(loans []identifier.Loan, f func() int) error {
+func (l *lentAlways) Lend(loans []identifier.Loan, f func() (found, absent int)) error {
 	if string(loans[0].Prefix) != "88.1" || !bytes.Equal(loans[0].Key, l.key) {
 		return errors.New("it asks for something else")
 	}
@@ -315,7 +315,7 @@ func TestPlainAllocations(t *testing.T) {
 	a := resolver.NewAuthority(resolvertest.NewLender(stored("88.1/sn")), resolver.Options{Node: thisKey})
 	lent := &lentAlways{key: identifier.AppendKey(nil, identifier.ID{Prefix: "88.1", Suffix: "sn"})}
 	loans := []identifier.Loan{{Prefix: []byte("88.1"), Key: lent.key}}
-	if err := a.Lend(loans, func() int { lent.record = loans[0].Stored; return 0 }); err != nil || lent.record == nil {
+	if err := a.Lend(loans, func() (int, int) { lent.record = loans[0].Stored; return 0, 0 }); err != nil || lent.record == nil {
 		t.Fatalf("got %v, %v; want the record", lent.record, err)
 	}
 	plain := handle.Plainly(handle.New(a, handle.Options{}), lent, 1)

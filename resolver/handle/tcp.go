@@ -100,11 +100,11 @@ func (s *Server) answerPlain(to, message []byte) []byte {
 	to = slices.Grow(to, maxDatagram)
 	var answer []byte
 	// What cannot be had is looked for once more, by who says why.
-	_ = s.o.Records.Lend(p.loans[:1], func() int {
+	_ = s.o.Records.Lend(p.loans[:1], func() (found, absent int) {
 		if answer = p.answer(to[:len(to):len(to)+maxDatagram], 0); answer == nil {
-			return 0
+			return 0, 0
 		}
-		return 1
+		return 1, 0
 	})
 	return answer
 }

@@ -99,8 +99,8 @@ type reader struct {
 	reply   *udp.Batch // for answers of several datagrams
 	plain   *plain     // nil when no question is plain
 	answers [batchSize][maxDatagram]byte
-	done    [batchSize]bool // what is answered
-	lent    func() int      // answerPlain, made once
+	done    [batchSize]bool            // what is answered
+	lent    func() (found, absent int) // answerPlain, made once
 }
 
 // take answers a batch, or hands it to the workers. Plain questions come first, and
@@ -148,18 +148,17 @@ func (r *reader) takePlain(now time.Time) bool {
 }
 
 // answerPlain answers the plain questions of a batch and returns how many it answered.
-func (r *reader) answerPlain() int {
-	n := 0
+func (r *reader) answerPlain() (found, absent int) {
 	for i := range r.plain.n {
 		of := r.plain.asked[i].of
 		if answer := r.plain.answer(r.answers[of][:0], i); answer != nil {
 			r.batch.Answer(of, answer)
 			r.done[of] = true
-			n++
+			found++
 		}
 	}
-	r.pool.s.counts.plain.Add(uint64(n))
-	return n
+	r.pool.s.counts.plain.Add(uint64(found))
+	return found, 0
 }
 
 // request returns the request that a datagram makes whole.

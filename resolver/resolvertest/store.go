@@ -71,7 +71,9 @@ type Lender struct {
 
 // NewLender returns a lender of what a store holds, which must be valid.
 func NewLender(s *Store) *Lender {
-	l := &Lender{s, map[string]identifier.Stored{}}
+	held := *s
+	held.Records = map[identifier.ID]*identifier.Record{}
+	l := &Lender{&held, map[string]identifier.Stored{}}
 	for id, r := range s.Records {
 		key := identifier.AppendKey(nil, id)
 		b, err := identifier.AppendStored(nil, key, r, 1)
@@ -79,6 +81,10 @@ func NewLender(s *Store) *Lender {
 			panic(err)
 		}
 		if l.stored[string(key)], err = identifier.CheckStored(key, b); err != nil {
+			panic(err)
+		}
+		// What is stored has no empty links, for one.
+		if held.Records[id], err = l.stored[string(key)].Record(id); err != nil {
 			panic(err)
 		}
 	}
@@ -90,9 +96,13 @@ func (l *Lender) Lend(loans []identifier.Loan, f func()) error {
 	for i := range loans {
 		loan := &loans[i]
 		found, _ := l.Find(context.Background(), identifier.ID{Prefix: identifier.Prefix(loan.Prefix)})
-		loan.Delegation, loan.InZone, loan.Stored = found.Delegation, found.InZone, nil
+		loan.Delegation, loan.InZone, loan.Apex, loan.Grant, loan.Position = found.Delegation, found.InZone, found.Apex, found.Grant, found.Position
+		loan.Stored, loan.Absent = nil, true
 		if stored := l.stored[string(loan.Key)]; stored != nil && !stored.Withdrawn() {
-			loan.Stored = stored
+			loan.Stored, loan.Absent = stored, false
+		}
+		for p, ok := identifier.Prefix(loan.Prefix), true; ok; p, ok = p.Parent() {
+			loan.Absent = loan.Absent && l.Records[identifier.ID{Prefix: p}] == nil
 		}
 	}
 	f()

@@ -179,21 +179,20 @@ func (m *measured) Resolve(ctx context.Context, q resolver.Query) (resolver.Answ
 // measuredRecords counts what plain questions are answered with.
 type measuredRecords struct {
 	resolverdns.Records
-	found prometheus.Counter
+	found, absent prometheus.Counter
 }
 
 func (m *metrics) measureRecords(r resolverdns.Records, protocol string) resolverdns.Records {
-	return &measuredRecords{r, m.answers.WithLabelValues(protocol, "found")}
+	return &measuredRecords{r, m.answers.WithLabelValues(protocol, "found"), m.answers.WithLabelValues(protocol, "absent")}
 }
 
 // Lend implements [resolverdns.Records].
-func (m *measuredRecords) Lend(loans []identifier.Loan, f func() int) error {
-	return m.Records.Lend(loans, func() int {
-		n := f()
-		if n > 0 {
-			m.found.Add(float64(n))
-		}
-		return n
+func (m *measuredRecords) Lend(loans []identifier.Loan, f func() (found, absent int)) error {
+	return m.Records.Lend(loans, func() (int, int) {
+		found, absent := f()
+		m.found.Add(float64(found))
+		m.absent.Add(float64(absent))
+		return found, absent
 	})
 }
 
