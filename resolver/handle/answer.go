@@ -331,12 +331,19 @@ func sitesOf(n *identifier.Node, serial uint16, key []byte) []*Site {
 		sites = append(sites, &Site{
 			Format: siteFormat, Version: newest, Serial: serial, Primary: true, Hash: HashWhole,
 			Attributes: []Attribute{{"desc", n.Name}},
-			Servers: []SiteServer{{ID: 1, Address: addressOf(ip), Key: key, Interfaces: []Interface{
-				{interfaceBoth, TCP, uint32(at.Handle)}, {interfaceQuery, UDP, uint32(at.Handle)},
-			}}},
+			Servers:    []SiteServer{{ID: 1, Address: addressOf(ip), Key: key, Interfaces: interfacesAt(&at)}},
 		})
 	}
 	return sites
+}
+
+// interfacesAt are the ways to ask a node at an address. The SDKs want TCP first.
+func interfacesAt(at *identifier.Address) []Interface {
+	ways := []Interface{{interfaceBoth, TCP, uint32(at.Handle)}, {interfaceQuery, UDP, uint32(at.Handle)}}
+	if at.HTTP != 0 {
+		ways = append(ways, Interface{interfaceQuery, HTTP, uint32(at.HTTP)})
+	}
+	return ways
 }
 
 // writeHandle writes an identifier as a handle: a prefix as its record below 0.NA.

@@ -213,7 +213,7 @@ func shelves(t testing.TB) shelf {
 }
 
 // sitePart is how the sites of the cases end.
-const sitePart = `"protocolVersion":"2.11","serialNumber":%d,"primarySite":true,"multiPrimary":false,"attributes":[{"name":"desc","value":%q}],"servers":[{"serverId":1,"address":%q,"interfaces":[{"query":true,"admin":true,"protocol":"TCP","port":2641},{"query":true,"admin":false,"protocol":"UDP","port":2641}]}]`
+const sitePart = `"protocolVersion":"2.11","serialNumber":%d,"primarySite":true,"multiPrimary":false,"attributes":[{"name":"desc","value":%q}],"servers":[{"serverId":1,"address":%q,"interfaces":[{"query":true,"admin":true,"protocol":"TCP","port":2641},{"query":true,"admin":false,"protocol":"UDP","port":2641},{"query":true,"admin":false,"protocol":"HTTP","port":%d}]}]`
 
 func restCases(*testing.T) []exchange {
 	const url = `{"index":1,"type":"URL","data":{"format":"string","value":"https://maker.example/sn-42"},"ttl":86400,"timestamp":"2026-11-28T12:00:00Z"}`
@@ -248,7 +248,7 @@ func restCases(*testing.T) []exchange {
 		get("auth, cert, publicOnly and doNotRefer are passed on", "88.1/Sn-42?auth&cert=true&publicOnly=true&doNotRefer=1", 200, all),
 		{rule: "rest: auth, cert, publicOnly and doNotRefer are passed on", target: "/api/handles/88.200.1/x?doNotRefer", status: 400, has: []string{`"responseCode":301`}},
 		get("hidden values are left out", "88.1/Sn-42?index=9", 200, `{"responseCode":200,"handle":"88.1/Sn-42","values":[]}`+"\n"),
-		{rule: "rest: delegated below", target: "/api/handles/88.200.1/x", status: 300, has: []string{`{"responseCode":302,"handle":"88.200.1/x","values":[{"index":`, `"type":"HS_SITE"`, fmt.Sprintf(sitePart, resolverhandle.NoSerial, "second", "192.0.2.7")}},
+		{rule: "rest: delegated below", target: "/api/handles/88.200.1/x", status: 300, has: []string{`{"responseCode":302,"handle":"88.200.1/x","values":[{"index":`, `"type":"HS_SITE"`, fmt.Sprintf(sitePart, resolverhandle.NoSerial, "second", "192.0.2.7", 8080)}},
 		{rule: "rest: delegated below", target: "/api/handles/0.NA/88.200.1", status: 300, has: []string{`"responseCode":303`, `"type":"HS_SITE.PREFIX"`}},
 		{rule: "rest: delegated prefix", target: "/api/handles/0.NA/88.200", status: 200, has: []string{`"responseCode":1`, `"type":"HS_SITE"`, `"type":"HS_SITE.PREFIX"`}},
 		{rule: "rest: aliases are data", target: "/api/handles/88.1/alias", status: 200, has: []string{`"type":"HS_ALIAS","data":{"format":"string","value":"88.1/Sn-42"}`}},
@@ -268,7 +268,7 @@ func restCases(*testing.T) []exchange {
 		{rule: "rest: HEAD", method: "HEAD", target: "/api/handles/88.1/none", status: 404, wantHeader: map[string]string{"Content-Length": "42"}},
 		{rule: "rest: changes are not taken", method: "PUT", target: "/api/handles/88.1/x", body: "{}", status: 501, has: []string{`"responseCode":5`}},
 		{rule: "rest: changes are not taken", method: "DELETE", target: "/api/handles/88.1/x?index=1", status: 501, has: []string{`"responseCode":5`}},
-		{rule: "rest: site information", target: "/api/site", status: 200, want: `{"responseCode":1,"site":{"version":1,` + fmt.Sprintf(sitePart, 1, "first", "192.0.2.1") + "}}\n"},
+		{rule: "rest: site information", target: "/api/site", status: 200, want: `{"responseCode":1,"site":{"version":1,` + fmt.Sprintf(sitePart, 1, "first", "192.0.2.1", 8000) + "}}\n"},
 		{rule: "rest: lists want an administrator", target: "/api/handles?prefix=88.1", status: 403, has: []string{`"responseCode":402`}},
 		{rule: "rest: lists want an administrator", target: "/api/prefixes", status: 403, has: []string{`"responseCode":402`}},
 		{rule: "rest: lists want an administrator", target: "/api/prefixes", header: map[string]string{"Authorization": "Basic eDp5"}, status: 501},
@@ -299,7 +299,7 @@ func typeCases(*testing.T) []exchange {
 		typed("types: text", 7, `{"format":"string","value":"größer <b>"}`),
 		typed("types: octets", 8, `{"format":"base64","value":"/wA="}`),
 		typed("types: what says that it is of a type and is not", 9, `{"format":"string","value":"no site"}`),
-		{rule: "types: HS_SITE", target: "/api/handles/0.NA/88.200?type=HS_SITE", status: 200, has: []string{`"data":{"format":"site","value":{"version":1,` + fmt.Sprintf(sitePart, resolverhandle.NoSerial, "second", "192.0.2.7") + "}}"}},
+		{rule: "types: HS_SITE", target: "/api/handles/0.NA/88.200?type=HS_SITE", status: 200, has: []string{`"data":{"format":"site","value":{"version":1,` + fmt.Sprintf(sitePart, resolverhandle.NoSerial, "second", "192.0.2.7", 8080) + "}}"}},
 		{rule: "values: TTL of a span", target: "/api/handles/88.1/Sn-42?index=1", status: 200, has: []string{`"ttl":86400,`}},
 		odd("TTL until a time", `"ttl":"2026-11-18T11:06:40Z"`),
 		odd("permissions other than 1110", `"permissions":"1011"`),
