@@ -47,13 +47,13 @@ func newAnchoring(r *Registry) *anchoring {
 	switch {
 	case r.config.Parent != identifier.PublicKey{}:
 		above = replica.ParentAbove
-	case r.config.Peers > 0:
+	case len(r.config.Peers) > 0:
 		above = replica.PeersAbove
 	case r.config.Anchor != "":
 		above = replica.FileAbove
 	}
 	return &anchoring{
-		r: r, machine: replica.NewAnchors(above, r.log, r.config.Peers), told: make(map[identifier.LogID]*told), wake: make(chan struct{}, 1),
+		r: r, machine: replica.NewAnchors(above, r.log, len(r.config.Peers)), told: make(map[identifier.LogID]*told), wake: make(chan struct{}, 1),
 	}
 }
 
@@ -107,6 +107,14 @@ func (a *anchoring) hold(size uint64) {
 	a.stir()
 }
 
+// peerHolds takes in how many entries of a log a peer has on its disk.
+func (a *anchoring) peerHolds(peer identifier.PublicKey, log identifier.LogID, size uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.machine.PeerHolds(peer, log, size)
+	a.stir()
+}
+
 // of returns what the child with a log is to be told. The caller holds mu.
 func (a *anchoring) of(log identifier.LogID) *told {
 	t := a.told[log]
@@ -126,6 +134,9 @@ func (a *anchoring) pass() {
 		return
 	}
 	for _, m := range a.r.logs.mirrors() {
+		if m.role != roleChild {
+			continue // others anchor what top-level nodes log, and what their children do
+		}
 		if err := a.passLog(m); err != nil {
 			a.r.config.Log.Warn("a child's checkpoint is not cosigned", "log", m.log, "error", err)
 		}

@@ -15,7 +15,11 @@ func (r *Registry) Find(ctx context.Context, id identifier.ID) (identifier.Findi
 	if err := r.serves(); err != nil {
 		return identifier.Finding{}, err
 	}
-	return r.find(id)
+	f, err := r.find(id)
+	if err != nil {
+		return f, err
+	}
+	return r.merge(f, id.Prefix, func(l *ledger) (identifier.Finding, error) { return l.find(id) })
 }
 
 // FindHashed returns what the node holds about the identifier below a prefix whose
@@ -25,7 +29,18 @@ func (r *Registry) FindHashed(ctx context.Context, p identifier.Prefix, hash ide
 	if err := r.serves(); err != nil {
 		return identifier.ID{}, identifier.Finding{}, err
 	}
-	return r.findHashed(p, hash)
+	id, f, err := r.findHashed(p, hash)
+	if err != nil {
+		return id, f, err
+	}
+	f, err = r.merge(f, p, func(l *ledger) (identifier.Finding, error) {
+		other, f, err := l.findHashed(p, hash)
+		if f.Record != nil {
+			id = other
+		}
+		return f, err
+	})
+	return id, f, err
 }
 
 func (l *ledger) find(id identifier.ID) (identifier.Finding, error) {

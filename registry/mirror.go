@@ -25,7 +25,8 @@ import (
 // journal is read again.
 type mirror struct {
 	judge
-	own    *ledger // the parent's: what the child was granted
+	role   role
+	own    *ledger // whose grants count: the parent's; of a relayed log the relaying node's
 	grants grantList
 	rows   map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
 
@@ -39,7 +40,7 @@ type mirror struct {
 func newMirror(n numbering, own *ledger) *mirror {
 	l := newLedger(n.number, n.node, own.state)
 	l.log = n.log
-	return &mirror{judge: newJudge(l, l.holders), own: own, rows: make(map[identifier.LogID]identifier.ChildRow)}
+	return &mirror{judge: newJudge(l, l.holders), role: n.role, own: own, rows: make(map[identifier.LogID]identifier.ChildRow)}
 }
 
 // load reads what the state holds of the mirror.
@@ -55,6 +56,9 @@ func (m *mirror) load() error {
 			break
 		}
 		m.bad++
+	}
+	if m.role != roleChild {
+		return nil // whose parent is another node
 	}
 	return m.gather()
 }
@@ -187,6 +191,9 @@ func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error
 	if err != nil {
 		return effect{}, err
 	}
+	if m.role == rolePeer {
+		return m.weighRoot(e, d, position)
+	}
 	given, err := m.own.given(d.Prefix, identifier.EntryDelegation)
 	if err != nil {
 		return effect{}, err
@@ -196,6 +203,15 @@ func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error
 	}
 	if !m.holders.heldAt(d.Prefix).apex && (d.Node == nil || d.Node.Key != m.node) {
 		return effect{}, fmt.Errorf("the grant of prefix %q names another node", d.Prefix)
+	}
+	return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: true}, &e.Envelope)
+}
+
+// weighRoot takes the grant of the root for good by which a top-level node answers: it
+// stands behind the genesis, and the node has signed it for itself.
+func (m *mirror) weighRoot(e *identifier.Entry, d *identifier.Delegation, position uint64) (effect, error) {
+	if d.Prefix != "" || position != 1 || e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0 {
+		return effect{}, fmt.Errorf("the grant of prefix %q: a top-level node has one, of the root, behind its genesis", d.Prefix)
 	}
 	return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: true}, &e.Envelope)
 }

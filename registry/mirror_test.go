@@ -35,7 +35,7 @@ func newFamily(t testing.TB) *family {
 func (f *family) join() {
 	t := f.parent.t
 	t.Helper()
-	m, err := f.parent.Mirror(t.Context(), f.child.LogID(), f.child.root.Public(), f.child.status().Position)
+	m, err := f.parent.Mirror(t.Context(), f.child.LogID(), f.child.root.Public(), f.child.root.Public(), f.child.status().Position)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,11 +202,11 @@ func TestMirrorFollowsGrants(t *testing.T) {
 func TestMirrorRefusesStrangers(t *testing.T) {
 	f := newFamily(t)
 	stranger := newNode(t)
-	_, err := f.parent.Mirror(t.Context(), stranger.LogID(), stranger.root.Public(), 2)
+	_, err := f.parent.Mirror(t.Context(), stranger.LogID(), stranger.root.Public(), stranger.root.Public(), 2)
 	if refusal, ok := err.(*replica.Refusal); !ok || refusal.Reason != replica.UnknownNode {
 		t.Errorf("a node without a prefix: %v", err)
 	}
-	_, err = f.parent.Mirror(t.Context(), stranger.LogID(), f.child.root.Public(), 2)
+	_, err = f.parent.Mirror(t.Context(), stranger.LogID(), f.child.root.Public(), f.child.root.Public(), 2)
 	if refusal, ok := err.(*replica.Refusal); !ok || refusal.Reason != replica.OtherLog {
 		t.Errorf("another log of the child: %v", err)
 	}

@@ -46,18 +46,30 @@ func (c *Copy) FindHashed(ctx context.Context, p identifier.Prefix, hash identif
 	return c.m.findHashed(p, hash)
 }
 
-// Mirror returns where the log of a child is kept, and makes room for it when it is
-// new: a number, synced at return. The error is a [*replica.Refusal] when [Registry.Admits]
+// Mirror returns where the log of a node is kept, and makes room for it when it is new: a
+// number, synced at return. via is who sends it: the node itself, or at a top-level node
+// another one, whose child it is. The error is a [*replica.Refusal] when [Registry.Admits]
 // has one, or when there is a mirror of another log of that node.
-func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identifier.PublicKey, size uint64) (*Mirror, error) {
+func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via identifier.PublicKey, size uint64) (*Mirror, error) {
 	if err := r.markedRefusal(); err != nil {
 		return nil, err
 	}
-	if err := r.Admits(node); err != nil {
+	n := numbering{log: log, node: node}
+	var err error
+	switch {
+	case via != node:
+		n.role, n.via = roleRelay, via
+		err = r.admitsRelay(node, via)
+	case r.isPeer(node):
+		n.role = rolePeer
+	default:
+		err = r.Admits(node)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if r.logs.of(node) == nil {
-		if err := r.numberLog(ctx, log, node); err != nil {
+		if err := r.numberLog(ctx, n); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +91,7 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node identi
 // learn of it, and to hand over what it has. One whose prefixes were all revoked is not.
 // The error is a [*replica.Refusal].
 func (r *Registry) Admits(node identifier.PublicKey) error {
-	if r.delegatesTo(node) {
+	if r.isPeer(node) || r.delegatesTo(node) {
 		return nil
 	}
 	m := r.logs.of(node)
@@ -97,6 +109,28 @@ func (r *Registry) Admits(node identifier.PublicKey) error {
 	}
 	return &replica.Refusal{Reason: replica.UnknownNode,
 		Detail: fmt.Sprintf("no prefix is delegated to node key %s any more: have one delegated to this node again", node)}
+}
+
+// isPeer reports whether a node is another top-level node.
+func (r *Registry) isPeer(node identifier.PublicKey) bool {
+	return slices.Contains(r.config.Peers, node)
+}
+
+// admitsRelay returns why a node does not send the log of another one; nil when it does:
+// it is another top-level node, and has delegated to that one.
+func (r *Registry) admitsRelay(node, via identifier.PublicKey) error {
+	if !r.isPeer(via) || r.isPeer(node) || node == r.node {
+		return &replica.Refusal{Reason: replica.UnknownNode,
+			Detail: fmt.Sprintf("node %s sends the log of node %s: only top-level nodes do that for one another, with the logs of their children", via, node)}
+	}
+	m := r.logs.of(via)
+	delegated := m != nil && slices.ContainsFunc(m.ledger.holders.list(), func(h held) bool {
+		return !h.apex && h.delegation.Node != nil && h.delegation.Node.Key == node
+	})
+	if !delegated && r.logs.of(node) == nil {
+		return &replica.Refusal{Reason: replica.Unavailable, Detail: "the log of the node that sends this one does not say yet that it is its child: come back in a moment"}
+	}
+	return nil
 }
 
 // MirrorStatus is what an operator wants to know of a mirror.
@@ -145,18 +179,18 @@ func (r *Registry) delegatesTo(node identifier.PublicKey) bool {
 }
 
 // numberLog gives a new log its number.
-func (r *Registry) numberLog(ctx context.Context, log identifier.LogID, node identifier.PublicKey) error {
+func (r *Registry) numberLog(ctx context.Context, n numbering) error {
 	r.logs.numbering.Lock()
 	defer r.logs.numbering.Unlock()
-	if r.logs.of(node) != nil {
+	if r.logs.of(n.node) != nil {
 		return nil // somebody else was faster
 	}
-	n := numbering{number: r.logs.nextNumber(), log: log, node: node}
+	n.number = r.logs.nextNumber()
 	payload := n.append(nil)
 	synced := make(chan struct{})
 	err := r.journal.Append(journal.Frame{Log: n.number, Kind: journal.KindSession, Payload: payload}, func(at, end journal.Offset) {
 		if err := r.logs.number(payload, at, end); err != nil {
-			r.fail(fmt.Errorf("number of log %s: %w", log, err))
+			r.fail(fmt.Errorf("number of log %s: %w", n.log, err))
 			return
 		}
 		close(synced)

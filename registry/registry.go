@@ -48,9 +48,10 @@ type Config struct {
 	// Parent is the node key of the parent; zero for none. A node with a parent
 	// answers for what the parent grants it, a node without one for the root.
 	Parent identifier.PublicKey
-	// Peers is how many other top-level nodes there are; 0 at any other node, and at one
-	// that is alone.
-	Peers int
+	// Peers are the node keys of the other top-level nodes; none at any other node, and at
+	// one that is alone. They mirror this node's log and those of its children, as this
+	// node does theirs.
+	Peers []identifier.PublicKey
 	// Log is told of what an operator should know.
 	Log *slog.Logger
 

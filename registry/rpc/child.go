@@ -27,6 +27,8 @@ import (
 type ChildConfig struct {
 	Source Source
 	Signer replica.Signer // the node key
+	// Owner is the node key that the log is signed with; zero for the node's own.
+	Owner  identifier.PublicKey
 	Verify replica.VerifyCheckpoint
 	// Address is the parent's gRPC port, host and port. It is on this machine, unless
 	// Dial has credentials and Secure says so.
@@ -83,7 +85,7 @@ func NewChild(c ChildConfig) (*Child, error) {
 		return nil, fmt.Errorf("parent %q is not on this machine, and the connection would not be encrypted: use a loopback address such as 127.0.0.1:2640", c.Address)
 	}
 	return &Child{config: c, machine: replica.NewChild(replica.ChildConfig{
-		Signer: c.Signer, ID: c.Source.LogID(), Log: c.Source, Verify: c.Verify, Parent: c.Parent, Acked: c.Source.Acked,
+		Signer: c.Signer, Owner: c.Owner, ID: c.Source.LogID(), Log: c.Source, Verify: c.Verify, Parent: c.Parent, Acked: c.Source.Acked,
 		Cosignature: registry.VerifyCosignature,
 	})}, nil
 }

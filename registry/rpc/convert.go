@@ -17,6 +17,22 @@ type Status struct {
 	Uptime        time.Duration // in whole seconds
 	Mirrors       []registry.MirrorStatus
 	Upstream      *Upstream // nil at a node without a parent
+	Peers         []PeerStatus
+}
+
+// PeerStatus tells how far another top-level node has this one's logs.
+type PeerStatus struct {
+	Name string
+	Key  identifier.PublicKey
+	Upstream
+	Relays []RelayStatus // the logs of this node's children, there
+}
+
+// RelayStatus tells how far another top-level node has the log of a child of this one.
+type RelayStatus struct {
+	Log                identifier.LogID
+	Connected          bool
+	Size, Acknowledged uint64
 }
 
 // Upstream tells how far a node's parent has its log.

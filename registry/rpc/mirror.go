@@ -13,7 +13,9 @@ import (
 type Mirrors interface {
 	// Mirror returns where the log of a child is kept, and makes room for it when
 	// it is new. It is called for every Hello whose signature is good, before the
-	// child is told anything. size is how many entries the child says that it has.
+	// child is told anything. node is whose log it is, via who sends it: another key only
+	// where a top-level node sends the log of a child. size is how many entries the sender
+	// says that it has.
 	//
 	// An error that is a [*replica.Refusal] is told to the child: UnknownNode when no
 	// delegation that is in force names the node key, OtherLog when there is a mirror
@@ -22,7 +24,7 @@ type Mirrors interface {
 	//
 	// For one log it returns the same Mirror, or one that stands for the same, as
 	// long as the process lives. What is stored comes through it alone.
-	Mirror(ctx context.Context, log identifier.LogID, node identifier.PublicKey, size uint64) (Mirror, error)
+	Mirror(ctx context.Context, log identifier.LogID, node, via identifier.PublicKey, size uint64) (Mirror, error)
 }
 
 // Mirror is one child's log as its parent keeps it. Append and Open are not called

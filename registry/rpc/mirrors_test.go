@@ -19,7 +19,7 @@ type memoryMirrors struct {
 	mirrors map[identifier.LogID]*memoryMirror
 }
 
-func (m *memoryMirrors) Mirror(_ context.Context, log identifier.LogID, _ identifier.PublicKey, _ uint64) (rpc.Mirror, error) {
+func (m *memoryMirrors) Mirror(_ context.Context, log identifier.LogID, _, _ identifier.PublicKey, _ uint64) (rpc.Mirror, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.refuse != nil {

@@ -208,7 +208,7 @@ func (p *Parent) refusalOf(err error) *replica.Refusal {
 // keeperOf returns what keeps the log of a child. It asks the registry each time,
 // because what it has delegated changes.
 func (p *Parent) keeperOf(ctx context.Context, m *replica.Hello, size uint64) (*keeper, error) {
-	mirror, err := p.config.Mirrors.Mirror(ctx, m.Log, m.Node, size)
+	mirror, err := p.config.Mirrors.Mirror(ctx, m.Log, m.Owner, m.Node, size)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +242,7 @@ func (k *keeper) begin(c ParentConfig, mirror Mirror, m *replica.Hello) error {
 		return err
 	}
 	k.machine, err = replica.NewParent(replica.ParentConfig{
-		Signer: c.Signer, ID: c.Log, Child: m.Node, Log: m.Log, Verify: c.Verify, History: mirror, Window: c.Window,
+		Signer: c.Signer, ID: c.Log, Child: m.Owner, Log: m.Log, Verify: c.Verify, History: mirror, Window: c.Window,
 	}, found)
 	k.mirror = mirror
 	return err

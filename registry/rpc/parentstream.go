@@ -94,7 +94,7 @@ func ending() *replica.Refusal {
 
 // open makes this the stream of its log, in place of the one before it.
 func (s *parentStream) open(hello *replica.Hello) *replica.Refusal {
-	size, _, err := s.config.Verify(hello.Tip, hello.Log, hello.Node)
+	size, _, err := s.config.Verify(hello.Tip, hello.Log, hello.Owner)
 	if err != nil {
 		return &replica.Refusal{Reason: replica.Malformed, Detail: fmt.Sprintf("the child did not sign the checkpoint in its Hello: %v", err)}
 	}

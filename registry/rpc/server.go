@@ -37,6 +37,8 @@ type Options struct {
 	Started       time.Time
 	// Upstream tells how far the node's parent has its log; nil without a parent.
 	Upstream func() *Upstream
+	// Peers tells how far the other top-level nodes have the node's logs; nil for none.
+	Peers func() []PeerStatus
 	// Alone says why nothing here is ever anchored, at a node that has neither a parent
 	// nor peers nor an anchor file; empty at any other.
 	Alone string
@@ -197,6 +199,9 @@ func (s *Server) Status(ctx context.Context, _ *proto.StatusRequest) (*proto.Sta
 	}
 	if s.options.Upstream != nil {
 		told.Upstream = s.options.Upstream()
+	}
+	if s.options.Peers != nil {
+		told.Peers = s.options.Peers()
 	}
 	return statusToProto(told), nil
 }

@@ -79,7 +79,7 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.registry, err = registry.Open(registry.Config{
-		Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Peers: len(c.Peers), Log: n.log,
+		Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Peers: c.peerKeys(), Log: n.log,
 		Journal: journal.Options{SegmentSize: int64(c.Journal.Segment)},
 	})
 	if err != nil {
@@ -133,7 +133,7 @@ func (n *Node) holding(version string) front {
 	return front{
 		answers: authority, records: authority, mirrors: resolver.FromMirrors(authority), healthy: n.registry.Healthy, metrics: m,
 		grpc: []service{registryrpc.New(&counted{Registry: n.registry, changes: m.changes, log: n.log}, registryrpc.Options{
-			Name: n.config.Name, Version: version, Started: time.Now(), Upstream: n.replication.upstream, Alone: n.config.alone(),
+			Name: n.config.Name, Version: version, Started: time.Now(), Upstream: n.replication.upstream, Alone: n.config.alone(), Peers: n.replication.peerStatus,
 		}), n.replication.parent},
 	}
 }

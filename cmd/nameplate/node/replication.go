@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/nameplate-id/nameplate/proto"
@@ -18,6 +19,7 @@ import (
 type replication struct {
 	parent *registryrpc.Parent // of the children
 	child  *registryrpc.Child  // of the parent; nil without one
+	peers  []*topLevel         // the other top-level nodes
 }
 
 func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, log *slog.Logger) (*replication, error) {
@@ -25,33 +27,54 @@ func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, l
 		Mirrors: mirrors{r}, Signer: r.Signer(), Log: r.LogID(), Verify: journal.VerifyCheckpoint,
 		MayConnect: registryrpc.KnownNodes(r.Admits), Logger: log,
 	})}
-	if c.Parent.Address == "" {
-		return p, nil
+	// open sends a log to a node that has a key, at an address.
+	open := func(source registryrpc.Source, owner identifier.PublicKey, address string, key identifier.PublicKey) (*registryrpc.Child, error) {
+		return registryrpc.NewChild(registryrpc.ChildConfig{
+			Source: source, Owner: owner, Signer: r.Signer(), Verify: journal.VerifyCheckpoint,
+			Address: address, Parent: key, Log: log, Secure: true,
+			Dial: []grpc.DialOption{grpc.WithTransportCredentials(identity.Client(key))},
+		})
 	}
 	var err error
-	p.child, err = registryrpc.NewChild(registryrpc.ChildConfig{
-		Source: r.Source(), Signer: r.Signer(), Verify: journal.VerifyCheckpoint,
-		Address: c.Parent.Address, Parent: c.Parent.Key, Log: log, Secure: true,
-		Dial: []grpc.DialOption{grpc.WithTransportCredentials(identity.Client(c.Parent.Key))},
-	})
-	return p, err
+	if c.Parent.Address != "" {
+		p.child, err = open(r.Source(), r.Key(), c.Parent.Address, c.Parent.Key)
+		return p, err
+	}
+	for i := range c.Peers {
+		x := &c.Peers[i]
+		if !x.mirrors() {
+			continue
+		}
+		other, err := newTopLevel(x, r, func(source registryrpc.Source, owner identifier.PublicKey) (*registryrpc.Child, error) {
+			return open(source, owner, x.grpc(), x.Key)
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.peers = append(p.peers, other)
+	}
+	return p, nil
 }
 
-// run sends the node's log to its parent until ctx ends. A parent that is away, slow or
-// wrong is no failure of the node.
+// run sends the node's log to its parent, or to its peers with those of its children,
+// until ctx ends. A parent or peer that is away, slow or wrong is no failure of the node.
 func (p *replication) run(ctx context.Context) error {
-	if p.child == nil {
-		return nil
+	g, ctx := errgroup.WithContext(ctx)
+	if p.child != nil {
+		g.Go(func() error { return p.child.Run(ctx) })
 	}
-	return p.child.Run(ctx)
+	for _, x := range p.peers {
+		g.Go(func() error { return x.run(ctx) })
+	}
+	return g.Wait()
 }
 
 // mirrors puts the registry's mirrors where replication stores them.
 type mirrors struct{ registry *registry.Registry }
 
 // Mirror implements [registryrpc.Mirrors].
-func (m mirrors) Mirror(ctx context.Context, log identifier.LogID, node identifier.PublicKey, size uint64) (registryrpc.Mirror, error) {
-	found, err := m.registry.Mirror(ctx, log, node, size)
+func (m mirrors) Mirror(ctx context.Context, log identifier.LogID, node, via identifier.PublicKey, size uint64) (registryrpc.Mirror, error) {
+	found, err := m.registry.Mirror(ctx, log, node, via, size)
 	if err != nil {
 		return nil, err
 	}
@@ -63,10 +86,23 @@ func (p *replication) upstream() *registryrpc.Upstream {
 	if p.child == nil {
 		return nil
 	}
-	s := p.child.Status()
-	u := &registryrpc.Upstream{Address: s.Address, Connected: s.Connected, Acknowledged: s.Acked, Lost: s.Lost}
+	u := upstreamOf(p.child.Status())
+	return &u
+}
+
+// upstreamOf tells how far another node has this one's log.
+func upstreamOf(s registryrpc.ChildStatus) registryrpc.Upstream {
+	u := registryrpc.Upstream{Address: s.Address, Connected: s.Connected, Acknowledged: s.Acked, Lost: s.Lost}
 	if !s.Connected && s.Err != nil {
 		u.Reason = s.Err.Error()
 	}
 	return u
+}
+
+// peerStatus tells how far the other top-level nodes have this one's logs.
+func (p *replication) peerStatus() (all []registryrpc.PeerStatus) {
+	for _, x := range p.peers {
+		all = append(all, x.status())
+	}
+	return all
 }

@@ -1,0 +1,107 @@
+package node
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
+)
+
+// topLevel is another top-level node, to which this one sends its own log and those of its
+// children: one stream for each log.
+type topLevel struct {
+	name    string
+	key     identifier.PublicKey
+	address string
+	logs    *registry.Peer
+	own     *registryrpc.Child
+	begin   func(registryrpc.Source, identifier.PublicKey) (*registryrpc.Child, error)
+
+	mu     sync.Mutex
+	relays map[identifier.LogID]*registryrpc.Child
+}
+
+// newTopLevel returns one that begin opens streams to, of a log that is signed with a key.
+func newTopLevel(root *Root, r *registry.Registry, begin func(registryrpc.Source, identifier.PublicKey) (*registryrpc.Child, error)) (*topLevel, error) {
+	p := &topLevel{name: root.Name, key: root.Key, address: root.grpc(), logs: r.Peer(root.Key), begin: begin, relays: make(map[identifier.LogID]*registryrpc.Child)}
+	var err error
+	p.own, err = begin(p.logs.Source(), r.Key())
+	return p, err
+}
+
+// grpc returns where the node takes in logs; "" for nowhere.
+func (r *Root) grpc() string {
+	for _, a := range r.Addresses {
+		if a.GRPC != 0 {
+			return net.JoinHostPort(a.IP, strconv.Itoa(int(a.GRPC)))
+		}
+	}
+	return ""
+}
+
+// relayEvery is how often a node looks for children whose logs its peers have not.
+const relayEvery = time.Second
+
+// run sends logs until ctx ends.
+func (p *topLevel) run(ctx context.Context) error {
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	streams.Go(func() { _ = p.own.Run(ctx) }) // it never fails
+	ticker := time.NewTicker(relayEvery)
+	defer ticker.Stop()
+	for {
+		for _, relay := range p.logs.Relays() {
+			p.mu.Lock()
+			known := p.relays[relay.LogID()] != nil
+			p.mu.Unlock()
+			if known {
+				continue
+			}
+			c, err := p.begin(relay, relay.Owner())
+			if err != nil {
+				return err
+			}
+			p.mu.Lock()
+			p.relays[relay.LogID()] = c
+			p.mu.Unlock()
+			streams.Go(func() { _ = c.Run(ctx) })
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// status tells how far the peer has this node's logs.
+func (p *topLevel) status() registryrpc.PeerStatus {
+	s := p.own.Status()
+	told := registryrpc.PeerStatus{Name: p.name, Key: p.key, Upstream: upstreamOf(s)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for log, c := range p.relays {
+		s := c.Status()
+		told.Relays = append(told.Relays, registryrpc.RelayStatus{Log: log, Connected: s.Connected, Size: s.Synced, Acknowledged: s.Acked})
+	}
+	return told
+}
+
+// mirrors reports whether this node and another top-level node mirror one another: the
+// other must be known by its key, and where it takes in logs.
+func (r *Root) mirrors() bool { return r.Key != (identifier.PublicKey{}) && r.grpc() != "" }
+
+// peerKeys returns the node keys of the other top-level nodes that mirror this one.
+func (c *Config) peerKeys() (keys []identifier.PublicKey) {
+	for i := range c.Peers {
+		if c.Peers[i].mirrors() {
+			keys = append(keys, c.Peers[i].Key)
+		}
+	}
+	return keys
+}
