@@ -1928,7 +1928,14 @@ type StatusResponse struct {
 	// Its own log at its parent; missing at a node without one.
 	Upstream *UpstreamStatus `protobuf:"bytes,18,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// Why its own log is set aside; missing as a rule.
-	Quarantine    *Quarantine `protobuf:"bytes,19,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
+	Quarantine *Quarantine `protobuf:"bytes,19,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
+	// How many entries have reached these levels.
+	Anchored uint64 `protobuf:"varint,20,opt,name=anchored,proto3" json:"anchored,omitempty"`
+	Rooted   uint64 `protobuf:"varint,21,opt,name=rooted,proto3" json:"rooted,omitempty"`
+	// The newest checkpoint of its log that the level above has cosigned; empty for none.
+	Cosigned []byte `protobuf:"bytes,22,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
+	// How far the other top-level nodes have its log and those of its children.
+	Peers         []*PeerStatus `protobuf:"bytes,23,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2096,6 +2103,34 @@ func (x *StatusResponse) GetQuarantine() *Quarantine {
 	return nil
 }
 
+func (x *StatusResponse) GetAnchored() uint64 {
+	if x != nil {
+		return x.Anchored
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetRooted() uint64 {
+	if x != nil {
+		return x.Rooted
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetCosigned() []byte {
+	if x != nil {
+		return x.Cosigned
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetPeers() []*PeerStatus {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
 // MirrorStatus tells of the copy of a child's log.
 type MirrorStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2116,7 +2151,14 @@ type MirrorStatus struct {
 	// How many entries were acknowledged to the child, while the copy has fewer; else 0.
 	Lost uint64 `protobuf:"varint,9,opt,name=lost,proto3" json:"lost,omitempty"`
 	// Why no more of the log is taken in; missing as a rule.
-	Quarantine    *Quarantine `protobuf:"bytes,10,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
+	Quarantine *Quarantine `protobuf:"bytes,10,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
+	// Whose log it is: child; peer, another top-level node; relayed, a child of one.
+	Role string `protobuf:"bytes,11,opt,name=role,proto3" json:"role,omitempty"`
+	// What is kept of it: mirror, whole entries.
+	Policy string `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`
+	// How many entries the newest checkpoint covers that the node has cosigned since its
+	// start; 0 for none.
+	Cosigned      uint64 `protobuf:"varint,13,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2221,6 +2263,165 @@ func (x *MirrorStatus) GetQuarantine() *Quarantine {
 	return nil
 }
 
+func (x *MirrorStatus) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *MirrorStatus) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *MirrorStatus) GetCosigned() uint64 {
+	if x != nil {
+		return x.Cosigned
+	}
+	return 0
+}
+
+// PeerStatus tells how far another top-level node has a node's logs.
+type PeerStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Key           *PublicKey             `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Upstream      *UpstreamStatus        `protobuf:"bytes,3,opt,name=upstream,proto3" json:"upstream,omitempty"` // of the node's own log
+	Relays        []*RelayStatus         `protobuf:"bytes,4,rep,name=relays,proto3" json:"relays,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerStatus) Reset() {
+	*x = PeerStatus{}
+	mi := &file_proto_registration_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerStatus) ProtoMessage() {}
+
+func (x *PeerStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerStatus.ProtoReflect.Descriptor instead.
+func (*PeerStatus) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PeerStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PeerStatus) GetKey() *PublicKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PeerStatus) GetUpstream() *UpstreamStatus {
+	if x != nil {
+		return x.Upstream
+	}
+	return nil
+}
+
+func (x *PeerStatus) GetRelays() []*RelayStatus {
+	if x != nil {
+		return x.Relays
+	}
+	return nil
+}
+
+// RelayStatus tells how far another top-level node has the log of a child.
+type RelayStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           []byte                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
+	Connected     bool                   `protobuf:"varint,2,opt,name=connected,proto3" json:"connected,omitempty"`
+	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"` // entries that the node has itself
+	Acknowledged  uint64                 `protobuf:"varint,4,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelayStatus) Reset() {
+	*x = RelayStatus{}
+	mi := &file_proto_registration_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelayStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelayStatus) ProtoMessage() {}
+
+func (x *RelayStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelayStatus.ProtoReflect.Descriptor instead.
+func (*RelayStatus) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RelayStatus) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *RelayStatus) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *RelayStatus) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *RelayStatus) GetAcknowledged() uint64 {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return 0
+}
+
 // UpstreamStatus tells how far the parent has a node's log.
 type UpstreamStatus struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2231,14 +2432,18 @@ type UpstreamStatus struct {
 	// Why there is no connection; empty when there is.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// How many entries the parent acknowledged once, while it has fewer; else 0.
-	Lost          uint64 `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`
+	Lost uint64 `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`
+	// For how long it has not had everything; 0 when it has.
+	BehindMs int64 `protobuf:"varint,6,opt,name=behind_ms,json=behindMs,proto3" json:"behind_ms,omitempty"`
+	// How many entries it acknowledges for anchoring.
+	Anchored      uint64 `protobuf:"varint,7,opt,name=anchored,proto3" json:"anchored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpstreamStatus) Reset() {
 	*x = UpstreamStatus{}
-	mi := &file_proto_registration_proto_msgTypes[28]
+	mi := &file_proto_registration_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2455,7 @@ func (x *UpstreamStatus) String() string {
 func (*UpstreamStatus) ProtoMessage() {}
 
 func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[28]
+	mi := &file_proto_registration_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2468,7 @@ func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
 func (*UpstreamStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{28}
+	return file_proto_registration_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UpstreamStatus) GetAddress() string {
@@ -2301,6 +2506,20 @@ func (x *UpstreamStatus) GetLost() uint64 {
 	return 0
 }
 
+func (x *UpstreamStatus) GetBehindMs() int64 {
+	if x != nil {
+		return x.BehindMs
+	}
+	return 0
+}
+
+func (x *UpstreamStatus) GetAnchored() uint64 {
+	if x != nil {
+		return x.Anchored
+	}
+	return 0
+}
+
 // Quarantine is the evidence that two histories of one log were signed.
 type Quarantine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2314,7 +2533,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_proto_registration_proto_msgTypes[29]
+	mi := &file_proto_registration_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2545,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[29]
+	mi := &file_proto_registration_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2558,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{29}
+	return file_proto_registration_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Quarantine) GetSinceMs() int64 {
@@ -2371,7 +2590,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[30]
+	mi := &file_proto_registration_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2602,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[30]
+	mi := &file_proto_registration_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +2615,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{30}
+	return file_proto_registration_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -2552,7 +2771,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\await_ms\x18\x03 \x01(\rR\x06waitMs\")\n" +
 	"\rProveResponse\x12\x18\n" +
 	"\areceipt\x18\x01 \x01(\fR\areceipt\"\x0f\n" +
-	"\rStatusRequest\"\xf7\x05\n" +
+	"\rStatusRequest\"\x84\a\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
@@ -2578,7 +2797,11 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\bupstream\x18\x12 \x01(\v2).nameplate.registration.v1.UpstreamStatusR\bupstream\x12E\n" +
 	"\n" +
 	"quarantine\x18\x13 \x01(\v2%.nameplate.registration.v1.QuarantineR\n" +
-	"quarantine\"\xba\x02\n" +
+	"quarantine\x12\x1a\n" +
+	"\banchored\x18\x14 \x01(\x04R\banchored\x12\x16\n" +
+	"\x06rooted\x18\x15 \x01(\x04R\x06rooted\x12\x1a\n" +
+	"\bcosigned\x18\x16 \x01(\fR\bcosigned\x12;\n" +
+	"\x05peers\x18\x17 \x03(\v2%.nameplate.registration.v1.PeerStatusR\x05peers\"\x82\x03\n" +
 	"\fMirrorStatus\x126\n" +
 	"\x04node\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\fR\x03log\x12\x12\n" +
@@ -2592,13 +2815,29 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\n" +
 	"quarantine\x18\n" +
 	" \x01(\v2%.nameplate.registration.v1.QuarantineR\n" +
-	"quarantine\"\x98\x01\n" +
+	"quarantine\x12\x12\n" +
+	"\x04role\x18\v \x01(\tR\x04role\x12\x16\n" +
+	"\x06policy\x18\f \x01(\tR\x06policy\x12\x1a\n" +
+	"\bcosigned\x18\r \x01(\x04R\bcosigned\"\xdd\x01\n" +
+	"\n" +
+	"PeerStatus\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
+	"\x03key\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x03key\x12E\n" +
+	"\bupstream\x18\x03 \x01(\v2).nameplate.registration.v1.UpstreamStatusR\bupstream\x12>\n" +
+	"\x06relays\x18\x04 \x03(\v2&.nameplate.registration.v1.RelayStatusR\x06relays\"u\n" +
+	"\vRelayStatus\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1c\n" +
+	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\"\n" +
+	"\facknowledged\x18\x04 \x01(\x04R\facknowledged\"\xd1\x01\n" +
 	"\x0eUpstreamStatus\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\"\n" +
 	"\facknowledged\x18\x03 \x01(\x04R\facknowledged\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04lost\x18\x05 \x01(\x04R\x04lost\"C\n" +
+	"\x04lost\x18\x05 \x01(\x04R\x04lost\x12\x1b\n" +
+	"\tbehind_ms\x18\x06 \x01(\x03R\bbehindMs\x12\x1a\n" +
+	"\banchored\x18\a \x01(\x04R\banchored\"C\n" +
 	"\n" +
 	"Quarantine\x12\x19\n" +
 	"\bsince_ms\x18\x01 \x01(\x03R\asinceMs\x12\x1a\n" +
@@ -2651,7 +2890,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -2685,19 +2924,21 @@ var file_proto_registration_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 29: nameplate.registration.v1.StatusRequest
 	(*StatusResponse)(nil),         // 30: nameplate.registration.v1.StatusResponse
 	(*MirrorStatus)(nil),           // 31: nameplate.registration.v1.MirrorStatus
-	(*UpstreamStatus)(nil),         // 32: nameplate.registration.v1.UpstreamStatus
-	(*Quarantine)(nil),             // 33: nameplate.registration.v1.Quarantine
-	(*Checkpoint)(nil),             // 34: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 35: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 36: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 37: nameplate.identifier.v1.Delegation
-	(*Record)(nil),                 // 38: nameplate.identifier.v1.Record
-	(*PublicKey)(nil),              // 39: nameplate.identifier.v1.PublicKey
+	(*PeerStatus)(nil),             // 32: nameplate.registration.v1.PeerStatus
+	(*RelayStatus)(nil),            // 33: nameplate.registration.v1.RelayStatus
+	(*UpstreamStatus)(nil),         // 34: nameplate.registration.v1.UpstreamStatus
+	(*Quarantine)(nil),             // 35: nameplate.registration.v1.Quarantine
+	(*Checkpoint)(nil),             // 36: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 37: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 38: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 39: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 40: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 41: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	35, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	36, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	37, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	38, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -2711,50 +2952,54 @@ var file_proto_registration_proto_depIdxs = []int32{
 	7,  // 13: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
 	0,  // 14: nameplate.registration.v1.AwaitRequest.level:type_name -> nameplate.registration.v1.Level
 	0,  // 15: nameplate.registration.v1.AwaitResponse.level:type_name -> nameplate.registration.v1.Level
-	36, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	38, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 17: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	37, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	39, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
 	26, // 19: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
 	24, // 20: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
 	23, // 21: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
-	38, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
-	39, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
+	40, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	41, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
 	2,  // 24: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	36, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	38, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 26: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
 	25, // 27: nameplate.registration.v1.LoggedEntry.children:type_name -> nameplate.registration.v1.ChildRow
 	0,  // 28: nameplate.registration.v1.ProveRequest.level:type_name -> nameplate.registration.v1.Level
-	39, // 29: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	34, // 30: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	41, // 29: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	36, // 30: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
 	0,  // 31: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
 	31, // 32: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
-	32, // 33: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	33, // 34: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	39, // 35: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
-	33, // 36: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	9,  // 37: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 38: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 39: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
-	15, // 40: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	17, // 41: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	19, // 42: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	21, // 43: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	27, // 44: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
-	29, // 45: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 46: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 47: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 48: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
-	16, // 49: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	18, // 50: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	20, // 51: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	22, // 52: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	28, // 53: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
-	30, // 54: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	46, // [46:55] is the sub-list for method output_type
-	37, // [37:46] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	34, // 33: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	35, // 34: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	32, // 35: nameplate.registration.v1.StatusResponse.peers:type_name -> nameplate.registration.v1.PeerStatus
+	41, // 36: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	35, // 37: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	41, // 38: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
+	34, // 39: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	33, // 40: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
+	9,  // 41: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 42: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 43: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
+	15, // 44: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	17, // 45: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	19, // 46: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	21, // 47: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	27, // 48: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
+	29, // 49: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 50: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 51: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 52: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
+	16, // 53: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	18, // 54: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	20, // 55: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	22, // 56: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	28, // 57: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
+	30, // 58: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	50, // [50:59] is the sub-list for method output_type
+	41, // [41:50] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -2777,7 +3022,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -125,6 +125,13 @@ func (a *anchoring) of(log identifier.LogID) *told {
 	return t
 }
 
+// cosigned returns for how many entries the newest receipt of a log is.
+func (a *anchoring) cosigned(log identifier.LogID) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.of(log).size
+}
+
 // pass cosigns what may be cosigned and has not been, and tells the streams.
 //
 // A node that takes no changes cosigns nothing: what it has logged may not be all that

@@ -190,6 +190,16 @@ const (
 	roleRelay             // that of a child of another top-level node, which sends it
 )
 
+func (r role) String() string {
+	switch r {
+	case rolePeer:
+		return "peer"
+	case roleRelay:
+		return "relayed"
+	}
+	return "child"
+}
+
 // numbering gives a log that is mirrored here its number. It is the payload of a session
 // frame:
 //

@@ -150,6 +150,12 @@ type MirrorStatus struct {
 	Lost uint64
 	// Quarantine is why no more of the log is taken in; nil as a rule.
 	Quarantine *Quarantine
+	// Role is whose log it is: child; peer, another top-level node's; relayed, that of a
+	// child of one. Policy is what is kept of it: mirror, whole entries.
+	Role, Policy string
+	// Cosigned is how many entries the newest checkpoint covers that this node has cosigned
+	// since its start; 0 for none.
+	Cosigned uint64
 }
 
 // Mirrors returns the state of all mirrors, in the order in which they came.
@@ -160,7 +166,8 @@ func (r *Registry) Mirrors() []MirrorStatus {
 	status := make([]MirrorStatus, len(list))
 	for i, m := range list {
 		size, root := m.tree.head()
-		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load()}
+		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load(),
+			Role: m.role.String(), Policy: "mirror", Cosigned: r.anchors.cosigned(m.log)}
 		m.mu.Lock()
 		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
 		if m.lost > size {

@@ -65,7 +65,11 @@ type nodeStatus struct {
 	Applied     uint64               `json:"applied"` // journal offset
 	StateBytes  int64                `json:"stateBytes"`
 	Checkpoint  shownCheckpoint      `json:"checkpoint"`
+	Anchored    uint64               `json:"anchored"` // entries that have reached these levels
+	Rooted      uint64               `json:"rooted"`
+	Cosigned    string               `json:"cosigned,omitempty"` // the newest checkpoint that the level above has
 	Upstream    *shownUpstream       `json:"upstream,omitempty"`
+	Peers       []shownPeer          `json:"peers,omitempty"`
 	Fork        *shownFork           `json:"fork,omitempty"` // of the node's own log
 	Mirrors     []shownMirror        `json:"mirrors,omitempty"`
 }
@@ -76,8 +80,35 @@ type shownUpstream struct {
 	Acknowledged uint64 `json:"acknowledged"` // entries
 	Lag          uint64 `json:"lag"`          // entries that the parent has not
 	Reason       string `json:"reason,omitempty"`
+	// Behind is for how many seconds the parent has not had everything.
+	Behind float64 `json:"behind"`
+	// Anchored is how many entries it acknowledges for anchoring.
+	Anchored uint64 `json:"anchored"`
 	// Lost is how many entries the parent acknowledged once, while it has fewer.
 	Lost uint64 `json:"lost,omitempty"`
+}
+
+// shownPeer is another top-level node, with this one's log there and those of its
+// children.
+type shownPeer struct {
+	Name string               `json:"name"`
+	Key  identifier.PublicKey `json:"key"`
+	shownUpstream
+	Relays []shownRelay `json:"relays"`
+}
+
+type shownRelay struct {
+	Log          string `json:"log"`
+	Connected    bool   `json:"connected"`
+	Acknowledged uint64 `json:"acknowledged"`
+	Lag          uint64 `json:"lag"`
+}
+
+func newShownUpstream(u *registryrpc.Upstream, position uint64) shownUpstream {
+	return shownUpstream{
+		Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost,
+		Lag: position - min(u.Acknowledged, position), Behind: u.Behind.Seconds(), Anchored: u.Anchored,
+	}
 }
 
 type shownMirror struct {
@@ -89,6 +120,9 @@ type shownMirror struct {
 	Bad         uint64               `json:"bad"`
 	Age         float64              `json:"age"` // seconds
 	Identifiers uint64               `json:"identifiers"`
+	Role        string               `json:"role"`     // child, peer or relayed
+	Policy      string               `json:"policy"`   // mirror
+	Cosigned    uint64               `json:"cosigned"` // entries under the newest checkpoint that was cosigned
 	// Lost is how many entries were acknowledged once, while there are fewer.
 	Lost uint64     `json:"lost,omitempty"`
 	Fork *shownFork `json:"fork,omitempty"`
@@ -113,10 +147,17 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 		},
 	}
 	if u := s.Upstream; u != nil {
-		shown.Upstream = &shownUpstream{
-			Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost,
-			Lag: s.Position - min(u.Acknowledged, s.Position),
+		up := newShownUpstream(u, s.Position)
+		shown.Upstream = &up
+	}
+	shown.Anchored, shown.Rooted, shown.Cosigned = s.Anchored, s.Rooted, string(s.Receipt)
+	for i := range s.Peers {
+		p := &s.Peers[i]
+		peer := shownPeer{Name: p.Name, Key: p.Key, shownUpstream: newShownUpstream(&p.Upstream, s.Position), Relays: []shownRelay{}}
+		for _, r := range p.Relays {
+			peer.Relays = append(peer.Relays, shownRelay{Log: r.Log.String(), Connected: r.Connected, Acknowledged: r.Acknowledged, Lag: r.Size - min(r.Acknowledged, r.Size)})
 		}
+		shown.Peers = append(shown.Peers, peer)
 	}
 	if s.Quarantine != nil {
 		f := newShownFork(fork{s.Quarantine, true})
@@ -129,7 +170,7 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 			forked = &f
 		}
 		shown.Mirrors = append(shown.Mirrors, shownMirror{
-			Lost: m.Lost, Fork: forked,
+			Lost: m.Lost, Fork: forked, Role: m.Role, Policy: m.Policy, Cosigned: m.Cosigned,
 			Node: m.Node, Log: m.Log.String(), Size: m.Size, Root: hex.EncodeToString(m.Root[:]),
 			Lag: m.Told - min(m.Size, m.Told), Bad: m.Bad, Age: m.Age.Seconds(), Identifiers: m.Identifiers,
 		})
@@ -154,7 +195,7 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 	line("delegations", "%s", thousands(int(s.Delegations)))
 	line("log", "%s, %s entries", s.Log, thousands(int(s.Position)))
 	line("checkpoint", "%s entries, root %x, signed %s", thousands(int(s.Checkpoint.Size)), s.Checkpoint.Root, s.Checkpoint.Time.UTC().Format(time.RFC3339))
-	line("level", "%s", s.Level)
+	line("level", "%s: %s entries anchored, %s rooted", s.Level, thousands(int(s.Anchored)), thousands(int(s.Rooted)))
 	line("journal", "%s on disk, %s of it not in the state yet", octets(s.Synced), octets(s.Synced-min(s.Applied, s.Synced)))
 	line("state", "%s", octets(uint64(max(0, s.StateBytes))))
 	if u := s.Upstream; u != nil {
@@ -162,14 +203,34 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 		if !u.Connected {
 			how = "not connected: " + u.Reason
 		}
-		line("parent", "%s, %s entries behind, %s", u.Address, thousands(int(s.Position-min(u.Acknowledged, s.Position))), how)
+		line("parent", "%s, %s entries and %v behind, %s", u.Address, thousands(int(s.Position-min(u.Acknowledged, s.Position))), u.Behind.Round(time.Second), how)
 		if u.Lost > 0 {
 			line("regressed", "the parent acknowledged %s entries and has %s: it was restored, and gets the rest again", thousands(int(u.Lost)), thousands(int(u.Acknowledged)))
 		}
 	}
+	for i := range s.Peers {
+		p := &s.Peers[i]
+		how := "connected"
+		if !p.Connected {
+			how = "not connected: " + p.Reason
+		}
+		have := 0
+		for _, r := range p.Relays {
+			if r.Acknowledged >= r.Size {
+				have++
+			}
+		}
+		line("peer", "%s at %s, %s entries and %v behind, has %d of %d children's logs whole, %s", p.Name, p.Address,
+			thousands(int(s.Position-min(p.Acknowledged, s.Position))), p.Behind.Round(time.Second), have, len(p.Relays), how)
+	}
 	for _, m := range s.Mirrors {
-		line("mirror", "of log %s: %s entries, %s behind, %s marked bad, %v old, %s identifiers", m.Log, thousands(int(m.Size)),
-			thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)))
+		if m.Role != "" && m.Role != "child" {
+			line(m.Role, "log %s: %s entries, %s behind, %s marked bad, %v old, %s identifiers", m.Log, thousands(int(m.Size)),
+				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)))
+			continue
+		}
+		line("mirror", "of log %s: %s entries, %s behind, %s cosigned, %s marked bad, %v old, %s identifiers, policy %s", m.Log, thousands(int(m.Size)),
+			thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Cosigned)), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)), m.Policy)
 		if m.Lost > 0 {
 			line("regressed", "%s entries of log %s were acknowledged and %s are here: this node was restored, and gets the rest again", thousands(int(m.Lost)), m.Log, thousands(int(m.Size)))
 		}

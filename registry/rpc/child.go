@@ -74,7 +74,8 @@ type Child struct {
 
 	mu      sync.Mutex
 	machine *replica.Child
-	ended   error // why the last stream did
+	ended   error     // why the last stream did
+	whole   time.Time // when the parent was last known to have everything
 }
 
 // NewChild returns what sends the log once Run is called. The error says what is wrong
@@ -84,7 +85,7 @@ func NewChild(c ChildConfig) (*Child, error) {
 	if !c.Secure && !onThisMachine(c.Address) {
 		return nil, fmt.Errorf("parent %q is not on this machine, and the connection would not be encrypted: use a loopback address such as 127.0.0.1:2640", c.Address)
 	}
-	return &Child{config: c, machine: replica.NewChild(replica.ChildConfig{
+	return &Child{config: c, whole: time.Now(), machine: replica.NewChild(replica.ChildConfig{
 		Signer: c.Signer, Owner: c.Owner, ID: c.Source.LogID(), Log: c.Source, Verify: c.Verify, Parent: c.Parent, Acked: c.Source.Acked,
 		Cosignature: registry.VerifyCosignature,
 	})}, nil
@@ -107,6 +108,8 @@ func onThisMachine(address string) bool {
 type ChildStatus struct {
 	replica.ChildStatus
 	Address string
+	// Behind is for how long the parent has not had everything; 0 when it has.
+	Behind time.Duration
 	// Err is why there is no connection; nil while there is one, or before the first.
 	Err error
 }
@@ -118,6 +121,9 @@ func (c *Child) Status() ChildStatus {
 	s := ChildStatus{ChildStatus: c.machine.Status(), Address: c.config.Address}
 	if !s.Connected {
 		s.Err = c.ended
+	}
+	if !s.Connected || s.Acked < s.Synced {
+		s.Behind = time.Since(c.whole)
 	}
 	return s
 }
@@ -324,6 +330,11 @@ func (s *childStream) follow() {
 		s.machine.Unmark()
 		s.mu.Unlock()
 		s.config.Log.Info("the log has everything that the parent holds: changes are taken again", "parent", s.config.Address, "entries", status.Synced)
+	}
+	if status.Acked >= status.Synced {
+		s.mu.Lock()
+		s.whole = time.Now()
+		s.mu.Unlock()
 	}
 	if !status.Marked && status.Acked <= status.Synced {
 		s.config.Source.Acknowledged(status.Parent, status.Acked)

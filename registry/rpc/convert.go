@@ -44,6 +44,68 @@ type Upstream struct {
 	// Lost is how many entries the parent acknowledged once, while it has fewer: it was
 	// restored. 0 when it has them.
 	Lost uint64
+	// Behind is for how long it has not had everything; 0 when it has. Anchored is how many
+	// entries it acknowledges for anchoring.
+	Behind   time.Duration
+	Anchored uint64
+}
+
+func upstreamToProto(u *Upstream) *proto.UpstreamStatus {
+	if u == nil {
+		return nil
+	}
+	return &proto.UpstreamStatus{
+		Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost,
+		BehindMs: u.Behind.Milliseconds(), Anchored: u.Anchored,
+	}
+}
+
+func upstreamFromProto(m *proto.UpstreamStatus) *Upstream {
+	if m == nil {
+		return nil
+	}
+	return &Upstream{
+		Address: m.GetAddress(), Connected: m.GetConnected(), Acknowledged: m.GetAcknowledged(), Reason: m.GetReason(), Lost: m.GetLost(),
+		Behind: milliseconds64(m.GetBehindMs()), Anchored: m.GetAnchored(),
+	}
+}
+
+// milliseconds64 reads a time that another node says.
+func milliseconds64(ms int64) time.Duration {
+	return time.Duration(min(max(0, ms), maxUptime*1000)) * time.Millisecond
+}
+
+func peersToProto(peers []PeerStatus) (all []*proto.PeerStatus) {
+	for i := range peers {
+		p := &peers[i]
+		m := &proto.PeerStatus{Name: p.Name, Key: proto.KeyToProto(p.Key), Upstream: upstreamToProto(&p.Upstream)}
+		for _, r := range p.Relays {
+			m.Relays = append(m.Relays, &proto.RelayStatus{Log: proto.LogToProto(r.Log), Connected: r.Connected, Size: r.Size, Acknowledged: r.Acknowledged})
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func peersFromProto(messages []*proto.PeerStatus) (all []PeerStatus, err error) {
+	for _, m := range messages {
+		p := PeerStatus{Name: m.GetName()}
+		if p.Key, err = proto.KeyFromProto(m.GetKey()); err != nil {
+			return nil, err
+		}
+		if u := upstreamFromProto(m.GetUpstream()); u != nil {
+			p.Upstream = *u
+		}
+		for _, r := range m.GetRelays() {
+			log, err := proto.LogFromProto(r.GetLog())
+			if err != nil {
+				return nil, err
+			}
+			p.Relays = append(p.Relays, RelayStatus{Log: log, Connected: r.GetConnected(), Size: r.GetSize(), Acknowledged: r.GetAcknowledged()})
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 // levels have the same numbers on the wire.
@@ -81,6 +143,7 @@ func statusToProto(s *Status) *proto.StatusResponse {
 		},
 		Level: levelToProto(s.Level), ReadOnly: s.ReadOnly, StateBytes: uint64(max(0, s.StateBytes)),
 		Quarantine: quarantineToProto(s.Quarantine),
+		Anchored:   s.Anchored, Rooted: s.Rooted, Cosigned: s.Receipt, Peers: peersToProto(s.Peers), Upstream: upstreamToProto(s.Upstream),
 	}
 	for _, p := range s.Apexes {
 		m.Apexes = append(m.Apexes, string(p))
@@ -89,11 +152,8 @@ func statusToProto(s *Status) *proto.StatusResponse {
 		m.Mirrors = append(m.Mirrors, &proto.MirrorStatus{
 			Node: proto.KeyToProto(x.Node), Log: proto.LogToProto(x.Log), Size: x.Size, Root: proto.HashToProto(x.Root),
 			Told: x.Told, Bad: x.Bad, AgeMs: x.Age.Milliseconds(), Identifiers: x.Identifiers,
-			Lost: x.Lost, Quarantine: quarantineToProto(x.Quarantine),
+			Lost: x.Lost, Quarantine: quarantineToProto(x.Quarantine), Role: x.Role, Policy: x.Policy, Cosigned: x.Cosigned,
 		})
-	}
-	if u := s.Upstream; u != nil {
-		m.Upstream = &proto.UpstreamStatus{Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost}
 	}
 	return m
 }
@@ -107,6 +167,7 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 			Identifiers: m.GetIdentifiers(), Withdrawn: m.GetWithdrawn(), Delegations: m.GetDelegations(),
 			Checkpoint: registry.Checkpoint{Size: checkpoint.GetSize(), Time: time.UnixMilli(checkpoint.GetTimeMs()).UTC(), Note: checkpoint.GetNote()},
 			Level:      levelFromProto(m.GetLevel()), ReadOnly: m.GetReadOnly(), StateBytes: int64(m.GetStateBytes()),
+			Anchored: m.GetAnchored(), Rooted: m.GetRooted(), Receipt: m.GetCosigned(),
 		},
 	}
 	var err error
@@ -136,8 +197,9 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 		}
 		s.Mirrors = append(s.Mirrors, mirror)
 	}
-	if u := m.GetUpstream(); u != nil {
-		s.Upstream = &Upstream{Address: u.GetAddress(), Connected: u.GetConnected(), Acknowledged: u.GetAcknowledged(), Reason: u.GetReason(), Lost: u.GetLost()}
+	s.Upstream = upstreamFromProto(m.GetUpstream())
+	if s.Peers, err = peersFromProto(m.GetPeers()); err != nil {
+		return Status{}, err
 	}
 	return s, nil
 }
@@ -145,7 +207,8 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
 	s := registry.MirrorStatus{
 		Size: m.GetSize(), Told: m.GetTold(), Bad: m.GetBad(), Identifiers: m.GetIdentifiers(), Lost: m.GetLost(),
-		Age: time.Duration(min(max(0, m.GetAgeMs()), maxUptime*1000)) * time.Millisecond,
+		Age:  time.Duration(min(max(0, m.GetAgeMs()), maxUptime*1000)) * time.Millisecond,
+		Role: m.GetRole(), Policy: m.GetPolicy(), Cosigned: m.GetCosigned(),
 	}
 	var err error
 	if s.Node, err = proto.KeyFromProto(m.GetNode()); err != nil {

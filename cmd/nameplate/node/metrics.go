@@ -12,6 +12,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
 	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
@@ -53,7 +54,10 @@ func newMetrics(from prometheus.Collector, version string, log *slog.Logger) *me
 }
 
 // registryCollector reads a registry's status when somebody asks for the metrics.
-type registryCollector struct{ registry *registry.Registry }
+type registryCollector struct {
+	registry    *registry.Registry
+	replication *replication
+}
 
 var (
 	positionMetric    = prometheus.NewDesc("nameplate_log_position", "Entries in the node's own log, all of them synced.", nil, nil)
@@ -67,6 +71,15 @@ var (
 	forkedMetric      = prometheus.NewDesc("nameplate_forked", "1 when two histories of the node's own log were signed.", nil, nil)
 	quarantineMetric  = prometheus.NewDesc("nameplate_mirrors_quarantined", "Children whose logs are set aside because two histories were signed.", nil, nil)
 	regressedMetric   = prometheus.NewDesc("nameplate_mirrors_regressed", "Mirrors with fewer entries than were acknowledged.", nil, nil)
+	anchoredMetric    = prometheus.NewDesc("nameplate_log_anchored", "Entries of the node's own log that the level above has cosigned.", nil, nil)
+	rootedMetric      = prometheus.NewDesc("nameplate_log_rooted", "Entries of the node's own log that top-level nodes hold.", nil, nil)
+	mirroredMetric    = prometheus.NewDesc("nameplate_mirror_entries", "Entries of the logs that are mirrored here, by whose log it is.", []string{"log", "role"}, nil)
+	mirrorLagMetric   = prometheus.NewDesc("nameplate_mirror_lag_entries", "Entries that the owner of a mirrored log has said to have and that are not here.", []string{"log", "role"}, nil)
+	mirrorAgeMetric   = prometheus.NewDesc("nameplate_mirror_age_seconds", "How long ago a mirror was known to be whole.", []string{"log", "role"}, nil)
+	cosignedMetric    = prometheus.NewDesc("nameplate_mirror_cosigned_entries", "Entries under the newest checkpoint of a child that was cosigned here since the start.", []string{"log"}, nil)
+	upLagMetric       = prometheus.NewDesc("nameplate_upstream_lag_entries", "Entries of the node's own log that its parent or a peer has not.", []string{"to"}, nil)
+	upBehindMetric    = prometheus.NewDesc("nameplate_upstream_behind_seconds", "For how long the parent or a peer has not had everything.", []string{"to"}, nil)
+	upConnectedMetric = prometheus.NewDesc("nameplate_upstream_connected", "1 while the log can be sent to the parent or a peer.", []string{"to"}, nil)
 	readOnlyMetric    = prometheus.NewDesc("nameplate_read_only", "1 while the node takes no changes.", nil, nil)
 )
 
@@ -111,9 +124,43 @@ func (c *registryCollector) Collect(to chan<- prometheus.Metric) {
 			regressed++
 		}
 	}
+	counter(anchoredMetric, s.Anchored)
+	counter(rootedMetric, s.Rooted)
+	c.collectLogs(to, s.Position)
 	gauge(forkedMetric, forked)
 	gauge(quarantineMetric, quarantined)
 	gauge(regressedMetric, regressed)
+}
+
+// collectLogs tells how far the logs are that are mirrored here, and this node's elsewhere.
+func (c *registryCollector) collectLogs(to chan<- prometheus.Metric, position uint64) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, m := range c.registry.Mirrors() {
+		log := m.Log.String()
+		gauge(mirroredMetric, float64(m.Size), log, m.Role)
+		gauge(mirrorLagMetric, float64(m.Told-min(m.Size, m.Told)), log, m.Role)
+		gauge(mirrorAgeMetric, m.Age.Seconds(), log, m.Role)
+		if m.Role == "child" {
+			gauge(cosignedMetric, float64(m.Cosigned), log)
+		}
+	}
+	up := func(name string, u *registryrpc.Upstream) {
+		connected := 0.0
+		if u.Connected {
+			connected = 1
+		}
+		gauge(upConnectedMetric, connected, name)
+		gauge(upLagMetric, float64(position-min(u.Acknowledged, position)), name)
+		gauge(upBehindMetric, u.Behind.Seconds(), name)
+	}
+	if u := c.replication.upstream(); u != nil {
+		up("parent", u)
+	}
+	for _, p := range c.replication.peerStatus() {
+		up(p.Name, &p.Upstream)
+	}
 }
 
 // measured counts what a Resolver answers to one protocol. Why there was no answer is

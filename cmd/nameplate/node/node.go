@@ -126,7 +126,7 @@ type front struct {
 
 // holding is the front of a node that holds prefixes: its registry.
 func (n *Node) holding(version string) front {
-	m := newMetrics(&registryCollector{registry: n.registry}, version, n.log)
+	m := newMetrics(&registryCollector{registry: n.registry, replication: n.replication}, version, n.log)
 	authority := resolver.NewAuthority(n.registry, resolver.Options{
 		Node: n.registry.Key(), Mirrors: copies{n.registry},
 	})
