@@ -55,3 +55,11 @@ func Next(r *Registry) uint64 {
 	defer r.sequencer.mu.Unlock()
 	return r.sequencer.next
 }
+
+// Counts reports which of two delegations of one prefix counts in the merged state.
+func Counts(d, than *identifier.Delegation) bool { return counts(d, than) }
+
+// LogChildren logs a row of a child that it did not sign for, as a broken node would.
+func LogChildren(ctx context.Context, r *Registry, rows []identifier.ChildRow) error {
+	return r.logRows(ctx, rows)
+}

@@ -195,7 +195,8 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 	line("delegations", "%s", thousands(int(s.Delegations)))
 	line("log", "%s, %s entries", s.Log, thousands(int(s.Position)))
 	line("checkpoint", "%s entries, root %x, signed %s", thousands(int(s.Checkpoint.Size)), s.Checkpoint.Root, s.Checkpoint.Time.UTC().Format(time.RFC3339))
-	line("level", "%s: %s entries anchored, %s rooted", s.Level, thousands(int(s.Anchored)), thousands(int(s.Rooted)))
+	line("level", "%s", s.Level)
+	line("anchored", "%s entries, and %s rooted", thousands(int(s.Anchored)), thousands(int(s.Rooted)))
 	line("journal", "%s on disk, %s of it not in the state yet", octets(s.Synced), octets(s.Synced-min(s.Applied, s.Synced)))
 	line("state", "%s", octets(uint64(max(0, s.StateBytes))))
 	if u := s.Upstream; u != nil {

@@ -41,8 +41,10 @@
 //	Nack       ↓  go on with this position instead
 //	Fetch      ↑  which entry of its own log the child lacks
 //	Return     ↓  the unit of the mirror that holds it
+//	Cosigned   ↓  a checkpoint of the child, cosigned: the level above holds it
 //	Grant      ↓  a delegation or keyset of a prefix that is the child's
-//	Heartbeat  ↑  how far the child has sent, how much it has, which grants it took
+//	Heartbeat  ↑  how far the child has sent, how much it has, which grants it took,
+//	              for how many entries it has stored receipts
 //	Refuse     ↕  the end of the stream, and why
 //
 // # Duties of the child
@@ -149,7 +151,34 @@
 // Both keep the evidence. The child takes no changes any more, and the parent nothing of
 // that log, until people have looked at it. Everybody else goes on.
 //
+// # Anchors
+//
+// Once a second a parent logs, in its own log, a row for every child whose log has grown:
+// size, root, and the child's signature over them. [Anchors] decides which rows it may
+// cosign: those that the level above has acknowledged. That is the parent's own parent,
+// for all that stands in the part of the parent's log that it acknowledges for anchoring
+// (Ack); at the top, more than half of the top-level nodes, three of five, which hold the
+// child's entries themselves; at a node that has nobody above it, the anchor file on
+// another volume. A node without any of them cosigns nothing. A row's size never goes
+// down, and has one root.
+//
+// The child stores the cosigned checkpoint as its [Receipt], and is told later when
+// a top-level node has cosigned the parent's checkpoint that covers the row: the receipt
+// then has a [Link] for each level, and proves it to whoever knows the keys.
+//
+// The parent stores nothing of that but the rows. After a crash it reads the newest row of
+// each log again, hears from above what is held there, and cosigns, perhaps a second time.
+// A receipt that was lost on the way, or that the child did not get to its disk, comes
+// again after the heartbeat that does not name it.
+//
+// # Top-level nodes
+//
+// Each sends each of the others its own log, and the logs of its children as it has them:
+// the Hello then names whose log it is (Owner) beside who sends it. Entries end where the
+// child signed a checkpoint. The other side believes the sender nothing but that it is
+// one of the top-level nodes.
+//
 // # What it does not do yet
 //
-// No acknowledgement is cosigned; entries are sent whole or not at all.
+// Entries are sent whole or not at all.
 package replica

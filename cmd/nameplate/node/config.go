@@ -36,8 +36,9 @@ type Config struct {
 	// Parent is the node above, which delegates to this one and mirrors its log. Without
 	// one the node answers for the root.
 	Parent Parent `yaml:"parent"`
-	// Peers are the other top-level nodes, at a top-level node: the root's zone names
-	// all of them.
+	// Peers are the other top-level nodes, at a top-level node. Those with a key and an
+	// address for gRPC mirror this node's log and those of its children, as this node does
+	// theirs. The root's zone names all of them.
 	Peers []Root `yaml:"peers"`
 	// Addresses are where others reach this node, best first, for the glue and the
 	// SVCB records of its own zone. Empty: the addresses it listens on, as far as
