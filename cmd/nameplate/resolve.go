@@ -29,6 +29,7 @@ import (
 type resolveFlags struct {
 	server, zone  string
 	serverKey     string
+	bootstrap     string
 	timeout       time.Duration
 	types         []string
 	indexes       []uint
@@ -46,6 +47,9 @@ func newResolve() *cobra.Command {
 protocol that --server names: grpc, http, https, dns or handle, and handle+http for
 Handle messages that HTTP carries.
 
+With --bootstrap it walks a tree of Handle servers itself, as a stock client does, from the
+root that this file names.
+
 With --trace it does not leave the way to the node: it begins there, follows every
 referral itself and shows each node that it asks, over which protocol, what that said
 and how long it took.
@@ -57,12 +61,15 @@ that is absent, refused or answered by another node is printed all the same.`,
   nameplate resolve --server handle://127.0.0.1:2641 88.118.8/SN-42
   nameplate resolve --server handle+http://127.0.0.1:8080 88.118.8/SN-42
   nameplate resolve --server http://127.0.0.1:8080 --json --relation gs1:pip 09506000134352
+  nameplate resolve --bootstrap ~/.handle/bootstrap_handles 10.1000/182
   nameplate resolve --trace https://maker.example/p/4711`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return resolveAll(c, &f, args) },
 	}
 	c.Flags().StringVar(&f.server, "server", environmentOr("server", defaultServer), "whom to ask: grpc://, http://, https://, dns:// or handle:// and `HOST:PORT`; also NAMEPLATE_SERVER")
 	c.Flags().StringVar(&f.serverKey, "server-key", environmentOr("server-key", ""), "the node `KEY` that a node must prove over https:// or handle+https://, or a file with it; also NAMEPLATE_SERVER_KEY")
+	c.Flags().StringVar(&f.bootstrap, "bootstrap", "", "walk from the root in this `FILE`, a bootstrap_handles of Handle software, and ask no --server")
+	_ = c.MarkFlagFilename("bootstrap")
 	c.Flags().StringVar(&f.zone, "zone", environmentOr("zone", node.DefaultConfig().Zone), "the DNS `ZONE` of all identifiers, for dns://")
 	c.Flags().StringArrayVar(&f.types, "type", nil, "only values of this `TYPE`, such as URL; may be repeated")
 	c.Flags().UintSliceVar(&f.indexes, "index", nil, "only the value with this `INDEX`; may be repeated")
@@ -129,7 +136,13 @@ func (f *resolveFlags) query(id identifier.ID) resolver.Query {
 // resolver returns a client for the protocol of the server, or a walk that tells its
 // hops.
 func (f *resolveFlags) resolver(ctx context.Context, told func(hop)) (resolver.Resolver, io.Closer, error) {
-	if f.trace {
+	switch {
+	case f.bootstrap != "" && f.trace:
+		return nil, nil, usagef("--trace shows the way through our own nodes: leave out --bootstrap")
+	case f.bootstrap != "":
+		walk, err := node.HandleTree(f.bootstrap)
+		return walk, io.NopCloser(nil), err
+	case f.trace:
 		return f.walker(ctx, told)
 	}
 	protocol, address, err := splitServer(f.server)

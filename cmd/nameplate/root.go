@@ -102,7 +102,7 @@ type group struct {
 // groups are all commands.
 func groups() []group {
 	return []group{
-		{"Ask", []*cobra.Command{newResolve(), newStatus()}},
+		{"Ask", []*cobra.Command{newResolve(), newStatus(), newHandle()}},
 		{"Register", []*cobra.Command{newRegister(), newWithdraw(), newImport(), newExport(), newTemplate()}},
 		{"Prefixes and keys", []*cobra.Command{newKey(), newDelegate()}},
 		{"Run a node", []*cobra.Command{newServe(), newBackup(), newRestore(), newCheck(), newLog(), newFork(), newCache()}},

@@ -73,6 +73,7 @@ func settings() []setting {
 			c.Parent.Key, err = identifier.ParsePublicKey(v)
 			return err
 		}},
+		{"recursive-bootstrap", "FILE", "resolve from the tree of Handle servers that this file names, as well or alone", text(func(c *node.Config) *string { return &c.Recursive.Bootstrap })},
 		{"recursive-protocols", "NAMES", "what a recursive node asks others over, best first, with commas between", list(func(c *node.Config) *[]string { return &c.Recursive.Protocols })},
 		{"recursive-cache", "SIZE", "how much memory the cache of a recursive node may take", func(c *node.Config, v string) (err error) {
 			c.Recursive.Cache, err = node.ParseSize(v)

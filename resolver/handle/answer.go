@@ -150,6 +150,9 @@ func (s *Server) resolve(ctx context.Context, request *Message, r *Resolution) (
 	if q.ID, err = readHandle(r.Handle); err != nil {
 		return InvalidHandle, failure(request, err.Error())
 	}
+	if request.Flags&FlagAnswer == 0 && strings.EqualFold(r.Handle, RootHandle) {
+		q.ID = identifier.ID{} // what stock software calls the root
+	}
 	a, err := s.resolver.Resolve(ctx, q)
 	code := Code(resolver.CaseOf(a, err).Codes().Handle[0])
 	if err != nil {
@@ -208,8 +211,14 @@ func (s *Server) stock(request *Message, r *Resolution, code Code, q *resolver.Q
 	}
 	known := a.Outcome == resolver.Found || a.Outcome == resolver.Absent && (a.Below || a.ID.Prefix == a.Apex)
 	if !s.o.Recursive && a.ID.IsPrefix() && a.InZone && known {
-		made := numbered(q, typed(s.ownSites(), true, true))
-		if a.Outcome == resolver.Absent && len(made) == 0 && len(s.ownSites()) > 0 {
+		own := s.ownSites()
+		if a.ID.Prefix == "" {
+			for i := range s.o.Peers {
+				own = append(slices.Clip(own), sitesOf(&s.o.Peers[i], NoSerial, nil)...)
+			}
+		}
+		made := numbered(q, typed(own, true, true))
+		if a.Outcome == resolver.Absent && len(made) == 0 && len(own) > 0 {
 			return ValuesNotFound, failure(request, "")
 		}
 		values = slices.Concat(values, made)

@@ -16,6 +16,9 @@ type Options struct {
 	// Node is this node: the addresses and ports that its site information tells.
 	// Without one it tells none.
 	Node identifier.Node
+	// Peers are the other nodes at the top, which the record of the root names beside this
+	// one.
+	Peers []identifier.Node
 	// Identity has the key that certified answers are signed with, that the sites of this
 	// node publish and that TLS proves, and the serial of its site information. Without
 	// one no answer is signed, TLS is not spoken, and the serial is 1.

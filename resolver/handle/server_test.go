@@ -299,3 +299,26 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// The record of the root names all who answer at the top: stock clients read it again
+// from time to time.
+func TestRoot(t *testing.T) {
+	s := handle.New(resolverFunc(func(_ context.Context, q resolver.Query) (resolver.Answer, error) {
+		if q.ID != (identifier.ID{}) {
+			t.Errorf("asked for %v; want the root", q.ID)
+		}
+		return resolver.Answer{ID: q.ID, InZone: true, Outcome: resolver.Absent, Below: true, Lifetime: resolver.NegativeTTL}, nil
+	}), handle.Options{Node: here, Peers: []identifier.Node{there}})
+	for _, name := range []string{handle.RootHandle, "0.na/0.na"} {
+		m, _, body := tell(t, s, request(handle.OpResolution, 0, handle.Resolution{Handle: name, Types: []string{"HS_SITE"}}))
+		v, ok := body.(handle.Values)
+		if !ok || m.Code != handle.Success || v.Handle != name || len(v.Values) != 2 {
+			t.Fatalf("%s: got %v, %+v; want the sites of two nodes over IPv4", name, m.Code, body)
+		}
+		for i, want := range []string{"192.0.2.1", "192.0.2.2"} {
+			if site, err := handle.ParseSite(v.Values[i].Data); err != nil || site.Servers[0].IP().String() != want {
+				t.Errorf("%s: got %+v, %v; want the site at %s", name, site, err, want)
+			}
+		}
+	}
+}

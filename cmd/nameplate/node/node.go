@@ -195,7 +195,7 @@ func (n *Node) wire(version string) error {
 	if err != nil {
 		return err
 	}
-	h := resolverhandle.Options{Node: self, Identity: identity, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections, AtOnce: !recursive}
+	h := resolverhandle.Options{Node: self, Peers: peers, Identity: identity, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections, AtOnce: !recursive}
 	if recursive {
 		h.Workers, h.Waiting, h.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
 	}

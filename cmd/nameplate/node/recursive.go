@@ -14,8 +14,13 @@ import (
 // follows referrals and caches. It then holds nothing itself: it has no data folder and
 // takes no changes.
 type Recursive struct {
-	// Roots are the top-level nodes, at most 13. Without any the node is not recursive.
+	// Roots are the top-level nodes, at most 13. Without any, and without Bootstrap, the
+	// node is not recursive.
 	Roots []Root `yaml:"roots"`
+	// Bootstrap is a file bootstrap_handles, as stock Handle clients have it: where a tree
+	// of Handle servers begins. Handles that no top-level node knows are looked up there;
+	// all identifiers, when there are no top-level nodes. Empty: none.
+	Bootstrap string `yaml:"bootstrap"`
 	// Protocols are those to ask other nodes over, best first: grpc, dns, http.
 	Protocols []string `yaml:"protocols"`
 	// Cache is how much memory the cache may take.
@@ -42,7 +47,7 @@ const (
 )
 
 // is reports whether the node is recursive.
-func (r *Recursive) is() bool { return len(r.Roots) > 0 }
+func (r *Recursive) is() bool { return len(r.Roots) > 0 || r.Bootstrap != "" }
 
 func (r *Recursive) check() error {
 	if len(r.Roots) > resolver.MaxNodes {
@@ -91,10 +96,31 @@ func (r *Root) node() (identifier.Node, error) {
 // walker is what answers at a recursive node: a cache around a walk around clients.
 type walker struct {
 	cache *resolver.Cache
-	walk  *resolver.Walk
+	walk  *resolver.Walk // nil where there are no top-level nodes of ours
 }
 
 func newWalker(c *Config) (*walker, error) {
+	w := &walker{}
+	var err error
+	if len(c.Recursive.Roots) > 0 {
+		if w.walk, err = newWalk(c); err != nil {
+			return nil, err
+		}
+	}
+	var behind resolver.Resolver = w.walk
+	if path := c.Recursive.Bootstrap; path != "" {
+		other, err := HandleTree(path)
+		if err != nil {
+			return nil, fmt.Errorf("recursive.bootstrap: %w: write one with 'nameplate handle bootstrap'", err)
+		}
+		behind = twoTrees{w.walk, other}
+	}
+	w.cache, err = resolver.NewCache(behind, resolver.CacheOptions{Bytes: int64(c.Recursive.Cache)})
+	return w, err
+}
+
+// newWalk returns the walk through our own nodes.
+func newWalk(c *Config) (*resolver.Walk, error) {
 	o := resolver.WalkOptions{}
 	for i := range c.Recursive.Roots {
 		n, err := c.Recursive.Roots[i].node()
@@ -110,17 +136,15 @@ func newWalker(c *Config) (*walker, error) {
 	if o.Dial, err = Dialer(c.Zone, o.Roots); err != nil {
 		return nil, err
 	}
-	w := &walker{}
-	if w.walk, err = resolver.NewWalk(o); err != nil {
-		return nil, err
-	}
-	w.cache, err = resolver.NewCache(w.walk, resolver.CacheOptions{Bytes: int64(c.Recursive.Cache)})
-	return w, err
+	return resolver.NewWalk(o)
 }
 
 // Close gives up what is being asked.
 func (w *walker) Close() error {
 	_ = w.cache.Close()
+	if w.walk == nil {
+		return nil
+	}
 	return w.walk.Close()
 }
 
@@ -166,6 +190,9 @@ func (c walkerCollector) Collect(to chan<- prometheus.Metric) {
 	counter(passedMetric, s.Passed)
 	gauge(entriesMetric, s.Entries)
 	gauge(bytesMetric, s.Bytes)
+	if c.walk == nil {
+		return
+	}
 	w := c.walk.Stats()
 	counter(walksMetric, w.FromReferral, "referral")
 	counter(walksMetric, w.Walks-w.FromReferral, "top")
