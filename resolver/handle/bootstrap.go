@@ -205,7 +205,7 @@ func readData(raw json.RawMessage) ([]byte, error) {
 	return nil, fmt.Errorf("data has the format %.20q: it is string, base64, hex or site", form.Format)
 }
 
-// readSite reads the JSON form of a site, as [Site.Describe] gives it. Keys are left out.
+// readSite reads the JSON form of a site, as [Site.Describe] gives it.
 func readSite(raw json.RawMessage) (*Site, error) {
 	var form siteJSON
 	if err := json.Unmarshal(raw, &form); err != nil {
@@ -237,6 +237,11 @@ func readSite(raw json.RawMessage) (*Site, error) {
 			return nil, fmt.Errorf("the address of server %d is %.80q, which is none", d.ID, d.Address)
 		}
 		server := SiteServer{ID: d.ID, Address: addressOf(ip)}
+		if d.Key != nil {
+			if server.Key, err = readKey(d.Key); err != nil {
+				return nil, fmt.Errorf("the key of server %d: %w", d.ID, err)
+			}
+		}
 		if len(d.Interfaces) > maxInterfaces {
 			return nil, fmt.Errorf("server %d has more than %d interfaces", d.ID, maxInterfaces)
 		}
@@ -256,6 +261,31 @@ func readSite(raw json.RawMessage) (*Site, error) {
 		s.Servers = append(s.Servers, server)
 	}
 	return s, nil
+}
+
+// readKey reads a JSON Web Key (RFC 7517), or one in base64, as HS_PUBKEY has it.
+func readKey(d *dataJSON) ([]byte, error) {
+	if text, ok := d.Value.(string); ok && d.Format == formatBase64 {
+		return base64.StdEncoding.DecodeString(text)
+	}
+	form, _ := d.Value.(map[string]any)
+	names := map[any][]string{"RSA": {typeRSA, "e", "n"}, "DSA": {typeDSA, "q", "p", "g", "y"}}[form["kty"]]
+	if names == nil {
+		return nil, fmt.Errorf("a key is of the kind RSA or DSA, not %.40v", form["kty"])
+	}
+	k := PublicKey{Type: names[0]}
+	for _, name := range names[1:] {
+		text, _ := form[name].(string)
+		number, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil || len(number) == 0 {
+			return nil, fmt.Errorf("its number %s is no base64url", name)
+		}
+		if number[0]&0x80 != 0 {
+			number = append([]byte{0}, number...) // two's complement
+		}
+		k.Parts = append(k.Parts, number)
+	}
+	return k.Append(nil), nil
 }
 
 // transportNamed returns the transport with a name; one that nobody speaks when there is

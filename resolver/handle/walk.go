@@ -54,6 +54,10 @@ const (
 // A server that calls the site information out of date (300) is asked for it. What it
 // says is believed when it names the address that was asked.
 //
+// A server whose site information has a key is asked for certified answers, and only one
+// that is signed with that key is believed: so trust reaches from the keys in the
+// bootstrap file to those that lie below. Where there is no key, nothing is proved.
+//
 // It believes an answer to its own request, about the handle that it asked for, and
 // nothing else in it: neither values of other handles nor sites of other prefixes.
 // The handle of a service is looked up from the root, whoever named it. To loopback it

@@ -84,7 +84,8 @@ func (t *tour) ask(ctx context.Context, sites []*Site, q *asked) (*Message, erro
 			if why == nil {
 				return m, nil
 			}
-			passed[i], last = true, why
+			// Who is too busy for datagrams may not be for connections.
+			passed[i], last = m.Code != TooBusy || r.transport != UDP, why
 			if m.Code == NotResponsible {
 				elsewhere = m
 			}
@@ -162,9 +163,18 @@ func (t *tour) one(ctx context.Context, p *place, at netip.AddrPort, r round, q 
 	t.left--
 	request := *q.request
 	request.Serial, request.Request = p.site.Serial, randomRequest()
+	var key *PublicKey
+	if len(p.server.Key) > 0 {
+		known, err := ParsePublicKey(p.server.Key)
+		if err != nil {
+			return nil, fmt.Errorf("%s: the key in its site information: %w", at, err)
+		}
+		key = known
+		request.Flags |= FlagCertified
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.wait)
 	defer cancel()
-	c := NewClient(at.String(), ClientOptions{})
+	c := NewClient(at.String(), ClientOptions{Key: key})
 	m, err := func() (*Message, error) {
 		switch r.transport {
 		case UDP:
@@ -179,6 +189,9 @@ func (t *tour) one(ctx context.Context, p *place, at netip.AddrPort, r round, q 
 		defer tunnelled.Close()
 		return tunnelled.tunnel.exchange(ctx, &request, q.handle)
 	}()
+	if err == nil {
+		err = c.trust(m)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s over %v: %w", at, r.transport, err)
 	}
