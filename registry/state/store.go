@@ -15,8 +15,8 @@ import (
 // Defaults of [Options].
 const (
 	DefaultLockTimeout = time.Second
-	DefaultGather      = 100 * time.Millisecond
-	DefaultGatherRows  = 2000
+	DefaultGather      = 250 * time.Millisecond
+	DefaultGatherRows  = 10_000
 	DefaultLimit       = 64 << 20
 )
 
