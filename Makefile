@@ -6,12 +6,12 @@ FUZZTIME ?= 30s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race check format vet staticcheck house generated fuzz proto demo bench bench-quick bench-peers clean
+.PHONY: help build test race check format vet staticcheck house generated fuzz proto demo bench bench-quick bench-check bench-check-control bench-peers clean
 
 help: ## this list
 	@echo "Usage: make TARGET"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: FUZZTIME=30s (for each fuzz target), KEEP=1 (demo: leave it running), SMALL=1 (demo: 11 nodes, a tenth of the data)"
 
@@ -65,6 +65,13 @@ bench: build ## all figures, one JSON object a line
 
 bench-quick: build ## the figures that take under two minutes
 	@$(BIN)/nameplate bench --quick
+
+bench-check: build ## compare allocations, bytes and system calls with the baseline; fails when one is worse
+	@$(BIN)/nameplate bench check
+
+# Builds that are worse on purpose, each in one place: the check has to fail on every one.
+bench-check-control: ## show that bench-check notices a worse build
+	@cmd/nameplate/bench/control.sh "$(GO)"
 
 # policy-rc.d keeps Debian from starting each server as it is installed. What Debian has
 # too old or not at all is built into a folder of the cache, at versions of our choice.

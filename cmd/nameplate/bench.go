@@ -72,7 +72,36 @@ Peers: ` + strings.Join(bench.Peers(), ", ") + `.`,
 	f.StringVar(&o.Peers, "peers", "", "look for the programs of peers in this `FOLDER` first (default where \"make bench-peers\" puts them)")
 	_ = c.MarkFlagDirname("folder")
 	_ = c.MarkFlagDirname("peers")
-	c.AddCommand(newBenchNode(), newBenchFloor())
+	c.AddCommand(newBenchCheck(), newBenchNode(), newBenchFloor())
+	return c
+}
+
+// newBenchCheck compares with a baseline.
+func newBenchCheck() *cobra.Command {
+	o := bench.Options{}
+	var file string
+	var update bool
+	c := &cobra.Command{
+		Use: "check", Args: cobra.NoArgs,
+		Short: "Compare what an answer and an identifier cost with a baseline",
+		Long: `Measures allocations per answer, bytes per identifier and system calls per 1,000
+answers (those with strace, where it is installed and may trace), which do not depend
+on how fast the machine is, and fails when one is worse than the baseline allows.`,
+		Example: "  nameplate bench check --baseline cmd/nameplate/bench/baseline.json",
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if o.Program, err = os.Executable(); err != nil {
+				return err
+			}
+			o.Out = c.OutOrStdout()
+			if w := c.ErrOrStderr(); isTerminal(w) {
+				o.Progress = w
+			}
+			return bench.Check(c.Context(), o, file, update)
+		},
+	}
+	c.Flags().StringVar(&file, "baseline", "cmd/nameplate/bench/baseline.json", "compare with this `FILE`")
+	c.Flags().BoolVar(&update, "update", false, "write the file instead")
+	c.Flags().StringVar(&o.Folder, "folder", "", "put the data into this `FOLDER` (default that of temporary files)")
 	return c
 }
 

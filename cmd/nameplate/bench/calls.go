@@ -28,6 +28,7 @@ type asking struct {
 	answers          int
 	cpu, rate        series
 	p50, p99, others series
+	answered         int // in the last turn
 	request          func(ctx context.Context, caller int, i uint32) error
 	server           *nameServer
 	// floor is the same asked of a server that does nothing; nil for no comparison.
@@ -44,34 +45,21 @@ func (b *bench) calls(ctx context.Context) error {
 		return err
 	}
 	defer n.stop()
-	var clients []*resolverrpc.Client
-	for range mostCallers / perConnection {
-		c, err := resolverrpc.NewClient(loopback(n.grpc), resolverrpc.ClientOptions{})
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		clients = append(clients, c)
+	clients, end, err := b.callers(n)
+	if err != nil {
+		return err
 	}
+	defer end()
 	b.progress("grpc: comparing every answer with the data")
 	if err := b.verifyCalls(ctx, clients[0]); err != nil {
 		return err
 	}
-	unary := func(ctx context.Context, caller int, i uint32) error {
-		a, err := clients[caller/perConnection].Resolve(ctx, resolver.Query{ID: b.data.id(int(i))})
-		if err == nil && a.Outcome != resolver.Found {
-			err = fmt.Errorf("%s is not found", b.data.id(int(i)))
-		}
-		return err
-	}
-	batch := func(ctx context.Context, caller int, i uint32) error {
-		return b.askBatch(ctx, clients[caller], int(i), 10*batchRows)
-	}
+	unary := b.unary(clients)
 	ways := []*asking{
 		{name: "unary, 1 in flight", callers: 1, answers: 1, request: unary},
 		{name: "unary, 16 in flight", callers: 16, answers: 1, request: unary},
 		{name: "unary, 256 in flight", callers: mostCallers, answers: 1, request: unary},
-		{name: "batches of 1,000, 1 stream", callers: 1, answers: 10 * batchRows, request: batch},
+		{name: "batches of 1,000, 1 stream", callers: 1, answers: 10 * batchRows, request: b.batches(clients)},
 	}
 	if b.compares(grpcFloor) {
 		s, ask, end, err := b.grpcFloor(ctx)
@@ -84,6 +72,42 @@ func (b *bench) calls(ctx context.Context) error {
 		}
 	}
 	return b.askings(ctx, n.nameServer, "grpc", ways)
+}
+
+// callers connects to the gRPC port of a node.
+func (b *bench) callers(n *node) (clients []*resolverrpc.Client, end func(), err error) {
+	end = func() {
+		for _, c := range clients {
+			c.Close()
+		}
+	}
+	for range mostCallers / perConnection {
+		c, err := resolverrpc.NewClient(loopback(n.grpc), resolverrpc.ClientOptions{})
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		clients = append(clients, c)
+	}
+	return clients, end, nil
+}
+
+// unary asks for one identifier in a call.
+func (b *bench) unary(clients []*resolverrpc.Client) func(ctx context.Context, caller int, i uint32) error {
+	return func(ctx context.Context, caller int, i uint32) error {
+		a, err := clients[caller/perConnection].Resolve(ctx, resolver.Query{ID: b.data.id(int(i))})
+		if err == nil && a.Outcome != resolver.Found {
+			err = fmt.Errorf("%s is not found", b.data.id(int(i)))
+		}
+		return err
+	}
+}
+
+// batches asks for many identifiers over one stream.
+func (b *bench) batches(clients []*resolverrpc.Client) func(ctx context.Context, caller int, i uint32) error {
+	return func(ctx context.Context, caller int, i uint32) error {
+		return b.askBatch(ctx, clients[caller], int(i), 10*batchRows)
+	}
 }
 
 // under puts a floor under a way to ask.
@@ -222,7 +246,8 @@ func (w *asking) turn(ctx context.Context, drawn []uint32, limit time.Duration, 
 	if err != nil || !counts {
 		return err
 	}
-	answers := float64(done.Load())
+	w.answered = int(done.Load())
+	answers := float64(w.answered)
 	w.cpu = append(w.cpu, micros(u.cpu.all())/answers)
 	w.rate = append(w.rate, answers/took.Seconds())
 	w.p50 = append(w.p50, micros(latency.quantile(.50)))

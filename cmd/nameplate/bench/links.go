@@ -19,19 +19,15 @@ func (b *bench) links(ctx context.Context) error {
 		return err
 	}
 	defer n.stop()
-	var browsers []*browser // each connects when it is used
-	for range mostCallers {
-		br := &browser{port: n.http}
-		defer br.close()
-		browsers = append(browsers, br)
-	}
+	browsers, end := newBrowsers(n.http)
+	defer end()
 	b.progress("http: comparing answers with the data")
 	for i := 0; i < int(b.data); i += max(1, int(b.data)/100_000) {
 		if err := browsers[0].follow(&b.data, i); err != nil {
 			return err
 		}
 	}
-	follow := func(_ context.Context, caller int, i uint32) error { return browsers[caller].follow(&b.data, int(i)) }
+	follow := b.followers(browsers)
 	ways := []*asking{
 		{name: "1 connection", callers: 1, answers: 1, request: follow},
 		{name: "16 connections", callers: 16, answers: 1, request: follow},
@@ -47,11 +43,8 @@ func (b *bench) links(ctx context.Context) error {
 			return err
 		}
 		defer s.stop()
-		var others [mostCallers]browser
-		for i := range others {
-			others[i].port = s.port
-			defer others[i].close()
-		}
+		others, end := newBrowsers(s.port)
+		defer end()
 		for _, w := range ways {
 			w.under(s, func(_ context.Context, caller int, i uint32) error {
 				_, _, err := others[caller].get(&b.data, int(i))
@@ -60,6 +53,23 @@ func (b *bench) links(ctx context.Context) error {
 		}
 	}
 	return b.askings(ctx, n.nameServer, "http redirect", ways)
+}
+
+// newBrowsers returns as many as ask at once; each connects when it is used.
+func newBrowsers(port int) (browsers []*browser, end func()) {
+	for range mostCallers {
+		browsers = append(browsers, &browser{port: port})
+	}
+	return browsers, func() {
+		for _, br := range browsers {
+			br.close()
+		}
+	}
+}
+
+// followers asks for the redirect of one identifier.
+func (b *bench) followers(browsers []*browser) func(ctx context.Context, caller int, i uint32) error {
+	return func(_ context.Context, caller int, i uint32) error { return browsers[caller].follow(&b.data, int(i)) }
 }
 
 // browser asks for one redirect after the other over one connection.
