@@ -119,6 +119,11 @@ func (i *Identity) Server() credentials.TransportCredentials {
 	return &eitherServer{TransportCredentials: credentials.NewTLS(c), plain: insecure.NewCredentials()}
 }
 
+// NodeName is the server name (RFC 6066, section 3) by which a client of an HTTP port
+// says that it wants the node's own key proved, where the port has another certificate
+// too.
+const NodeName = "node-key.nameplate.internal"
+
 // Web returns how an HTTP port proves the identity. Who connects is not asked.
 func (i *Identity) Web() *tls.Config {
 	c := commonTLS()
@@ -131,7 +136,7 @@ func (i *Identity) Web() *tls.Config {
 // key.
 func Only(node identifier.PublicKey) *tls.Config {
 	c := commonTLS()
-	c.NextProtos = nil
+	c.NextProtos, c.ServerName = nil, NodeName
 	onlyNode(c, node)
 	return c
 }

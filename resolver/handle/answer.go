@@ -340,17 +340,21 @@ func sitesOf(n *identifier.Node, serial uint16, key []byte) []*Site {
 		sites = append(sites, &Site{
 			Format: siteFormat, Version: newest, Serial: serial, Primary: true, Hash: HashWhole,
 			Attributes: []Attribute{{"desc", n.Name}},
-			Servers:    []SiteServer{{ID: 1, Address: addressOf(ip), Key: key, Interfaces: interfacesAt(&at)}},
+			Servers:    []SiteServer{{ID: 1, Address: addressOf(ip), Key: key, Interfaces: interfacesAt(&at, key != nil)}},
 		})
 	}
 	return sites
 }
 
-// interfacesAt are the ways to ask a node at an address. The SDKs want TCP first.
-func interfacesAt(at *identifier.Address) []Interface {
+// interfacesAt are the ways to ask a node at an address. The SDKs want TCP first. HTTPS is
+// on the port of HTTP; it is of use to who can compare the key.
+func interfacesAt(at *identifier.Address, keyed bool) []Interface {
 	ways := []Interface{{interfaceBoth, TCP, uint32(at.Handle)}, {interfaceQuery, UDP, uint32(at.Handle)}}
 	if at.HTTP != 0 {
 		ways = append(ways, Interface{interfaceQuery, HTTP, uint32(at.HTTP)})
+	}
+	if at.HTTP != 0 && keyed {
+		ways = append(ways, Interface{interfaceQuery, HTTPS, uint32(at.HTTP)})
 	}
 	return ways
 }

@@ -75,7 +75,8 @@
 // Over HTTP a message is the body of a POST to the path that the handle makes, with the
 // type application/x-hdl-message ([Server.Tunnel], [NewTunnelClient]); who serves HTTP
 // hands such requests on. A body is read in full before it is looked at; those of more
-// than 4 KiB 64 at a time.
+// than 4 KiB 64 at a time. A site names the node's HTTP port, and as HTTPS too where it
+// has a key to compare.
 //
 // # The way from the root
 //

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -42,7 +43,7 @@ func (e *either) run() {
 	for failures := 0; ; {
 		c, err := e.Listener.Accept()
 		if err != nil {
-			if e.ctx.Err() != nil {
+			if e.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			// Most often there are no file descriptors left, and connections end.

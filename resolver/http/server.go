@@ -1,10 +1,12 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	_ "embed"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -108,7 +110,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		TLSConfig:         s.options.TLS,
-		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(complaints{s.options.Logger}, "", 0),
 	}
 	failures := make(chan error, 2*len(listeners))
 	var wg sync.WaitGroup
@@ -139,6 +141,20 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		return nil
 	}
 	return failure
+}
+
+// complaints logs what the HTTP server complains of.
+type complaints struct{ log *slog.Logger }
+
+// Write implements [io.Writer]. That somebody cannot speak TLS is no news for an
+// operator: strangers could fill the log with it.
+func (c complaints) Write(line []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.Contains(line, []byte("TLS handshake error")) {
+		level = slog.LevelDebug
+	}
+	c.log.Log(context.Background(), level, string(bytes.TrimSpace(line)))
+	return len(line), nil
 }
 
 // Handler returns what Serve serves, for a server of the caller's own, whose

@@ -1,6 +1,9 @@
 package node
 
 import (
+	"crypto/rsa"
+	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -18,7 +21,7 @@ import (
 // The HTTP port answers plain and encrypted connections alike, and proves the node's
 // key on the latter.
 func TestEncryptedHTTP(t *testing.T) {
-	n, stop := began(t, func(c *Config) { c.Name = "top" })
+	n, stop := began(t, func(c *Config) { c.Name, c.Listen.Handle = "top", []string{"127.0.0.1:0"} })
 	id := identifier.ID{Prefix: "88.118.8", Suffix: "sn-42"}
 	holder := ownPrefix(t, n, id.Prefix)
 	register(t, n.registry, holder, id)
@@ -61,6 +64,22 @@ func TestEncryptedHTTP(t *testing.T) {
 		if (err == nil) != c.ok || c.ok && a.Outcome != resolver.Found {
 			t.Errorf("%s with key %s: got %+v, %v; want an answer: %t", c.scheme, c.key, a, err, c.ok)
 		}
+	}
+	// Stock clients compare the certificate with the key of the site.
+	conn, err := tls.Dial("tcp", at, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, ok := conn.ConnectionState().PeerCertificates[0].PublicKey.(*rsa.PublicKey)
+	conn.Close()
+	response, err := http.Get("http://" + at + "/api/site")
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, _ := io.ReadAll(response.Body)
+	response.Body.Close()
+	if !ok || !strings.Contains(string(site), base64.RawURLEncoding.EncodeToString(shown.N.Bytes())) || !strings.Contains(string(site), `"protocol":"HTTPS"`) {
+		t.Errorf("the certificate has the key %v, the site is %s", shown, site)
 	}
 	// What begins like TLS and is none gets no answer, and costs the others nothing.
 	garbage, err := net.Dial("tcp", at)

@@ -11,7 +11,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"time"
@@ -205,10 +204,6 @@ func (n *Node) wire(version string) error {
 	n.handle = resolverhandle.New(m.measure(f.answers, "handle"), h)
 	m.handlePaths(n.handle.Stats)
 	overHTTP := resolverhandle.New(m.measure(f.answers, "http"), h)
-	var encryption *tls.Config
-	if n.identity != nil {
-		encryption = n.identity.Web()
-	}
 	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
 		About:       n.about(version),
 		Metrics:     promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}),
@@ -216,7 +211,7 @@ func (n *Node) wire(version string) error {
 		Handles:     handles{overHTTP, recursive},
 		Describe:    describe,
 		Tunnel:      overHTTP.Tunnel(),
-		TLS:         encryption,
+		TLS:         n.encryption(identity),
 		Connections: n.config.Limits.HTTPConnections,
 		Logger:      n.log,
 	})

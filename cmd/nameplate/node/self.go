@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
@@ -53,6 +55,30 @@ func (n *Node) self() (identifier.Node, error) {
 		self.Addresses = append(self.Addresses, *byHost[host])
 	}
 	return self, nil
+}
+
+// encryption is how the HTTP port proves who it is; nil where there is no key. Stock
+// Handle clients compare the certificate with the key of the node's site, which is not
+// the node's own: that is for who asks for it by name.
+func (n *Node) encryption(handle *resolverhandle.Identity) *tls.Config {
+	c := &tls.Config{}
+	switch {
+	case n.identity != nil:
+		c = n.identity.Web()
+	case handle == nil:
+		return nil
+	}
+	c.MinVersion = tls.VersionTLS12 // stock clients are old
+	if handle != nil {
+		own := c.GetCertificate
+		c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if own != nil && hello.ServerName == proto.NodeName {
+				return own(hello)
+			}
+			return handle.Certificate()
+		}
+	}
+	return c
 }
 
 // handleIdentity is who this node is to Handle clients; nil where it does not speak
