@@ -87,6 +87,10 @@ func (n *Node) open() (err error) {
 	if why := c.alone(); why != "" {
 		n.log.Warn("no anchor", "why", why)
 	}
+	if c.anchorInside() {
+		n.log.Warn("the anchor lies in the data folder", "anchor", c.Anchor,
+			"why", "whoever puts the folder back puts the anchor back with it: name a file on another volume")
+	}
 	n.identity = proto.NewIdentity(n.registry.Signer())
 	if n.replication, err = newReplication(c, n.registry, n.identity, n.log); err != nil {
 		return errors.Join(err, n.registry.Close())
