@@ -23,6 +23,7 @@ import (
 //	bits      u32   there are 2^bits buckets
 //	commit    u64   id of the bbolt transaction all of whose records it holds; 0 for none
 //	applied   u64   journal offset of that
+//	gaps      u64   how many rows it may not know although their buckets have room
 //	checksum  u32   CRC-32C of what stands before it
 //
 // Integers of the header are big-endian. A slot is a number in the byte order of the
@@ -38,7 +39,7 @@ const (
 	indexName   = "nameplate index\x00"
 	indexFormat = 1
 	indexHead   = pageSize
-	indexFields = len(indexName) + 4 + 16 + 4 + 8 + 8 + 4
+	indexFields = len(indexName) + 4 + 16 + 4 + 8 + 8 + 8 + 4
 
 	bucketSlots = 8
 	bucketSize  = bucketSlots * 8
@@ -87,9 +88,11 @@ type index struct {
 	// full. Then nobody uses it any more.
 	off atomic.Bool
 	// complete says that it knows every record of the newest commit, as far as their
-	// buckets have room. Only who writes uses it.
+	// buckets have room, but for gaps. Only who writes uses both.
 	complete bool
-	header   indexHeader
+	// gaps is how often room was made in a full bucket, which a row may have missed before.
+	gaps   uint64
+	header indexHeader
 }
 
 type indexHeader struct {
@@ -97,6 +100,7 @@ type indexHeader struct {
 	bits    uint32
 	commit  uint64
 	applied uint64
+	gaps    uint64
 }
 
 // openIndex opens the index at a path, which is complete when it belongs to this
@@ -127,7 +131,7 @@ func (x *index) open(journal [16]byte, commit, applied uint64) error {
 		}
 	}
 	x.complete = h.commit == commit && h.applied == applied && commit != 0
-	x.header = h
+	x.header, x.gaps = h, h.gaps
 	x.bits.Store(h.bits)
 	if err := x.file.Truncate(indexSize(h.bits)); err != nil {
 		return err
@@ -162,7 +166,7 @@ func readIndexHeader(f *os.File) (indexHeader, error) {
 		return indexHeader{}, fmt.Errorf("its format is %d, and this release knows %d", binary.BigEndian.Uint32(rest), indexFormat)
 	}
 	h := indexHeader{journal: [16]byte(rest[4:20]), bits: binary.BigEndian.Uint32(rest[20:]),
-		commit: binary.BigEndian.Uint64(rest[24:]), applied: binary.BigEndian.Uint64(rest[32:])}
+		commit: binary.BigEndian.Uint64(rest[24:]), applied: binary.BigEndian.Uint64(rest[32:]), gaps: binary.BigEndian.Uint64(rest[40:])}
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -181,6 +185,7 @@ func (x *index) writeHeader(commit, applied uint64) error {
 	b = binary.BigEndian.AppendUint32(b, x.bits.Load())
 	b = binary.BigEndian.AppendUint64(b, commit)
 	b = binary.BigEndian.AppendUint64(b, applied)
+	b = binary.BigEndian.AppendUint64(b, x.gaps)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	_, err := x.file.WriteAt(b, 0)
 	return err
@@ -219,19 +224,31 @@ func (x *index) put(hash, page uint64, element int, of *leaves) {
 // remove forgets a row.
 func (x *index) remove(hash uint64) {
 	b := x.bucket(hash)
+	full, removed := true, uint64(0)
 	for i := range b {
-		if h := hint(atomic.LoadUint64(&b[i])); h != 0 && h.tag() == tagOf(hash) {
+		h := hint(atomic.LoadUint64(&b[i]))
+		full = full && h != 0
+		if h != 0 && h.tag() == tagOf(hash) {
 			atomic.StoreUint64(&b[i], 0)
+			removed++
 		}
+	}
+	if full {
+		x.gaps += removed
 	}
 }
 
-// grow doubles the table until there is room for so many rows. Readers that still use
-// the old size miss some rows meanwhile, and find them without the index.
-func (x *index) grow(rows uint64) error {
+// begin says that all rows are to be noted again from the first.
+func (x *index) begin() { x.complete, x.gaps = false, 0 }
+
+// grow doubles the table until there is room for so many rows, and reports whether it
+// did. Then rows that had no place before have one now, and are to be noted: see begin.
+// Readers that still use the old size miss some rows meanwhile, and find them without
+// the index.
+func (x *index) grow(rows uint64) (grew bool, err error) {
 	for bits := x.bits.Load(); bits < maxBits && rows > fullBucket<<bits; bits++ {
 		if err := x.file.Truncate(indexSize(bits + 1)); err != nil {
-			return err
+			return grew, err
 		}
 		for n := range uint64(1) << bits {
 			low := (*[bucketSlots]uint64)(x.slots[n*bucketSlots:])
@@ -245,11 +262,12 @@ func (x *index) grow(rows uint64) error {
 			}
 		}
 		x.bits.Store(bits + 1)
+		grew = true
 		if err := x.writeHeader(0, 0); err != nil {
-			return err
+			return grew, err
 		}
 	}
-	return nil
+	return grew, nil
 }
 
 // holds reports whether an address lies in the memory of the index.

@@ -173,6 +173,7 @@ func TestIndex(t *testing.T) {
 		}
 	}
 	x.fill(1, 50_000) // doubles the table twice
+	x.run()
 	knows("after a commit")
 	r := rand.New(rand.NewPCG(1, 2))
 	for version := range uint64(20) {
@@ -187,6 +188,7 @@ func TestIndex(t *testing.T) {
 		x.put(version+2, rows)
 		x.check()
 	}
+	x.run() // the table may have been doubled again
 	knows("after many commits")
 	x.again(false)
 	knows("after a clean stop")
@@ -319,6 +321,44 @@ func TestIndexCut(t *testing.T) {
 	x.check()
 	x.put(2, map[string]string{key(1): "more"})
 	x.check()
+}
+
+// A table that is doubled while it is in use, and from which rows are withdrawn, passes
+// the check: rows that had no place before are noted again.
+func TestCheckIndexGrown(t *testing.T) {
+	t.Parallel()
+	x := newIndexed(t)
+	x.run()
+	check := func(when string) {
+		t.Helper()
+		x.run()
+		if err := x.s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o := x.options()
+		o.Index = ""
+		s, err := state.Open(x.path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CheckIndex(x.index()); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		x.open()
+	}
+	for rows := 5_000; rows <= 60_000; rows += 5_000 {
+		x.fill(1, rows)
+	}
+	check("after it was doubled")
+	gone := map[string]string{}
+	for i := range 20_000 {
+		gone[key(i*3)] = ""
+	}
+	x.put(2, gone)
+	check("after rows were withdrawn")
 }
 
 // A check finds one flipped bit, in a hint or in nothing that matters.

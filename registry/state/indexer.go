@@ -79,7 +79,7 @@ func (s *Store) note(g *generation, of *leaves, fresh []uint64) {
 		return
 	}
 	s.index.guarded(s.o.Index, func() error {
-		if err := s.index.grow(s.liveRecords()); err != nil {
+		if err := s.growIndex(); err != nil {
 			return err
 		}
 		var a ascent
@@ -102,6 +102,20 @@ func (s *Store) note(g *generation, of *leaves, fresh []uint64) {
 			return nil
 		})
 	})
+}
+
+// growIndex makes room for all records. When it did, all rows are noted again: some of
+// them found no place before.
+func (s *Store) growIndex() error {
+	grew, err := s.index.grow(s.liveRecords())
+	if grew {
+		s.index.begin()
+		s.indexNext = nil
+		s.mu.Lock()
+		s.indexed = false
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // noteLeaf notes where the rows of a leaf are.
@@ -141,7 +155,7 @@ func (s *Store) indexSome() {
 		return
 	}
 	s.index.guarded(s.o.Index, func() error {
-		if err := s.index.grow(s.liveRecords()); err != nil {
+		if err := s.growIndex(); err != nil {
 			return err
 		}
 		return s.read(func(tx *bbolt.Tx) error {
@@ -243,6 +257,7 @@ func (s *Store) checkIndex(path string, h indexHeader, slots []byte) error {
 			return err
 		}
 		c := indexCheck{m: mappingOf(tx), leaves: shape.leaves, bits: h.bits, slots: slots}
+		unknown := uint64(0)
 		for _, id := range fresh {
 			p, err := c.m.page(id)
 			if err != nil {
@@ -253,7 +268,10 @@ func (s *Store) checkIndex(path string, h indexHeader, slots []byte) error {
 				if err != nil {
 					return err
 				}
-				if len(key) >= logSize && !c.knows(hashOf(key), id, i) {
+				if len(key) < logSize || c.knows(hashOf(key), id, i) {
+					continue
+				}
+				if unknown++; unknown > h.gaps {
 					return &DamageError{path, fmt.Sprintf("it does not know where key %q is", key[logSize:])}
 				}
 			}
@@ -270,15 +288,17 @@ type indexCheck struct {
 	slots  []byte
 }
 
-// knows reports whether there is a hint that leads to a row, or no room for one.
+// knows reports whether there is a hint that leads to a row, or no room for one. Two rows
+// whose hashes agree in all bits that count have one hint, to either.
 func (c *indexCheck) knows(hash, id uint64, element int) bool {
 	full := true
 	for i := range bucketSlots {
 		h := hint(native.Uint64(c.slots[(hash&(1<<c.bits-1)*bucketSlots+uint64(i))*8:]))
-		if h == makeHint(hash, id, element) {
+		leads := c.leads(h, hash)
+		if h == makeHint(hash, id, element) || leads && h.tag() == tagOf(hash) {
 			return true
 		}
-		full = full && c.leads(h, hash)
+		full = full && leads
 	}
 	return full || id >= 1<<pageBits || element >= 1<<elementBits
 }
