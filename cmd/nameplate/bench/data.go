@@ -74,10 +74,14 @@ func (d data) writeZone(file string) error {
 type queries struct {
 	packets []byte
 	size    int
+	// idAt is where the 16 bits of a question's id stand, bad whether an answer is none
+	// to it by how it begins.
+	idAt int
+	bad  func(answer []byte) bool
 }
 
 func (d data) queries() queries {
-	var q queries
+	q := queries{bad: notFound}
 	zone := resolverdns.MustParseZone(zoneName)
 	for i := range int(d) {
 		// id 0, no flags, one question

@@ -149,7 +149,8 @@ func (g *generator) receive(s *source) {
 	now := time.Since(g.began)
 	for i := range int(n) {
 		b, size := &g.inOctets[i], int(g.in[i].length)
-		id := uint16(b[0])<<8 | uint16(b[1])
+		at := g.queries.idAt
+		id := uint16(b[at])<<8 | uint16(b[at+1])
 		if size < headerSize || id >= perSocket || s.sent[id] == 0 {
 			continue // the answer to a question that was given up
 		}
@@ -158,7 +159,7 @@ func (g *generator) receive(s *source) {
 		s.free = append(s.free, id)
 		g.outcome.answers++
 		g.outcome.octets += size
-		if notFound(b[:headerSize]) {
+		if g.queries.bad(b[:size]) {
 			g.outcome.bad++
 		}
 	}
@@ -182,7 +183,7 @@ func (g *generator) send(s *source) error {
 		if g.next++; g.next == len(g.drawn) {
 			g.next = 0
 		}
-		b[0], b[1] = byte(id>>8), byte(id)
+		b[g.queries.idAt], b[g.queries.idAt+1] = byte(id>>8), byte(id)
 		g.outVectors[n].SetLen(size)
 		s.sent[id] = now
 	}
