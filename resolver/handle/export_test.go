@@ -2,7 +2,10 @@ package handle
 
 import (
 	"crypto"
+	"net/netip"
 	"time"
+
+	"github.com/nameplate-id/nameplate/resolver"
 )
 
 // Plainly returns what answers plain questions at a server, with what records lend.
@@ -32,3 +35,34 @@ func Verifies(k *PublicKey, hash crypto.Hash, sum, signature []byte) bool {
 
 // Signatures returns what decides whether a datagram gets another signature.
 func Signatures() func(time.Time) bool { return new(signatures).take }
+
+// ReadResponse reads octets as the answer to a query.
+func ReadResponse(b []byte, q *resolver.Query) (resolver.Answer, error) {
+	e, err := ParseEnvelope(b)
+	if err != nil {
+		return resolver.Answer{}, err
+	}
+	m, err := ParseMessage(e, b[envelopeOctets:])
+	if err != nil {
+		return resolver.Answer{}, err
+	}
+	return readResponse(m, q)
+}
+
+// Assemble puts a message together of those of its fragments that order names, and of
+// some that do not fit; nil when some are missing.
+func Assemble(whole, order []byte, now time.Time) []byte {
+	a := newAssembly()
+	for _, sequence := range order {
+		e := Envelope{Version: newest, Request: 7, Sequence: uint32(sequence), Length: uint32(len(whole))}
+		at := min(int(sequence)*fragmentOctets, len(whole))
+		b := whole[at:min(at+fragmentOctets, len(whole))]
+		if got := a.add(netip.AddrPort{}, e, b, now); got != nil {
+			return got
+		}
+		if len(b) > 1 {
+			a.add(netip.AddrPort{}, e, b[1:], now)
+		}
+	}
+	return nil
+}

@@ -61,7 +61,9 @@ func exchanges() (names []string, requests []*handle.Message) {
 		names, requests = append(names, fmt.Sprintf("%d.%d %s", major, minor, name)), append(requests, m)
 	}
 	who := identifier.Reference{Handle: "0.NA/88.1", Index: 300}
-	resolution := func(text string, types ...string) handle.Resolution { return handle.Resolution{Handle: text, Types: types} }
+	resolution := func(text string, types ...string) handle.Resolution {
+		return handle.Resolution{Handle: text, Types: types}
+	}
 	every := func(major, minor uint8) {
 		add("found", major, minor, handle.OpResolution, handle.FlagPublicOnly, resolution("88.1/SN", "URL"))
 		add("referral with a digest", major, minor, handle.OpResolution, handle.FlagDigest, resolution("88.118/x"))
