@@ -83,6 +83,7 @@ func settings() []setting {
 			c.Journal.Segment, err = node.ParseSize(v)
 			return err
 		}},
+		{"dns-rate", "N", "how many answers over UDP one network gets a second; 0 for any number", number(func(c *node.Config) *int { return &c.Limits.DNSRate })},
 		{"dns-connections", "N", "how many TCP connections DNS keeps open", number(func(c *node.Config) *int { return &c.Limits.DNSConnections })},
 		{"grpc-connections", "N", "how many connections gRPC keeps open", number(func(c *node.Config) *int { return &c.Limits.GRPCConnections })},
 		{"grpc-streams", "N", "how many calls one gRPC connection may have at once", number(func(c *node.Config) *int { return &c.Limits.GRPCStreams })},

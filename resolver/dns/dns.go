@@ -66,13 +66,15 @@
 // read and answered in batches, by the goroutine that read them where the Resolver
 // waits for nobody (Options.AtOnce), else by a fixed number of workers from a bounded
 // queue. What passes that, or the system's buffer, is dropped, as are datagrams from
-// port 0 and everything with the QR bit. TCP is
+// port 0 and everything with the QR bit. Options.Rate bounds what one network gets over
+// UDP, whose addresses anybody can forge: every second question beyond it is answered
+// with TC alone, so that who is really there comes over TCP. TCP is
 // bounded in connections, in connections per client, in queries at a time on one, and
 // in time. Whatever is sent: work and memory are linear in its length.
 //
 // # What is not there
 //
-// DNS cookies (RFC 7873) and response rate limiting: until then a public server wants
-// them from what stands in front of it. DNSSEC. DNS over TLS, HTTPS or QUIC. The
+// DNS cookies (RFC 7873), by which an asker could prove that his address is his own and
+// be spared the rate. DNSSEC. DNS over TLS, HTTPS or QUIC. The
 // server never offers recursion (RA); it hands RD to its Resolver as Query.Recursive.
 package dns

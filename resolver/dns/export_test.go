@@ -1,5 +1,10 @@
 package dns
 
+import (
+	"net/netip"
+	"time"
+)
+
 // Plainly returns what answers plain questions at a server, with what records lend.
 func Plainly(s *Server, records Records) func(query []byte) []byte {
 	p := s.newPlain()
@@ -16,4 +21,11 @@ func Plainly(s *Server, records Records) func(query []byte) []byte {
 		}
 		return answer
 	}
+}
+
+// Rates returns whether an address may be answered at a time, with so many answers a
+// second.
+func Rates(perSecond int) func(a netip.Addr, at time.Duration) bool {
+	r := newRates(perSecond)
+	return func(a netip.Addr, at time.Duration) bool { return r.allows(a, uint64(at.Microseconds())) }
 }

@@ -50,6 +50,10 @@ type Options struct {
 	// asked, when they are AtOnce; nil for nowhere. They must agree with it.
 	Records Records
 
+	// Rate is how many answers over UDP one network (/24 of IPv4, /56 of IPv6) gets a
+	// second, and at once two and a half times as many; 0 for any number. See [rates].
+	Rate int
+
 	// Connections is how many TCP connections there may be, 1,024 when zero, and
 	// PerClient how many from one IPv4 address or IPv6 /64, 64 when zero. What comes
 	// then is closed at once.
@@ -71,6 +75,7 @@ type Server struct {
 	contact  string
 	o        Options
 	counts   counts
+	rates    *rates // nil for no bounds
 	// connections are those of all calls of Serve.
 	connections *tcp.Server
 }
@@ -97,7 +102,7 @@ func New(r resolver.Resolver, o Options) (*Server, error) {
 	s := &Server{
 		resolver: r, zone: o.Zone, nodes: append([]identifier.Node{o.Node}, o.Peers...), contact: contact, o: o,
 	}
-	s.connections = s.newConnections()
+	s.connections, s.rates = s.newConnections(), newRates(o.Rate)
 	return s, nil
 }
 

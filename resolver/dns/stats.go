@@ -13,6 +13,7 @@ const rcodes = 16
 type counts struct {
 	datagrams, messages, plain     atomic.Uint64
 	dropped, overloaded, truncated atomic.Uint64
+	limited                        atomic.Uint64
 	answers                        [rcodes]atomic.Uint64
 }
 
@@ -27,6 +28,8 @@ type Stats struct {
 	// Dropped datagrams and messages got no answer: garbage, responses, and what came
 	// when there was too much to do.
 	Dropped uint64
+	// Limited are the datagrams that were too many from one network: half of them got TC.
+	Limited uint64
 	// Overloaded questions were turned down by the Resolver.
 	Overloaded uint64
 	Truncated  uint64 // answers with TC
@@ -40,7 +43,7 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	c := &s.counts
 	stats := Stats{
-		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Plain: c.plain.Load(), Dropped: c.dropped.Load(),
+		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Plain: c.plain.Load(), Dropped: c.dropped.Load(), Limited: c.limited.Load(),
 		Overloaded: c.overloaded.Load(), Truncated: c.truncated.Load(),
 		Connections: s.connections.Open(), TurnedAway: s.connections.TurnedAway(), Answers: map[string]uint64{},
 	}

@@ -102,7 +102,14 @@ func (p *pool) read(working, stopping context.Context, socket udp.Socket) error 
 // query is dropped: the asker tries again.
 func (p *pool) queue(socket udp.Socket, batch *udp.Batch) {
 	came := time.Now()
+	var limited [batchSize]bool
+	if p.s.limit(batch, &limited) {
+		defer p.send(socket, batch)
+	}
 	for i := range batch.Len() {
+		if limited[i] {
+			continue
+		}
 		query := batch.Datagram(i)
 		if len(query) < headerOctets {
 			p.s.counts.dropped.Add(1)
@@ -157,6 +164,7 @@ func (s *Server) newReader(batch *udp.Batch) *reader {
 // is still unanswered at its end is dropped.
 func (r *reader) answerAll(ctx context.Context) {
 	r.done = [batchSize]bool{}
+	r.s.limit(r.batch, &r.done)
 	if records := r.s.o.Records; records != nil {
 		r.takePlain()
 		if r.plain.n > 0 {
@@ -186,7 +194,7 @@ func (r *reader) answerAll(ctx context.Context) {
 func (r *reader) takePlain() {
 	r.plain.begin()
 	for i := range r.batch.Len() {
-		if query := r.batch.Datagram(i); query != nil {
+		if query := r.batch.Datagram(i); query != nil && !r.done[i] {
 			r.plain.take(i, query)
 		}
 	}

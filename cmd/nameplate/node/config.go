@@ -97,6 +97,8 @@ type Journal struct {
 type Limits struct {
 	// DNSConnections is how many TCP connections DNS keeps open.
 	DNSConnections int `yaml:"dns-connections"`
+	// DNSRate is how many answers over UDP one network gets a second; 0 for any number.
+	DNSRate int `yaml:"dns-rate"`
 	// GRPCConnections is how many connections gRPC keeps open, GRPCStreams how many
 	// calls one of them may have at once.
 	GRPCConnections int `yaml:"grpc-connections"`
@@ -245,6 +247,9 @@ func checkHostPort(address string) error {
 const most = 1 << 20
 
 func (l *Limits) check() error {
+	if l.DNSRate < 0 || l.DNSRate > most {
+		return fmt.Errorf("limits.dns-rate is %d: use a number from 0 to %d", l.DNSRate, most)
+	}
 	for _, limit := range []struct {
 		name  string
 		value int
