@@ -126,7 +126,7 @@ func register(c *cobra.Command, f *signFlags, m table.Mapping, replace bool, wai
 		return err
 	}
 	shown := registered{Identifier: registration.ID.String(), Result: outcome.Result.String(), Version: outcome.Version}
-	if outcome.Version > 0 {
+	if outcome.Receipt != (registry.Receipt{}) {
 		shown.place = newPlace(outcome.Receipt)
 	}
 	if err := shown.print(c, f); err != nil || late == "" {
@@ -146,8 +146,11 @@ func (r registered) print(c *cobra.Command, f *signFlags) error {
 		return writeJSON(c.OutOrStdout(), r)
 	}
 	where := ""
+	if r.Version > 0 {
+		where = fmt.Sprintf(": version %d", r.Version)
+	}
 	if r.place != nil {
-		where = fmt.Sprintf(": version %d, position %d of log %s, %s", r.Version, r.Position, r.Log, r.Level)
+		where += fmt.Sprintf(", position %d of log %s, %s", r.Position, r.Log, r.Level)
 	}
 	_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s%s\n", r.Result, r.Identifier, where)
 	return err

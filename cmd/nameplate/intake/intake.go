@@ -98,8 +98,8 @@ type Outcome struct {
 	Registration *table.Registration
 	Result       Result
 	Reason       string // why it failed; one line
-	// Receipt and Version are those of a row that was sent and did not fail; zero for
-	// one that is unchanged by comparison.
+	// Receipt and Version are those of a row that did not fail. The receipt is zero for
+	// one that is unchanged by comparison: other times, or another spelling.
 	Receipt registry.Receipt
 	Version uint64
 }

@@ -98,7 +98,7 @@ func (i *Intake) settleConflict(ctx context.Context, r refusal) error {
 		row.tries++
 		switch e := errs[n]; {
 		case current[n] != nil && sameContent(current[n].Values, row.registration.Values):
-			i.outcome(row, Unchanged, "")
+			i.settleRow(row, Outcome{Result: Unchanged, Version: current[n].Version})
 		case e.Version > 0 && !i.options.Replace:
 			i.outcome(row, Failed, conflictReason(e.Version, current[n]))
 		case row.tries >= maxTries:
