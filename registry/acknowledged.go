@@ -64,6 +64,7 @@ func (s *Source) Acked(parent identifier.PublicKey) uint64 {
 // Acknowledged says that a parent has so many entries on disk. It is durable some time
 // later.
 func (s *Source) Acknowledged(parent identifier.PublicKey, size uint64) {
+	s.r.config.Hook(HookAcknowledged)
 	a := &s.r.acknowledged
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -22,6 +22,7 @@ func (r *Registry) anchorCheckpoint(c *Checkpoint) error {
 	if err := writeFile(r.config.Anchor, c.Note, 0o640); err != nil {
 		return err
 	}
+	r.config.Hook(HookAnchored)
 	r.anchors.hold(c.Size)
 	return nil
 }

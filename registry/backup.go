@@ -39,6 +39,13 @@ const backupFormat = 1
 // Backup returns, it is durable. Neither the state, which is built from the journal,
 // nor the anchor, which must not travel with it, is ever part of a backup.
 func Backup(ctx context.Context, folder, to string, withKey bool) (Manifest, error) {
+	return Config{Folder: folder}.Backup(ctx, to, withKey)
+}
+
+// Backup is [Backup] of the configured folder.
+func (c Config) Backup(ctx context.Context, to string, withKey bool) (Manifest, error) {
+	c = c.withDefaults()
+	folder := c.Folder
 	if err := checkEmpty(to); err != nil {
 		return Manifest{}, err
 	}
@@ -49,6 +56,7 @@ func Backup(ctx context.Context, folder, to string, withKey bool) (Manifest, err
 	if err != nil {
 		return Manifest{}, err
 	}
+	c.Hook(HookBackup)
 	m, err := survey(filepath.Join(to, journalDir))
 	if err != nil {
 		return Manifest{}, fmt.Errorf("the copy does not read back: %w", err)
@@ -67,6 +75,7 @@ func Backup(ctx context.Context, folder, to string, withKey bool) (Manifest, err
 	if err != nil {
 		return Manifest{}, err
 	}
+	c.Hook(HookManifest)
 	return m, writeFile(filepath.Join(to, manifestFile), append(text, '\n'), 0o640)
 }
 
@@ -134,6 +143,13 @@ func ReadManifest(backup string) (Manifest, error) {
 // where the backup does not hold it. The node takes no changes until its anchor agrees
 // that nothing came after the backup, or [AcceptRestored] says so.
 func Restore(ctx context.Context, backup, folder, key string) (Manifest, error) {
+	return Config{Folder: folder}.Restore(ctx, backup, key)
+}
+
+// Restore is [Restore] into the configured folder.
+func (c Config) Restore(ctx context.Context, backup, key string) (Manifest, error) {
+	c = c.withDefaults()
+	folder := c.Folder
 	m, err := ReadManifest(backup)
 	if err != nil {
 		return Manifest{}, err
@@ -166,23 +182,28 @@ func Restore(ctx context.Context, backup, folder, key string) (Manifest, error) 
 	if err := writeFile(filepath.Join(folder, restoreFile), []byte(marker), 0o640); err != nil {
 		return Manifest{}, err
 	}
+	c.Hook(HookRestore)
 	if err := writeFile(filepath.Join(folder, keyFile), text, 0o600); err != nil {
 		return Manifest{}, err
 	}
+	c.Hook(HookRestoreKey)
 	if _, err := journal.Copy(ctx, filepath.Join(backup, journalDir), filepath.Join(folder, journalDir), journal.Options{}); err != nil {
 		return Manifest{}, err
 	}
-	return m, rebuild(ctx, folder)
+	c.Hook(HookRestoreCopy)
+	return m, c.rebuild(ctx)
 }
 
 // rebuild opens a folder, which builds its state, and closes it again.
-func rebuild(ctx context.Context, folder string) error {
-	r, err := Open(Config{Folder: folder})
+func (c Config) rebuild(ctx context.Context) error {
+	r, err := Open(c)
 	if err != nil {
 		return err
 	}
 	err = r.WaitApplied(ctx)
-	return errors.Join(err, r.Close())
+	err = errors.Join(err, r.Close())
+	c.Hook(HookRestored)
+	return err
 }
 
 // AcceptRestored lets a restored node take changes although nobody could be asked

@@ -21,6 +21,7 @@ func (m *Mirror) Prove(old, size uint64) ([]identifier.Hash, error) {
 // Unit returns the unit of the mirror that holds the entry at a position, as it was
 // stored.
 func (m *Mirror) Unit(position uint64) (*replica.Unit, error) {
+	m.r.config.Hook(HookGiveBack)
 	if have := m.m.published.Load(); position >= have {
 		return nil, fmt.Errorf("the mirror of log %s has %d entries, and no entry %d", m.m.log, have, position)
 	}

@@ -129,9 +129,11 @@ func (s *Source) Heal() error {
 	if why != "" {
 		return fmt.Errorf("the parent holds no more entries, but %s", why)
 	}
+	r.config.Hook(HookHeal)
 	if err := r.folder.unmark(); err != nil {
 		return err
 	}
+	r.config.Hook(HookHealed)
 	r.marked.Store(nil)
 	return r.anchors.load() // rows of children may have come back
 }
@@ -148,6 +150,7 @@ func (s *Source) TakeBack(ctx context.Context, u *replica.Unit) error {
 	if next := r.published.Load(); u.Start != next {
 		return fmt.Errorf("entries from %d on come back, the log has %d", u.Start, next)
 	}
+	r.config.Hook(HookTakeBack)
 	for i, payload := range u.Payloads {
 		if err := r.takeBackEntry(ctx, u.Start+uint64(i), payload); err != nil {
 			return fmt.Errorf("entry %d: %w", u.Start+uint64(i), err)
@@ -158,6 +161,7 @@ func (s *Source) TakeBack(ctx context.Context, u *replica.Unit) error {
 			return err
 		}
 	}
+	r.config.Hook(HookTookBack)
 	size, root := r.tree.head()
 	if size != u.End() || root != u.Root {
 		return fmt.Errorf("the log has %d entries with root %x, and should have %d with root %x", size, root, u.End(), u.Root)

@@ -51,6 +51,7 @@ func (c *Copy) FindHashed(ctx context.Context, p identifier.Prefix, hash identif
 // another one, whose child it is. The error is a [*replica.Refusal] when [Registry.Admits]
 // has one, or when there is a mirror of another log of that node.
 func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via identifier.PublicKey, size uint64) (*Mirror, error) {
+	r.config.Hook(HookHello)
 	if err := r.markedRefusal(); err != nil {
 		return nil, err
 	}
@@ -192,6 +193,7 @@ func (r *Registry) numberLog(ctx context.Context, n numbering) error {
 	if r.logs.of(n.node) != nil {
 		return nil // somebody else was faster
 	}
+	r.config.Hook(HookNumber)
 	n.number = r.logs.nextNumber()
 	payload := n.append(nil)
 	synced := make(chan struct{})
@@ -224,6 +226,7 @@ func (m *Mirror) Open() (replica.Mirror, error) {
 // After the sync its entries are judged and answer; then synced is called. When it
 // returns an error, nothing of the unit is stored and synced is never called.
 func (m *Mirror) Append(ctx context.Context, u *replica.Unit, synced func()) error {
+	m.r.config.Hook(HookMirror)
 	payload := replica.AppendUnit(nil, u)
 	frame := journal.Frame{Log: m.m.number, Position: u.Start, Kind: journal.KindMirrored, Payload: payload}
 	for {
@@ -234,10 +237,12 @@ func (m *Mirror) Append(ctx context.Context, u *replica.Unit, synced func()) err
 			return ending(err)
 		}
 		err := m.r.journal.Append(frame, func(at, end journal.Offset) {
+			m.r.config.Hook(HookMirrorSynced)
 			if err := m.m.take(u, at, end); err != nil {
 				m.r.fail(err)
 				return
 			}
+			m.r.config.Hook(HookMirrorTaken)
 			m.m.hear(u.End(), time.Now())
 			synced()
 		})

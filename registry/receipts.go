@@ -184,6 +184,7 @@ func (s *Source) AcceptReceipt(ctx context.Context, r *replica.Receipt) error {
 	frame := journal.Frame{Log: ownLog, Position: size, Kind: journal.KindReceipt, Payload: payload}
 	queue := func() error {
 		return s.r.journal.Append(frame, func(at, end journal.Offset) {
+			s.r.config.Hook(HookReceiptKept)
 			if err := s.r.takeReceipt(payload, at, end); err != nil {
 				s.r.fail(fmt.Errorf("receipt for %d entries: %w", size, err))
 				return

@@ -45,9 +45,11 @@ func newSequencer(r *Registry) *sequencer {
 // channel is closed. The caller holds mu.
 func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, error), done func(position uint64)) (<-chan struct{}, error) {
 	r, position := s.registry, s.next
+	r.config.Hook(HookEntry)
 	synced := make(chan struct{})
 	frame := journal.Frame{Log: ownLog, Position: position, Kind: journal.KindEntry, Payload: e.payload}
 	err := r.journal.Append(frame, func(at, end journal.Offset) {
+		r.config.Hook(HookEntrySynced)
 		x, err := effectAt(position)
 		var before *identifier.Delegation
 		if x.holds != nil {
@@ -67,6 +69,7 @@ func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, err
 		if done != nil {
 			done(position)
 		}
+		r.config.Hook(HookEntryVisible)
 		close(synced)
 	})
 	switch {

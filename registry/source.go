@@ -38,6 +38,7 @@ func (s *Source) Growth() (uint64, <-chan struct{}) {
 // at least one, at most so many, and more than the first only as far as they have so
 // many octets together.
 func (s *Source) Entries(from uint64, entries, octets int) ([][]byte, error) {
+	s.r.config.Hook(HookSend)
 	if from >= s.r.published.Load() {
 		return nil, fmt.Errorf("entry %d is not synced yet", from)
 	}
@@ -85,6 +86,7 @@ func (s *Source) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error) {
 	if err != nil {
 		return nil, identifier.Hash{}, err
 	}
+	s.r.config.Hook(HookSendSigned)
 	note, err := journal.SignCheckpoint(size, root, s.r.log, s.r.key)
 	return note, root, err
 }
@@ -94,6 +96,7 @@ func (s *Source) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error) {
 // is there already, or older than what is there, is no error. The parent is trusted to
 // have judged it; whoever reads the log can see the signatures.
 func (s *Source) AcceptGrant(ctx context.Context, e identifier.Envelope) error {
+	s.r.config.Hook(HookGrant)
 	g, err := parseGrant(e)
 	if err != nil {
 		return &Error{Kind: Malformed, Detail: "the grant breaks a rule", Err: err}

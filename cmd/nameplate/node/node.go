@@ -20,7 +20,6 @@ import (
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
-	"github.com/nameplate-id/nameplate/registry/journal"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
@@ -51,6 +50,11 @@ type Node struct {
 // New opens the node's folder and its listeners. What it holds resolves as soon as
 // Run is called. When it fails it leaves nothing open. version is told to whoever asks.
 func New(c Config, version string, log *slog.Logger) (*Node, error) {
+	return create(c, version, log, registry.Config{})
+}
+
+// create is New with what tests bring for the registry.
+func create(c Config, version string, log *slog.Logger, r registry.Config) (*Node, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -59,7 +63,7 @@ func New(c Config, version string, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{config: c, log: log, listeners: l}
-	if err := n.open(); err != nil {
+	if err := n.open(r); err != nil {
 		l.close()
 		return nil, err
 	}
@@ -71,16 +75,17 @@ func New(c Config, version string, log *slog.Logger) (*Node, error) {
 }
 
 // open opens what the node answers from.
-func (n *Node) open() (err error) {
+func (n *Node) open(r registry.Config) (err error) {
 	c := &n.config
 	if c.Recursive.is() {
 		n.walker, err = newWalker(c)
 		return err
 	}
-	n.registry, err = registry.Open(registry.Config{
-		Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Peers: c.peerKeys(), Log: n.log,
-		Journal: journal.Options{SegmentSize: int64(c.Journal.Segment)},
-	})
+	r.Folder, r.Anchor, r.Parent, r.Peers, r.Log = c.Data, c.Anchor, c.Parent.Key, c.peerKeys(), n.log
+	if r.Journal.SegmentSize == 0 {
+		r.Journal.SegmentSize = int64(c.Journal.Segment)
+	}
+	n.registry, err = registry.Open(r)
 	if err != nil {
 		return err
 	}
