@@ -63,6 +63,9 @@ func newBranch(t *testing.T) *branch {
 		if err := b.grant(b.top, b.mid, "88"); err != nil {
 			return err
 		}
+		if err := awaitAll(func() error { return mirrored(b.mid, b.top) }); err != nil {
+			return err
+		}
 		b.leaf = b.member("leaf", b.mid)
 		if err := b.leaf.start("", 0); err != nil {
 			return err
@@ -359,7 +362,7 @@ func (b *branch) check(m *member, known []acknowledged) error {
 		at *member
 		q  resolver.Query
 	}{{m, resolver.Query{Authoritative: true}}}
-	if m == b.mid && b.top.alive() {
+	if m == b.mid && b.top != nil && b.top.alive() {
 		asked = append(asked, struct {
 			at *member
 			q  resolver.Query
@@ -405,13 +408,16 @@ func linkOf(id identifier.ID) string { return "https://maker.example/" + id.Suff
 // while lets others register at two nodes meanwhile. What they have sent when it is over
 // they send again until they know what became of it, as long as there is a node to ask.
 func (b *branch) while(do func() error) error {
+	return b.during([]*member{b.mid, b.mid, b.leaf, b.leaf}, do)
+}
+
+// during lets as many register, each at a node.
+func (b *branch) during(at []*member, do func() error) error {
 	ctx, stop := context.WithCancel(b.t.Context())
 	var registering sync.WaitGroup
-	errs := make(chan error, 4)
-	for _, m := range []*member{b.mid, b.leaf} {
-		for range 2 {
-			registering.Go(func() { errs <- b.register(ctx, m) })
-		}
+	errs := make(chan error, len(at))
+	for _, m := range at {
+		registering.Go(func() { errs <- b.register(ctx, m) })
 	}
 	err := do()
 	stop()

@@ -83,7 +83,7 @@ func TestFailpoints(t *testing.T) {
 	t.Parallel()
 	within, registrations := map[string]int{}, 0
 	for range *kills {
-		b := newBranch(t) // new, for what a history is worth has nothing to do with its length
+		b := newBranch(t) // a short history is whole again sooner
 		for _, p := range failpoints {
 			if !strings.Contains(p.point, *killedAt) {
 				continue

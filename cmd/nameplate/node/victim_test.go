@@ -46,6 +46,7 @@ type victim struct {
 	Listen, ParentAddress string               // of gRPC
 	Parent                identifier.PublicKey `json:",omitzero"`
 	IgnoreSync            bool
+	Real                  bool // files as the operating system has them
 
 	BackupTo, RestoreFrom string // instead of running
 
@@ -80,6 +81,13 @@ func (v *victim) run() error {
 	}
 	r.State.Gather, r.State.Hook = 3*time.Millisecond, t.pass
 	switch {
+	case v.Real && v.IgnoreSync:
+		// Nor does the state sync so soon, which takes the journal along on some disks.
+		r.Journal.FS, r.State.Gather = forgetful{}, time.Hour
+	case v.Real:
+		r.Journal.FS = nil
+	}
+	switch {
 	case v.BackupTo != "":
 		_, err := r.Backup(context.Background(), v.BackupTo, true)
 		return err
@@ -99,6 +107,23 @@ func (v *victim) run() error {
 	t.say("ready %s", n.Addresses().GRPC[0])
 	return n.Run(context.Background())
 }
+
+// forgetful is the file system without a Sync.
+type forgetful struct{ journal.Disk }
+
+func (f forgetful) Create(name string) (journal.File, error) {
+	file, err := f.Disk.Create(name)
+	return forgetfulFile{file}, err
+}
+
+func (f forgetful) OpenWrite(name string) (journal.File, error) {
+	file, err := f.Disk.OpenWrite(name)
+	return forgetfulFile{file}, err
+}
+
+type forgetfulFile struct{ journal.File }
+
+func (forgetfulFile) Sync() error { return nil }
 
 // trap kills the process at a point.
 type trap struct {
