@@ -32,7 +32,7 @@ func run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	serves := func(part string) bool {
-		return slices.Contains([]string{"bulk", "dns", "dns-tcp", "grpc", "http", "rest", "handle", "copy", "large"}, part)
+		return slices.Contains([]string{"bulk", "dns", "dns-tcp", "grpc", "http", "rest", "handle", "recursive", "copy", "lag", "large"}, part)
 	}
 	if slices.ContainsFunc(o.Only, serves) {
 		b.queries = b.data.queries()
@@ -44,9 +44,9 @@ func run(ctx context.Context, o Options) (err error) {
 		name string
 		run  func(context.Context) error
 	}{
-		{"bulk", b.starts}, {"dns", b.names}, {"dns-tcp", b.streams}, {"grpc", b.calls}, {"http", b.links}, {"rest", b.rest}, {"handle", b.handles},
+		{"bulk", b.starts}, {"dns", b.names}, {"dns-tcp", b.streams}, {"grpc", b.calls}, {"http", b.links}, {"rest", b.rest}, {"handle", b.handles}, {"recursive", b.recursive},
 		{"register", b.registrations}, {"register-grpc", b.remoteRegistrations}, {"sustain", b.sustain},
-		{"copy", b.firstCopy}, {"large", b.large},
+		{"copy", b.firstCopy}, {"lag", b.lag}, {"large", b.large},
 	} {
 		if !slices.Contains(o.Only, part.name) {
 			continue

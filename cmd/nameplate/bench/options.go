@@ -70,7 +70,7 @@ type Options struct {
 
 // Parts are the parts that can be run alone.
 func Parts() []string {
-	return []string{"bulk", "dns", "dns-tcp", "grpc", "http", "rest", "handle", "register", "register-grpc", "sustain", "copy", "large"}
+	return []string{"bulk", "dns", "dns-tcp", "grpc", "http", "rest", "handle", "recursive", "register", "register-grpc", "sustain", "copy", "lag", "large"}
 }
 
 // usual are the parts that are run when none are named.
