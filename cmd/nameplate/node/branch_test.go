@@ -39,6 +39,7 @@ type branch struct {
 	mu    sync.Mutex
 	known []acknowledged
 	seen  int // of known, checked before
+	took  []time.Duration
 }
 
 // acknowledged is what a node said it has.
@@ -460,11 +461,14 @@ func (b *branch) register(ctx context.Context, m *member) error {
 				}
 			}
 			attempt, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			began := time.Now()
 			_, err = c.Register(attempt, change)
+			took := time.Since(began)
 			cancel()
 			if err == nil {
 				b.mu.Lock()
 				b.known = append(b.known, acknowledged{m, id})
+				b.took = append(b.took, took)
 				b.mu.Unlock()
 				break
 			}

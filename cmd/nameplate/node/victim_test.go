@@ -80,6 +80,9 @@ func (v *victim) run() error {
 		Journal: journal.Options{SegmentSize: 256 << 10, FS: &journaltest.WriteBack{IgnoreSync: v.IgnoreSync}, Hook: t.pass},
 	}
 	r.State.Gather, r.State.Hook = 3*time.Millisecond, t.pass
+	if v.Real {
+		r.Journal.SegmentSize = 2 << 20 // every message of a child fits
+	}
 	switch {
 	case v.Real && v.IgnoreSync:
 		// Nor does the state sync so soon, which takes the journal along on some disks.
