@@ -39,7 +39,7 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 			} else {
 				r.cover(loan)
 			}
-			loan.Position = position
+			loan.Log, loan.Position = r.log, position
 			if !loan.InZone || loan.Delegation != nil && r.elsewhere(loan.Delegation) {
 				continue
 			}

@@ -36,7 +36,7 @@ func TestLendAgreesWithFind(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if loan.InZone != want.InZone || loan.Delegation != want.Delegation || loan.Apex != want.Apex || loan.Grant != want.Grant || loan.Position != want.Position {
+				if loan.InZone != want.InZone || loan.Delegation != want.Delegation || loan.Apex != want.Apex || loan.Grant != want.Grant || loan.Log != want.Log || loan.Position != want.Position {
 					t.Errorf("%s: got %+v; want %+v", text, loan, want)
 				}
 				// Below 88.118 a record of the prefix may tell how to make one.

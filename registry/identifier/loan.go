@@ -6,10 +6,11 @@ type Loan struct {
 	Prefix []byte // in text
 	Key    []byte // of an identifier with this prefix, as [AppendKey] writes it
 
-	// InZone, Apex and Grant are as in [Finding], and so is Position.
+	// InZone, Apex and Grant are as in [Finding], and so are Log and Position.
 	InZone   bool
 	Apex     Prefix
 	Grant    *Delegation
+	Log      LogID
 	Position uint64
 	// Delegation is the longest that covers the prefix, as in [Finding].
 	Delegation *Delegation

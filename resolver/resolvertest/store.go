@@ -97,6 +97,7 @@ func (l *Lender) Lend(loans []identifier.Loan, f func()) error {
 		loan := &loans[i]
 		found, _ := l.Find(context.Background(), identifier.ID{Prefix: identifier.Prefix(loan.Prefix)})
 		loan.Delegation, loan.InZone, loan.Apex, loan.Grant, loan.Position = found.Delegation, found.InZone, found.Apex, found.Grant, found.Position
+		loan.Log = found.Log
 		loan.Stored, loan.Absent = nil, true
 		if stored := l.stored[string(loan.Key)]; stored != nil && !stored.Withdrawn() {
 			loan.Stored, loan.Absent = stored, false

@@ -7,8 +7,6 @@ import (
 	"io"
 	"runtime/debug"
 
-	protobuf "google.golang.org/protobuf/proto"
-
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/resolver"
 )
@@ -17,6 +15,9 @@ const (
 	// pieceSize is how many identifiers are resolved one after the other: enough to
 	// make a goroutine worth its while, few enough to bound what waits to be sent.
 	pieceSize = 16
+	// lentSize is how many are when their records are lent: what a snapshot costs is
+	// shared by more.
+	lentSize = 64
 	// responseSize is how many octets a response gathers before it is sent.
 	responseSize = 256 << 10
 )
@@ -27,9 +28,8 @@ type piece struct {
 	form        proto.Form
 	selection   resolver.Query // of no identifier
 
-	done    chan struct{} // closed when what follows is set
-	results []*proto.ResolveResult
-	sizes   []int // of the results, in octets
+	done chan struct{} // closed when what follows is set
+	room *room         // has the results
 	// panicked is what the Resolver panicked with, and where.
 	panicked any
 	stack    []byte
@@ -77,7 +77,7 @@ func (s *Server) receive(ctx context.Context, stream proto.Resolution_ResolveBat
 			return toStatus(err).Err()
 		}
 		for rest := m.GetIdentifiers(); len(rest) > 0; {
-			n := min(pieceSize, len(rest))
+			n := min(s.pieceSize(&selection), len(rest))
 			p := &piece{identifiers: rest[:n], form: m.GetForm(), selection: selection, done: make(chan struct{})}
 			rest = rest[n:]
 			select {
@@ -111,12 +111,14 @@ func (s *Server) resolvePiece(ctx context.Context, p *piece) {
 			p.stack = debug.Stack()
 		}
 	}()
-	p.results = make([]*proto.ResolveResult, 0, len(p.identifiers))
-	p.sizes = make([]int, 0, len(p.identifiers))
-	for _, text := range p.identifiers {
-		r := s.result(ctx, p, text)
-		p.results = append(p.results, r)
-		p.sizes = append(p.sizes, protobuf.Size(r))
+	p.room = s.newRoom()
+	if s.isPlain(&p.selection) {
+		p.room.answerPlain(s.options.Records, p.identifiers, p.form)
+	}
+	for i, text := range p.identifiers {
+		if p.room.results[i] == (place{}) {
+			p.room.add(i, s.result(ctx, p, text))
+		}
 	}
 }
 
@@ -130,20 +132,26 @@ func (s *Server) result(ctx context.Context, p *piece, text string) *proto.Resol
 			return &proto.ResolveResult{Result: &proto.ResolveResult_Answer{Answer: answerToProto(&a)}}
 		}
 	}
+	return noAnswer(err)
+}
+
+func noAnswer(err error) *proto.ResolveResult {
 	return &proto.ResolveResult{Result: &proto.ResolveResult_NoAnswer{NoAnswer: noAnswerToProto(err)}}
 }
 
 // sendResults sends the results of the pieces in their order: at once what is ready,
 // together what is ready at the same time.
 func (s *Server) sendResults(stream proto.Resolution_ResolveBatchServer, queue <-chan *piece) error {
-	var response proto.ResolveBatchResponse
-	size := 0
+	var octets []byte // of a response: its results
 	flush := func() error {
-		if len(response.Results) == 0 {
+		if len(octets) == 0 {
 			return nil
 		}
+		// Fields that a message does not know are sent as they are.
+		var response proto.ResolveBatchResponse
+		response.ProtoReflect().SetUnknown(octets)
 		err := stream.Send(&response)
-		response.Results, size = nil, 0 // the transport may still hold what was sent
+		octets = octets[:0] // the transport has a copy
 		return err
 	}
 	for {
@@ -154,15 +162,16 @@ func (s *Server) sendResults(stream proto.Resolution_ResolveBatchServer, queue <
 		if p.panicked != nil {
 			panic(fmt.Sprintf("%v\n\nin a piece of a batch:\n%s", p.panicked, p.stack))
 		}
-		for i, r := range p.results {
-			if size > 0 && size+p.sizes[i] > responseSize {
+		for i := range p.identifiers {
+			r := p.room.result(i)
+			if len(octets) > 0 && len(octets)+len(r) > responseSize {
 				if err := flush(); err != nil {
 					return err
 				}
 			}
-			response.Results = append(response.Results, r)
-			size += p.sizes[i]
+			octets = append(octets, r...)
 		}
+		s.giveBack(p.room)
 	}
 }
 

@@ -21,4 +21,13 @@
 // pieces wait to be sent and the node stops reading the stream, so that a slow caller
 // costs a bounded amount of memory and no work. A panic in a piece is raised again in
 // the handler of its stream, where the server's interceptor finds it.
+//
+// # Plain questions
+//
+// Where records are lent ([Options].Records), pieces have 64 identifiers when all values
+// are asked for, and the plain questions among them are answered together: about an
+// identifier in its canonical text, or nearly that, that is found and whose values all
+// may read. The message is then written straight from the stored octets, and nothing is
+// made of a record that would have to be collected again. Everything else goes through
+// the Resolver. Both ways give the same octets.
 package rpc

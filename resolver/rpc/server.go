@@ -22,6 +22,9 @@ type Options struct {
 	Parallel int
 	// Workers is how many pieces are resolved at once for all streams. 0 means 64.
 	Workers int
+	// Records lends the records that the Resolver answers from, so that plain questions
+	// of a batch are answered from stored octets. nil leaves all to the Resolver.
+	Records Records
 }
 
 // Server serves a Resolver as the gRPC service nameplate.resolution.v1.Resolution.
@@ -31,6 +34,7 @@ type Server struct {
 	resolver resolver.Resolver
 	options  Options
 	workers  chan struct{} // one element for each piece that is being resolved
+	rooms    sync.Pool     // of *room
 	// draining is closed when streams should end.
 	draining  chan struct{}
 	drainOnce sync.Once

@@ -224,6 +224,9 @@ func (n *Node) wire(version string) error {
 		Connections: n.config.Limits.HTTPConnections,
 		Logger:      n.log,
 	})
+	if f.records != nil {
+		o.Records = m.measureRecords(f.records, "grpc")
+	}
 	n.grpc = newGRPCServer(n.config.Limits, n.identity, n.log, append(f.grpc, resolverrpc.New(m.measure(f.answers, "grpc"), o))...)
 	return nil
 }
