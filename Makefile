@@ -6,7 +6,7 @@ FUZZTIME ?= 30s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race check format vet staticcheck house generated fuzz proto demo bench bench-quick bench-check bench-check-control bench-peers clean
+.PHONY: help build test race check format vet staticcheck house generated fuzz proto demo bench bench-quick bench-check bench-check-control bench-peers plots clean
 
 help: ## this list
 	@echo "Usage: make TARGET"
@@ -65,6 +65,9 @@ bench: build ## all figures, one JSON object a line
 
 bench-quick: build ## the figures that take under two minutes
 	@$(BIN)/nameplate bench --quick
+
+plots: build ## draw docs/figures/bench.jsonl, which "make bench > FILE" has printed
+	@$(BIN)/nameplate bench plot docs/figures/bench.jsonl docs/figures
 
 bench-check: build ## compare allocations, bytes and system calls with the baseline; fails when one is worse
 	@$(BIN)/nameplate bench check

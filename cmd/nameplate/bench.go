@@ -72,7 +72,7 @@ Peers: ` + strings.Join(bench.Peers(), ", ") + `.`,
 	f.StringVar(&o.Peers, "peers", "", "look for the programs of peers in this `FOLDER` first (default where \"make bench-peers\" puts them)")
 	_ = c.MarkFlagDirname("folder")
 	_ = c.MarkFlagDirname("peers")
-	c.AddCommand(newBenchCheck(), newBenchNode(), newBenchFloor())
+	c.AddCommand(newBenchCheck(), newBenchPlot(), newBenchNode(), newBenchFloor())
 	return c
 }
 
@@ -103,6 +103,24 @@ on how fast the machine is, and fails when one is worse than the baseline allows
 	c.Flags().BoolVar(&update, "update", false, "write the file instead")
 	c.Flags().StringVar(&o.Folder, "folder", "", "put the data into this `FOLDER` (default that of temporary files)")
 	return c
+}
+
+// newBenchPlot draws what a run has printed.
+func newBenchPlot() *cobra.Command {
+	return &cobra.Command{
+		Use: "plot FIGURES FOLDER", Args: cobra.ExactArgs(2),
+		Short:   "Draw what a run has printed",
+		Long:    "Draws the figures in a file, as a run of the bench has printed them, into SVG files of a folder.",
+		Example: "  nameplate bench plot docs/figures/bench.jsonl docs/figures",
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			return bench.Plot(f, args[1])
+		},
+	}
 }
 
 // newBenchNode is serve with a CPU profile, for the bench to start.

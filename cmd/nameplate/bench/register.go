@@ -46,12 +46,6 @@ type rival struct {
 	values series
 }
 
-// Names of some ways, for what is compared with them.
-const (
-	verifiedWriters = "64 writers, signatures verified before"
-	manyWriters     = "64 writers"
-)
-
 func writings() []*writing {
 	return []*writing{
 		{name: "1 writer", callers: 1, rows: 1, order: (*fresh).scattered, guess: 8_000},
