@@ -92,10 +92,12 @@ func TestIdentity(t *testing.T) {
 		"wrong node":     {proto.NewIdentity(other).Client(stranger.Public()), "the node should have key " + stranger.Public().String() + ", and has " + node.Public().String()},
 		"older TLS":      {credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}), "protocol version not supported"},
 		"another key": {credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, GetClientCertificate: rsaCertificate}),
-			"bad certificate"},
+			// In TLS 1.3 the client is done before the server has looked at its certificate:
+			// it hears of the alert, or that the connection is gone.
+			""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := ask(t, address, c.with); !strings.Contains(got, c.want) {
+			if got := ask(t, address, c.with); !strings.Contains(got, c.want) || c.want == "" && strings.Contains(got, "proved=") {
 				t.Errorf("got %q, want %q in it", got, c.want)
 			}
 		})

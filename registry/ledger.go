@@ -310,12 +310,15 @@ func (l *ledger) growth() <-chan struct{} {
 // keyset change of it; nil when there is none.
 func (l *ledger) given(p identifier.Prefix, kind identifier.EntryKind) (*identifier.Envelope, error) {
 	note, err := l.note(givenNoteName(p, kind))
-	if err != nil || note == nil {
-		return nil, err
+	if err == nil && note == nil {
+		return nil, nil
 	}
-	e, err := identifier.ParseLeaf(note)
+	var e *identifier.Entry
+	if err == nil {
+		e, err = identifier.ParseLeaf(note)
+	}
 	if err != nil {
-		return nil, err
+		return nil, &Error{Kind: Unavailable, Detail: "what is stored cannot be trusted: run 'nameplate check'", Err: err}
 	}
 	return &e.Envelope, nil
 }

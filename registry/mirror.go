@@ -103,6 +103,11 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 			return fmt.Errorf("entry %d of log %s: %w", position, m.log, err)
 		}
 		x, err := m.weigh(payload, position)
+		// What cannot be read says nothing about the entry: it is judged again at the next
+		// start. A mark would stay.
+		if e, ok := errors.AsType[*Error](err); ok && e.Kind == Unavailable {
+			return fmt.Errorf("entry %d of log %s: %w", position, m.log, err)
+		}
 		if err != nil {
 			mutations = append(mutations, badMutation(position, err))
 			marked++
