@@ -45,6 +45,7 @@ const (
 	Refuse_REASON_MISMATCH        Refuse_Reason = 8
 	Refuse_REASON_REPLACED        Refuse_Reason = 9
 	Refuse_REASON_UNAVAILABLE     Refuse_Reason = 10
+	Refuse_REASON_LOSS            Refuse_Reason = 11
 )
 
 // Enum value maps for Refuse_Reason.
@@ -61,6 +62,7 @@ var (
 		8:  "REASON_MISMATCH",
 		9:  "REASON_REPLACED",
 		10: "REASON_UNAVAILABLE",
+		11: "REASON_LOSS",
 	}
 	Refuse_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":     0,
@@ -74,6 +76,7 @@ var (
 		"REASON_MISMATCH":        8,
 		"REASON_REPLACED":        9,
 		"REASON_UNAVAILABLE":     10,
+		"REASON_LOSS":            11,
 	}
 )
 
@@ -1372,14 +1375,14 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
 	"\x06grants\x18\x04 \x01(\x04R\x06grants\x12\x1a\n" +
 	"\banchored\x18\x05 \x01(\x04R\banchored\x12\x16\n" +
-	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\xbc\x03\n" +
+	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\xcd\x03\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12?\n" +
 	"\x06reason\x18\x02 \x01(\x0e2'.nameplate.replication.v1.Refuse.ReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x1a\n" +
 	"\bevidence\x18\x04 \x01(\fR\bevidence\x12\x12\n" +
 	"\x04root\x18\x05 \x01(\fR\x04root\x12\x14\n" +
-	"\x05proof\x18\x06 \x03(\fR\x05proof\"\xfc\x01\n" +
+	"\x05proof\x18\x06 \x03(\fR\x05proof\"\x8d\x02\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_PROTOCOL\x10\x01\x12\x14\n" +
@@ -1392,7 +1395,8 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x0fREASON_MISMATCH\x10\b\x12\x13\n" +
 	"\x0fREASON_REPLACED\x10\t\x12\x16\n" +
 	"\x12REASON_UNAVAILABLE\x10\n" +
-	"2w\n" +
+	"\x12\x0f\n" +
+	"\vREASON_LOSS\x10\v2w\n" +
 	"\vReplication\x12h\n" +
 	"\tReplicate\x12*.nameplate.replication.v1.ReplicateRequest\x1a+.nameplate.replication.v1.ReplicateResponse(\x010\x01B)Z'github.com/nameplate-id/nameplate/protob\x06proto3"
 

@@ -84,12 +84,17 @@ func (r *Registry) serves() error {
 	return nil
 }
 
-// markedRefusal is what children are told while this node is marked; nil while it is not.
-func (r *Registry) markedRefusal() error {
-	if r.marked.Load() == nil {
-		return nil
+// takesIn returns an error while this node takes in no logs of children: what its own log
+// says of them may be missing, and a child that was restored at the same time would believe
+// that it lacks nothing.
+func (r *Registry) takesIn() error {
+	switch {
+	case r.quarantine.Load() != nil:
+		return &replica.Refusal{Reason: replica.Unavailable, Detail: "this node has forked, and takes in no logs before its operator has resolved that: run 'nameplate fork show' there"}
+	case r.marked.Load() != nil:
+		return &replica.Refusal{Reason: replica.Unavailable, Detail: "this node was restored and gets its own log whole first: come back in a moment"}
 	}
-	return &replica.Refusal{Reason: replica.Unavailable, Detail: "this node was restored and gets its own log whole first: come back in a moment"}
+	return nil
 }
 
 // Marked returns why entries of the log may be missing here; "" when none are.

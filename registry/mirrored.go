@@ -52,7 +52,7 @@ func (c *Copy) FindHashed(ctx context.Context, p identifier.Prefix, hash identif
 // has one, or when there is a mirror of another log of that node.
 func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via identifier.PublicKey, size uint64) (*Mirror, error) {
 	r.config.Hook(HookHello)
-	if err := r.markedRefusal(); err != nil {
+	if err := r.takesIn(); err != nil {
 		return nil, err
 	}
 	n := numbering{log: log, node: node}

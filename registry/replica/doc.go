@@ -121,6 +121,12 @@
 // [ParentStatus.Lost]), and the parent gets the rest again. It has healed its own log
 // before, since it is marked as well.
 //
+// Where child and parent were both restored, neither knows what was lost. The parent's
+// own log does, which the level above gave back: it says how many entries the mirror
+// once had ([Row]). A mirror keeps what agrees with such a row ([Cut]); the rest comes
+// from the child again. When both have less than the largest row, acknowledged entries
+// are lost (Loss): the child takes no changes, and people are told.
+//
 // # What is durable when, and what a crash leaves
 //
 //   - The child needs nothing but its log and its mark: after a crash at any point it

@@ -13,6 +13,11 @@ const (
 	RuleAbove   = ruleAbove
 	RuleQuorum  = ruleQuorum
 	RuleGrow    = ruleGrow
+	RulePrefix  = rulePrefix
+	RuleReturn  = ruleReturn
+	RuleMarked  = ruleMarked
+	RuleRow     = ruleRow
+	RuleServe   = ruleServe
 )
 
 func (c *Child) LeaveOut(r Rule)   { c.left = r }

@@ -19,6 +19,9 @@ type ParentConfig struct {
 	Verify VerifyCheckpoint
 	// History is what the mirror holds.
 	History History
+	// Row returns the largest row of the child in the parent's own log; nil, or a Row of
+	// no entries, for none.
+	Row func() Row
 	// Window is the credit of the child, in octets; 0 for [DefaultWindow]. It is
 	// MaxOctets at least.
 	Window uint64
@@ -258,6 +261,10 @@ func (p *Parent) Next() Message {
 // the child's log the beginning of the mirror, as far as two checkpoints and the mirror
 // tell.
 func (p *Parent) welcome() Message {
+	if row, have := p.row(), max(p.tip, p.stored); p.left.lacks(ruleRow, have >= row.Size) {
+		p.end(refuse(Loss, "this node has logged that the child's log had %d entries; the mirror holds %d and the child has %d: entries that were acknowledged are lost on both. Restore a newer backup of either node, or begin a new incarnation", row.Size, p.stored, p.tip))
+		return p.Next()
+	}
 	if p.tip <= p.stored && p.tip > 0 {
 		root, err := p.root, error(nil)
 		if p.tip < p.stored {
@@ -278,6 +285,13 @@ func (p *Parent) welcome() Message {
 	}
 	m.Signature = p.config.Signer.Sign(m.Signed(p.config.Child, p.config.Log))
 	return m
+}
+
+func (p *Parent) row() Row {
+	if p.config.Row == nil {
+		return Row{}
+	}
+	return p.config.Row()
 }
 
 // giveBack returns the unit that the child asked for.

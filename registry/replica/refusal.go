@@ -28,6 +28,9 @@ const (
 	Replaced
 	// Unavailable: the other side cannot go on now.
 	Unavailable
+	// Loss: the parent's own log says that there were more entries than both the mirror
+	// and the child have.
+	Loss
 	// Silent: nothing was heard for too long. It is never sent.
 	Silent
 )
@@ -36,7 +39,7 @@ func (r Reason) String() string {
 	names := [...]string{
 		BadProtocol: "protocol", Malformed: "malformed", Unauthenticated: "unauthenticated",
 		UnknownNode: "unknown node", OtherLog: "other log", Behind: "behind", Fork: "fork",
-		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Silent: "silent",
+		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Loss: "loss", Silent: "silent",
 	}
 	if r == 0 || int(r) >= len(names) {
 		return fmt.Sprintf("reason %d", uint8(r))

@@ -13,6 +13,8 @@ const (
 	ruleCredit                  // no more is under way than the parent has allowed
 	rulePrefix                  // a child is given back only what follows on its log
 	ruleReturn                  // what is given back adds up to what the child signed
+	ruleRow                     // a child and a mirror below the logged row are a loss
+	ruleServe                   // a node that may lack something takes in no children's logs before it has asked
 	ruleMarked                  // a node that may lack something writes nothing before it has asked
 	ruleAbove                   // only what the level above holds is cosigned
 	ruleQuorum                  // at the top, what enough top-level nodes hold

@@ -208,7 +208,7 @@ func (c *Child) heed(ctx context.Context, r *replica.Refusal) {
 	}
 	var err error
 	switch {
-	case r.Reason == replica.Behind && !r.Remote:
+	case r.Reason == replica.Behind && !r.Remote, r.Reason == replica.Loss:
 		err = c.config.Source.Mark(ctx, r.Detail)
 	case r.Reason == replica.Fork && r.Evidence != nil:
 		err = c.config.Source.Forked(ctx, r.Evidence)
