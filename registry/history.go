@@ -12,6 +12,18 @@ import (
 // Root returns the Merkle root of the first size entries of the mirror.
 func (m *Mirror) Root(size uint64) (identifier.Hash, error) { return m.m.rootOf(size) }
 
+// Row returns the largest row of the child's log in this node's own log; one of no
+// entries when there is none.
+func (m *Mirror) Row() (replica.Row, error) {
+	found, ok, err := m.m.own.childRow(m.m.log)
+	if err != nil || !ok {
+		return replica.Row{}, err
+	}
+	row := replica.Row{Size: found.Row.Size, Root: found.Row.Root}
+	row.Checkpoint, err = journal.AssembleCheckpoint(row.Size, row.Root, m.m.log, found.Row.Node, found.Row.Signature)
+	return row, err
+}
+
 // Prove returns the proof that the first old entries of the mirror, at least one, are the
 // beginning of the first size.
 func (m *Mirror) Prove(old, size uint64) ([]identifier.Hash, error) {

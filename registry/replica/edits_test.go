@@ -63,7 +63,15 @@ func TestHistoryEdits(t *testing.T) {
 			}
 		}
 	}
-	// The control: unchanged, it is taken everywhere.
+	// The control of what comes back: without the rule, what does not add up is taken.
+	h.left = replica.RuleReturn
+	changed := slices.Clone(log.Payloads())
+	changed[3] = replicatest.Entry(1_000_000, 0)
+	if !h.back(t, changed) {
+		t.Error("without the rule, an entry that was changed does not come back")
+	}
+	h.left = 0
+	// Unchanged, it is taken everywhere.
 	for place, takes := range map[string]func(*testing.T, [][]byte) bool{"on its way up": h.up, "on the disk": h.found, "on its way back": h.back} {
 		if !takes(t, log.Payloads()) {
 			t.Errorf("what nobody has changed is not taken %s", place)
@@ -75,6 +83,7 @@ func TestHistoryEdits(t *testing.T) {
 type edited struct {
 	log    *replicatest.Log
 	signed []byte
+	left   replica.Rule
 }
 
 func (h *edited) parent(m replica.Mirror) (*replica.Parent, error) {
@@ -88,7 +97,7 @@ func (h *edited) parent(m replica.Mirror) (*replica.Parent, error) {
 func (h *edited) up(t *testing.T, payloads [][]byte) bool {
 	p, err := h.parent(replica.Mirror{})
 	must(t, err)
-	p.Open(&replica.Hello{Node: h.log.Key.Public(), Log: h.log.ID, Tip: h.signed}, replica.Session{1})
+	p.Open(&replica.Hello{Node: h.log.Key.Public(), Owner: h.log.Key.Public(), Log: h.log.ID, Tip: h.signed}, replica.Session{1})
 	p.Next()
 	return p.Receive(&replica.Entries{Session: replica.Session{1}, Payloads: payloads, Checkpoint: h.signed}) != nil
 }
@@ -109,6 +118,7 @@ func (h *edited) back(t *testing.T, payloads [][]byte) bool {
 	lost := replicatest.NewLog(1)
 	parent := replicatest.NodeKey(200)
 	c := replica.NewChild(replica.ChildConfig{Signer: lost.Key, ID: lost.ID, Log: lost, Verify: replicatest.VerifyCheckpoint})
+	c.LeaveOut(h.left)
 	c.Mark()
 	c.Open(replica.Nonce{1})
 	c.Receive(&replica.Challenge{Parent: parent.Public()})

@@ -20,8 +20,8 @@ type ParentConfig struct {
 	// History is what the mirror holds.
 	History History
 	// Row returns the largest row of the child in the parent's own log; nil, or a Row of
-	// no entries, for none.
-	Row func() Row
+	// no entries, for none. An error ends the stream.
+	Row func() (Row, error)
 	// Window is the credit of the child, in octets; 0 for [DefaultWindow]. It is
 	// MaxOctets at least.
 	Window uint64
@@ -261,12 +261,16 @@ func (p *Parent) Next() Message {
 // the child's log the beginning of the mirror, as far as two checkpoints and the mirror
 // tell.
 func (p *Parent) welcome() Message {
-	if row, have := p.row(), max(p.tip, p.stored); p.left.lacks(ruleRow, have >= row.Size) {
+	row, err := p.row()
+	if err != nil {
+		return p.unreadable(err)
+	}
+	if p.left.lacks(ruleRow, max(p.tip, p.stored) >= row.Size) {
 		p.end(refuse(Loss, "this node has logged that the child's log had %d entries; the mirror holds %d and the child has %d: entries that were acknowledged are lost on both. Restore a newer backup of either node, or begin a new incarnation", row.Size, p.stored, p.tip))
 		return p.Next()
 	}
 	if p.tip <= p.stored && p.tip > 0 {
-		root, err := p.root, error(nil)
+		root := p.root
 		if p.tip < p.stored {
 			root, err = p.config.History.Root(p.tip)
 		}
@@ -287,9 +291,9 @@ func (p *Parent) welcome() Message {
 	return m
 }
 
-func (p *Parent) row() Row {
+func (p *Parent) row() (Row, error) {
 	if p.config.Row == nil {
-		return Row{}
+		return Row{}, nil
 	}
 	return p.config.Row()
 }

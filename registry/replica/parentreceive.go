@@ -107,12 +107,17 @@ func (p *Parent) receiveEntries(m *Entries) *Unit {
 		p.end(refuse(Malformed, "%v", err))
 		return nil
 	}
-	if row := p.row(); row.Size > p.edge.size && row.Size <= end && p.contradicts(row, u, m.Checkpoint) {
-		return nil
-	}
 	if p.left.lacks(ruleRoot, edge.root() == root) {
 		p.end(&Refusal{Reason: Mismatch, Held: p.checkpoint, Signed: m.Checkpoint,
 			Detail: "the entries do not add up to the checkpoint that the child signed over them: its log is not the one that was mirrored, or it is damaged: run 'nameplate check' there"})
+		return nil
+	}
+	row, err := p.row()
+	switch {
+	case err != nil:
+		p.end(refuse(Unavailable, "this node's own log cannot be read: %v", err))
+		return nil
+	case row.Size > p.edge.size && row.Size <= end && p.contradicts(row, u, m.Checkpoint):
 		return nil
 	}
 	p.units = append(p.units, held{end: end, octets: octets, root: root, checkpoint: m.Checkpoint, before: p.edge})

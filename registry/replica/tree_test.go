@@ -21,6 +21,9 @@ type forest struct {
 	drawn uint64
 	left  replica.Rule
 	rowOf map[string]*loggedRow // by the entry that it is
+	// untold says that a node was put back once without a word: it may write anew what
+	// was anchored, and is to be caught.
+	untold bool
 }
 
 // member is a node of the forest.
@@ -52,6 +55,7 @@ type member struct {
 	anchored map[uint64]identifier.Hash // root by size: nobody may lose it unnoticed
 	astray   bool                       // it has synced two entries at one position
 	lossTold bool                       // a loss was reported
+	anew     bool                       // it has written anew what was anchored
 	untold   bool                       // it was put back, and has not heard of it yet
 }
 
@@ -205,11 +209,11 @@ func (f *forest) mirror(m, c *member) (*replica.Parent, error) {
 	p, err := replica.NewParent(replica.ParentConfig{
 		Signer: m.key, ID: m.log.ID, Child: c.key.Public(), Log: c.log.ID, Verify: replicatest.VerifyCheckpoint,
 		History: heldBy{m, c.number},
-		Row: func() replica.Row {
+		Row: func() (replica.Row, error) {
 			if rows := m.rows[c.number]; len(rows) > 0 {
-				return rows[len(rows)-1]
+				return rows[len(rows)-1], nil
 			}
-			return replica.Row{}
+			return replica.Row{}, nil
 		},
 	}, replica.Mirror{Checkpoint: checkpoint, Size: uint64(len(payloads)), Subtrees: replicatest.Subtrees(payloads)})
 	if err != nil {
@@ -238,6 +242,14 @@ func (m *member) remember() {
 	}
 }
 
+// anchoredTo returns how many of its entries are anchored.
+func (m *member) anchoredTo() (size uint64) {
+	for anchored := range m.anchored {
+		size = max(size, anchored)
+	}
+	return size
+}
+
 func (f *forest) sync(m *member) {
 	m.synced = len(m.frames)
 	m.log.Sync()
@@ -257,6 +269,7 @@ func (f *forest) write(m *member, row *loggedRow) {
 	if m.forked || m.marked && !f.lacks(replica.RuleMarked) {
 		return
 	}
+	m.anew = m.anew || m.log.Synced()+uint64(m.log.Waiting()) < m.anchoredTo()
 	payload := replicatest.Entry(f.draw(), 0)
 	m.log.Append(payload)
 	m.append(frame{entry: payload, row: row}, nil)
@@ -298,6 +311,7 @@ func (f *forest) restore(m *member, untold bool) {
 	}
 	m.frames = slices.Clone(m.saved)
 	m.marked, m.untold = !untold, untold
+	f.untold = f.untold || untold
 	f.start(m)
 }
 

@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 
@@ -112,6 +113,9 @@ func (f *forest) check() error {
 }
 
 func (f *forest) checkMember(m *member) error {
+	if m.anew && !f.untold {
+		return fmt.Errorf("it has written anew what was anchored, and every restore was told")
+	}
 	if (m.forked || m.above.apart[m.number]) && !m.astray {
 		return fmt.Errorf("its log is set aside, and it has one history")
 	}
@@ -275,15 +279,14 @@ func restored(leaves, steps int, left replica.Rule, pick pick) error {
 	return nil
 }
 
-// restores is how many histories with restores are played, unless told otherwise.
-const restores = 5000
+var restores = flag.Uint64("restores", 5000, "how many histories with restores TestRestores plays")
 
 // Whatever is restored, at one node or at several at once: nothing that is anchored gets
 // lost or replaced without a word, no history forks without evidence on both sides, none
 // is taken for a fork that is not one, and once nothing goes wrong any more everything
 // that was not set aside is whole again.
 func TestRestores(t *testing.T) {
-	histories := uint64(restores)
+	histories := *restores
 	if testing.Short() {
 		histories = 300
 	}

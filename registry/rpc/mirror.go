@@ -47,6 +47,9 @@ type Mirror interface {
 	// methods may be called concurrently, also with Append and while a lock is held
 	// that synced takes: they wait for nothing but the disk.
 	replica.History
+	// Row returns the largest row of the child's log in this node's own log; one of no
+	// entries when there is none. It may be called like those of History.
+	Row() (replica.Row, error)
 	// Grants returns the signed delegations and keysets that make the child answer
 	// for its prefixes, from number from on, in the order in which they are to be
 	// taken in; and a channel that is closed when there are more. The numbers stay

@@ -126,6 +126,8 @@ func (m *memoryMirror) Append(ctx context.Context, u *replica.Unit, synced func(
 	return nil
 }
 
+func (m *memoryMirror) Row() (replica.Row, error) { return replica.Row{}, nil }
+
 func (m *memoryMirror) Root(size uint64) (identifier.Hash, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
