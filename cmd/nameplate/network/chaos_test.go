@@ -310,7 +310,7 @@ func (c *chaos) watchMirrors(ctx context.Context, parent *network.Node) error {
 				break // it is dead
 			}
 			for _, m := range status.Mirrors {
-				c.ledger.mirrored(m.Log, m.Size)
+				c.ledger.mirrored(parent.Name, m.Log, m.Size)
 			}
 			time.Sleep(50 * time.Millisecond)
 		}

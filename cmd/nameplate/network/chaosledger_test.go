@@ -26,7 +26,7 @@ type ledger struct {
 	mu    sync.Mutex
 	known map[identifier.ID]*known
 	acked []identifier.ID
-	sizes map[identifier.LogID][]grown
+	sizes map[held][]grown
 
 	registrations, unknown, right, absent, unanswered, mirrors, stale int
 	errs                                                              []string
@@ -45,6 +45,12 @@ type version struct {
 	receipt registry.Receipt
 }
 
+// held is a log as one node holds it: top-level nodes mirror the logs of the others too.
+type held struct {
+	by  string
+	log identifier.LogID
+}
+
 // grown is when a mirror was seen to have so many entries.
 type grown struct {
 	size uint64
@@ -52,7 +58,7 @@ type grown struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{known: map[identifier.ID]*known{}, sizes: map[identifier.LogID][]grown{}}
+	return &ledger{known: map[identifier.ID]*known{}, sizes: map[held][]grown{}}
 }
 
 func (l *ledger) note(note func(*ledger)) {
@@ -97,23 +103,23 @@ func (l *ledger) current(id identifier.ID) *identifier.Record {
 	return &identifier.Record{ID: id, Version: uint64(len(versions)), RowHash: versions[len(versions)-1].rowHash}
 }
 
-// mirrored notes how many entries of a log its mirror has.
-func (l *ledger) mirrored(log identifier.LogID, size uint64) {
+// mirrored notes how many entries of a log its mirror at a node has.
+func (l *ledger) mirrored(by string, log identifier.LogID, size uint64) {
 	now := time.Now()
 	l.note(func(l *ledger) {
-		sizes := l.sizes[log]
+		sizes := l.sizes[held{by, log}]
 		switch {
 		case len(sizes) > 0 && size < sizes[len(sizes)-1].size:
-			l.errs = append(l.errs, fmt.Sprintf("the mirror of log %s has %d entries and had %d", log, size, sizes[len(sizes)-1].size))
+			l.errs = append(l.errs, fmt.Sprintf("the mirror of log %s at %s has %d entries and had %d", log, by, size, sizes[len(sizes)-1].size))
 		case len(sizes) == 0 || size > sizes[len(sizes)-1].size:
-			l.sizes[log] = append(sizes, grown{size, now})
+			l.sizes[held{by, log}] = append(sizes, grown{size, now})
 		}
 	})
 }
 
-// anchored returns whether a version was in the mirror at a time.
-func (l *ledger) anchored(v *version, at time.Time) bool {
-	sizes := l.sizes[v.receipt.Log]
+// anchored returns whether a version was in the mirror of the node's parent at a time.
+func (l *ledger) anchored(parent string, v *version, at time.Time) bool {
+	sizes := l.sizes[held{parent, v.receipt.Log}]
 	for i := len(sizes) - 1; i >= 0; i-- {
 		if sizes[i].at.Before(at) {
 			return !v.acked.IsZero() && sizes[i].size > v.receipt.Position
@@ -175,7 +181,7 @@ func (l *ledger) judge(id identifier.ID, began time.Time, a *resolver.Answer) {
 		case v.acked.IsZero():
 		case v.receipt.Log == a.Origin.Log && v.receipt.Position < a.Origin.Position:
 			least = i + 1
-		case a.Origin.Mirror && l.anchored(v, knew), !a.Origin.Mirror && v.acked.Before(knew):
+		case a.Origin.Mirror && l.anchored(k.node.Parent, v, knew), !a.Origin.Mirror && v.acked.Before(knew):
 			least = i + 1
 		}
 	}
