@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -18,16 +19,20 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
+// damages is how many bits TestDamage flips; it cuts a tenth as many files.
+var damages = flag.Int("damages", 2000, "how many bits TestDamage flips")
+
 // TestDamage changes one bit, or cuts one file short, of a folder of a few hundred
 // records, again and again. It must be found when the node starts, by a check, or when
 // what it hit is read; or do no harm at all: every answer is what it was, and a check
 // finds nothing. Never may an answer be wrong.
 func TestDamage(t *testing.T) {
 	t.Parallel()
-	flips, cuts := 10_000, 1_000
+	flips := *damages
 	if testing.Short() {
-		flips, cuts = 500, 50
+		flips = min(flips, 500)
 	}
+	cuts := flips / 10
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	whole := newSpecimen(t)
