@@ -38,7 +38,7 @@ func TestTemplatesHaveNames(t *testing.T) {
 			{"_i.7.6.5.118.88.id.internal.", "NOERROR", false},
 			{"7.6.5.118.88.id.internal.", "NOERROR", false},
 			{"5.118.88.id.internal.", "NOERROR", false},
-			{"tb-0041._i.119.88.id.internal.", "NXDOMAIN", false},
+			{"tb-0041._i.119.88.id.internal.", "NXDOMAIN", true},
 			{gtin, "NOERROR https://maker.example/AB-7", false},
 			{gtin[strings.IndexByte(gtin, '.')+1:], "NOERROR", false},
 			{"8.9.1.2.3.4.5.6.0.5.9.gs1.id.internal.", "NOERROR", false},
