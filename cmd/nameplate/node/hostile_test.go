@@ -194,9 +194,7 @@ func TestHostileConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tcp, ok := r.Conn.(*net.TCPConn); ok {
-				if err := tcp.CloseWrite(); err != nil {
-					t.Fatal(err)
-				}
+				_ = tcp.CloseWrite() // the server may have ended the connection by now
 			}
 			if _, err := io.Copy(io.Discard, r); err != nil && isTimeout(err) {
 				t.Errorf("the connection stays open: %v", err)
