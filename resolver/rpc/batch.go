@@ -17,7 +17,7 @@ const (
 	pieceSize = 16
 	// lentSize is how many are when their records are lent: what a snapshot costs is
 	// shared by more.
-	lentSize = 64
+	lentSize = 128
 	// responseSize is how many octets a response gathers before it is sent.
 	responseSize = 256 << 10
 )
@@ -116,6 +116,9 @@ func (s *Server) resolvePiece(ctx context.Context, p *piece) {
 		p.room.answerPlain(s.options.Records, p.identifiers, p.form)
 	}
 	for i, text := range p.identifiers {
+		if len(p.room.octets) > responseSize {
+			return // no more than this waits to be sent: the sender asks for the rest
+		}
 		if p.room.results[i] == (place{}) {
 			p.room.add(i, s.result(ctx, p, text))
 		}
@@ -162,7 +165,10 @@ func (s *Server) sendResults(stream proto.Resolution_ResolveBatchServer, queue <
 		if p.panicked != nil {
 			panic(fmt.Sprintf("%v\n\nin a piece of a batch:\n%s", p.panicked, p.stack))
 		}
-		for i := range p.identifiers {
+		for i, text := range p.identifiers {
+			if p.room.results[i] == (place{}) {
+				p.room.add(i, s.result(stream.Context(), p, text))
+			}
 			r := p.room.result(i)
 			if len(octets) > 0 && len(octets)+len(r) > responseSize {
 				if err := flush(); err != nil {
@@ -170,6 +176,7 @@ func (s *Server) sendResults(stream proto.Resolution_ResolveBatchServer, queue <
 				}
 			}
 			octets = append(octets, r...)
+			p.room.sent(i)
 		}
 		s.giveBack(p.room)
 	}

@@ -19,12 +19,13 @@
 // results are sent in the order of the identifiers, in messages that hold what is
 // ready and have about 256 KiB. When the caller does not read, no more than Parallel
 // pieces wait to be sent and the node stops reading the stream, so that a slow caller
-// costs a bounded amount of memory and no work. A panic in a piece is raised again in
-// the handler of its stream, where the server's interceptor finds it.
+// costs a bounded amount of memory and no work: of a piece with more than 256 KiB of
+// results the rest is resolved when its turn comes to be sent. A panic in a piece is
+// raised again in the handler of its stream, where the server's interceptor finds it.
 //
 // # Plain questions
 //
-// Where records are lent ([Options].Records), pieces have 64 identifiers when all values
+// Where records are lent ([Options].Records), pieces have 128 identifiers when all values
 // are asked for, and the plain questions among them are answered together: about an
 // identifier in its canonical text, or nearly that, that is found and whose values all
 // may read. The message is then written straight from the stored octets, and nothing is

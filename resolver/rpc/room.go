@@ -48,6 +48,13 @@ func (s *Server) giveBack(r *room) {
 // result returns the ith result.
 func (r *room) result(i int) []byte { return r.octets[r.results[i].from:r.results[i].to] }
 
+// sent makes room for more where the ith result was the last one written.
+func (r *room) sent(i int) {
+	if at := r.results[i]; at.to == len(r.octets) {
+		r.octets = r.octets[:at.from]
+	}
+}
+
 // add writes the ith result.
 func (r *room) add(i int, m *proto.ResolveResult) {
 	from := len(r.octets)
