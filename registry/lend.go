@@ -10,7 +10,8 @@ import (
 // lending is what Lend needs for a call.
 type lending struct {
 	wanted []state.Wanted
-	of     []int // which loan each is for
+	of     []int  // which loan each is for
+	shared []bool // whether the log of another top-level node may have it as well
 }
 
 // Lend looks up in one snapshot of the state what Find would find about identifiers,
@@ -29,29 +30,33 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 		clear(l.wanted)
 		r.lendings.Put(l)
 	}()
+	peers := r.logs.peers()
 	position := r.published.Load() // first: what is found is at least as new
 	return r.state.View(func(v *state.Reader) error {
-		l.wanted, l.of = l.wanted[:0], l.of[:0]
+		l.wanted, l.of, l.shared = l.wanted[:0], l.of[:0], l.shared[:0]
+		shared, elsewhere := false, false // of the prefix of the loan
 		for i := range loans {
 			loan := &loans[i]
 			if i > 0 && bytes.Equal(loan.Prefix, loans[i-1].Prefix) {
 				r.hold(loan, loans[i-1].Delegation, loans[i-1].Grant, loans[i-1].Apex, loans[i-1].InZone)
 			} else {
 				r.cover(loan)
+				shared, elsewhere = r.merges(loan, peers)
 			}
 			loan.Log, loan.Position = r.log, position
-			if !loan.InZone || loan.Delegation != nil && r.elsewhere(loan.Delegation) {
+			if elsewhere || !loan.InZone || loan.Delegation != nil && r.elsewhere(loan.Delegation) {
 				continue
 			}
 			l.wanted = append(l.wanted, state.Wanted{Log: r.number, Key: loan.Key})
 			l.of = append(l.of, i)
+			l.shared = append(l.shared, shared)
 		}
 		v.LiveAll(l.wanted)
 		bare := prefixes{reader: v, log: r.number}
 		for i := range l.wanted {
 			w, loan := &l.wanted[i], &loans[l.of[i]]
 			if w.Value == nil {
-				loan.Absent = bare.without(loan)
+				loan.Absent = !l.shared[i] && bare.without(loan)
 				continue
 			}
 			// Of one that is damaged Find says what is wrong.
@@ -62,6 +67,17 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 		f()
 		return nil
 	})
+}
+
+// merges tells what [Registry.merge] makes of a loan at a top-level node: whether the logs
+// of the others count as well where there is no record, and whether one of them counts
+// instead of this node's own.
+func (r *Registry) merges(loan *identifier.Loan, peers []*mirror) (shared, elsewhere bool) {
+	if len(peers) == 0 || loan.Grant != nil && loan.Apex != "" {
+		return false, false
+	}
+	holder, d := r.mergedAt(identifier.Prefix(loan.Prefix), peers)
+	return d == nil, holder != nil
 }
 
 // prefixes tells whether there are records of the prefixes of loans. Loans that follow
