@@ -67,6 +67,9 @@ func (r *Registry) hasParent() bool { return r.config.Parent != (identifier.Publ
 
 // ReadOnly returns why no changes are taken; "" when they are.
 func (r *Registry) ReadOnly() string {
+	if r.standing().Writes() {
+		return ""
+	}
 	if q := r.quarantine.Load(); q != nil {
 		return q.text()
 	}
@@ -76,25 +79,30 @@ func (r *Registry) ReadOnly() string {
 	return ""
 }
 
-// serves returns an error while questions are left to the node's parent.
-func (r *Registry) serves() error {
-	if why := r.marked.Load(); why != nil && r.hasParent() {
-		return &Error{Kind: Unavailable, Detail: *why}
-	}
-	return nil
+// standing returns what this node may do.
+func (r *Registry) standing() replica.Standing {
+	return replica.Standing{Marked: r.marked.Load() != nil, Forked: r.quarantine.Load() != nil, Above: r.hasParent()}
 }
 
-// takesIn returns an error while this node takes in no logs of children: what its own log
-// says of them may be missing, and a child that was restored at the same time would believe
-// that it lacks nothing.
-func (r *Registry) takesIn() error {
-	switch {
-	case r.quarantine.Load() != nil:
-		return &replica.Refusal{Reason: replica.Unavailable, Detail: "this node has forked, and takes in no logs before its operator has resolved that: run 'nameplate fork show' there"}
-	case r.marked.Load() != nil:
-		return &replica.Refusal{Reason: replica.Unavailable, Detail: "this node was restored and gets its own log whole first: come back in a moment"}
+// serves returns an error while questions are left to the node's parent.
+func (r *Registry) serves() error {
+	why := r.marked.Load()
+	if why == nil || r.standing().Answers() {
+		return nil
 	}
-	return nil
+	return &Error{Kind: Unavailable, Detail: *why}
+}
+
+// takesIn returns an error while this node takes in no logs of children.
+func (r *Registry) takesIn() error {
+	s := r.standing()
+	switch {
+	case s.TakesIn():
+		return nil
+	case s.Forked:
+		return &replica.Refusal{Reason: replica.Unavailable, Detail: "this node has forked, and takes in no logs before its operator has resolved that: run 'nameplate fork show' there"}
+	}
+	return &replica.Refusal{Reason: replica.Unavailable, Detail: "this node was restored and gets its own log whole first: come back in a moment"}
 }
 
 // Marked returns why entries of the log may be missing here; "" when none are.

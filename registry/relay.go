@@ -77,11 +77,8 @@ type Relay struct {
 	peer   *Peer
 	mirror *Mirror
 
-	mu sync.Mutex
-	// size is how much of the log may be sent. waiting is how much it will be once the
-	// peer has after entries of this node's own log: what the child logged may rest on
-	// what this node has granted it, and the peer judges in the order in which it gets it.
-	size, waiting, after uint64
+	mu   sync.Mutex
+	pace replica.Relay
 }
 
 // LogID returns the id of the log.
@@ -102,21 +99,13 @@ func (s *Relay) Growth() (uint64, <-chan struct{}) {
 	s.peer.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waiting > s.size && acked >= s.after {
-		s.size = s.waiting
-	}
-	if acked >= own {
-		s.size = max(s.size, have)
-	}
-	if s.size == have {
-		return s.size, grew
-	}
-	if s.waiting <= s.size {
-		s.waiting, s.after = have, own
+	size := s.pace.May(have, own, acked)
+	if size == have {
+		return size, grew
 	}
 	soon := make(chan struct{})
 	time.AfterFunc(relayLook, func() { close(soon) })
-	return s.size, soon
+	return size, soon
 }
 
 // relayLook is how often a relay looks whether the peer has got further.

@@ -18,8 +18,13 @@ const (
 	RuleMarked  = ruleMarked
 	RuleRow     = ruleRow
 	RuleServe   = ruleServe
+	RuleOrder   = ruleOrder
 )
 
 func (c *Child) LeaveOut(r Rule)   { c.left = r }
 func (p *Parent) LeaveOut(r Rule)  { p.left = r }
 func (a *Anchors) LeaveOut(r Rule) { a.left = r }
+func (r *Relay) LeaveOut(x Rule)   { r.left = x }
+
+// Without returns a standing that leaves out a rule.
+func (s Standing) Without(r Rule) Standing { s.left = r; return s }

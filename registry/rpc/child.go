@@ -207,10 +207,10 @@ func (c *Child) heed(ctx context.Context, r *replica.Refusal) {
 		return
 	}
 	var err error
-	switch {
-	case r.Reason == replica.Behind && !r.Remote, r.Reason == replica.Loss:
+	switch r.Duty() {
+	case replica.MarkLog:
 		err = c.config.Source.Mark(ctx, r.Detail)
-	case r.Reason == replica.Fork && r.Evidence != nil:
+	case replica.SetAside:
 		err = c.config.Source.Forked(ctx, r.Evidence)
 	}
 	if err != nil {
