@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 
+	protobuf "google.golang.org/protobuf/proto"
+
 	"github.com/nameplate-id/nameplate/proto"
 )
 
@@ -29,6 +31,15 @@ func Results(ctx context.Context, s *Server, m *proto.ResolveBatchRequest) (plai
 		full = append(full, whole.result(i))
 	}
 	return plain, full, nil
+}
+
+// Alone returns the response to one question as a message has it, if it is plain.
+func Alone(s *Server, m *proto.ResolveRequest) ([]byte, error) {
+	response := s.resolvePlain(m)
+	if response == nil {
+		return nil, nil
+	}
+	return protobuf.Marshal(response)
 }
 
 // MaxPiece is how many identifiers a piece has at most.

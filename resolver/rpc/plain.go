@@ -72,17 +72,23 @@ func (r *room) answerPlain(records Records, identifiers []string, form proto.For
 	})
 }
 
-// read makes the nth loan of a text; false when it is no identifier with a suffix, or
-// might be none: one whose record is stored under the key is right, for the registry
-// holds nothing else.
-func (r *room) read(n int, text string, form proto.Form) bool {
+// read makes the nth loan of a text; false when it cannot be plain.
+func (r *room) read(n int, text string, form proto.Form) (ok bool) {
+	r.text, r.texts[n], ok = readPlain(r.text, &r.loans[n], text, form)
+	return ok
+}
+
+// readPlain makes a loan of a text, whose octets it appends to b, and returns the text
+// as it is canonically; false when it is no identifier with a suffix, or might be none:
+// one whose record is stored under the key is right, for the registry holds nothing else.
+func readPlain(b []byte, loan *identifier.Loan, text string, form proto.Form) (_, canonical []byte, ok bool) {
 	slash := strings.IndexByte(text, '/')
 	if slash < 1 || slash+1 == len(text) || len(text) > identifier.MaxID {
-		return false
+		return b, nil, false
 	}
 	for i := range slash {
 		if c := text[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '-') {
-			return false
+			return b, nil, false
 		}
 	}
 	fold := false
@@ -91,21 +97,21 @@ func (r *room) read(n int, text string, form proto.Form) bool {
 	case proto.Form_FORM_UNSPECIFIED:
 		fold = identifier.Prefix(text[:slash]).Scheme() == identifier.Handle
 	default:
-		return false
+		return b, nil, false
 	}
-	at := len(r.text)
-	b := append(r.text, text...)
+	at := len(b)
+	b = append(b, text...)
 	suffix := b[at+slash+1:]
 	for i, c := range suffix {
 		switch {
 		case fold && c >= utf8.RuneSelf:
-			return false // might have to be composed
+			return b, nil, false // might have to be composed
 		case fold && 'A' <= c && c <= 'Z':
 			suffix[i] = c + 'a' - 'A'
 		}
 	}
 	end := len(b)
-	canonical := b[at:end:end]
+	canonical = b[at:end:end]
 	b = append(append(append(b, canonical[:slash]...), 0, 1), suffix...)
 	key := b[end:len(b):len(b)]
 	for i, c := range key[:slash] {
@@ -113,7 +119,6 @@ func (r *room) read(n int, text string, form proto.Form) bool {
 			key[i] = 0
 		}
 	}
-	r.text, r.texts[n] = b, canonical
-	r.loans[n].Prefix, r.loans[n].Key = canonical[:slash:slash], key
-	return true
+	loan.Prefix, loan.Key = canonical[:slash:slash], key
+	return b, canonical, true
 }

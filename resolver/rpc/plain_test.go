@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	protobuf "google.golang.org/protobuf/proto"
 
 	"github.com/nameplate-id/nameplate/proto"
@@ -64,8 +65,26 @@ func same(t testing.TB, s *rpc.Server, m *proto.ResolveBatchRequest) []bool {
 			t.Fatalf("%q, form %v: got %x\n%v, %v\nwant %x\n%v, %v", m.Identifiers[i], m.Form,
 				plain[i], protobuf.Unmarshal(plain[i], &got), &got, full[i], protobuf.Unmarshal(full[i], &want), &want)
 		}
+		sameAlone(t, s, &proto.ResolveRequest{Identifier: m.Identifiers[i], Form: m.Form, Selection: m.Selection}, is[i], full[i])
 	}
 	return is
+}
+
+// sameAlone checks that the plain answer to one question is that of the long way, and that
+// there is one where there would be in a batch. A result has the fields of a response.
+func sameAlone(t testing.TB, s *rpc.Server, m *proto.ResolveRequest, plain bool, result []byte) {
+	t.Helper()
+	got, err := rpc.Alone(s, m)
+	_, _, tag := protowire.ConsumeTag(result)
+	want, n := protowire.ConsumeBytes(result[max(0, tag):])
+	switch {
+	case err != nil || n < 0:
+		t.Fatalf("%q: got %v; want octets", m.Identifier, err)
+	case got == nil && plain:
+		t.Fatalf("%q, form %v, is plain in a batch alone", m.Identifier, m.Form)
+	case got != nil && !bytes.Equal(got, want):
+		t.Fatalf("%q, form %v, alone: got %x\nwant %x", m.Identifier, m.Form, got, want)
+	}
 }
 
 func lending(s *resolvertest.Store, o rpc.Options) (*resolver.Authority, *rpc.Server) {
@@ -338,6 +357,21 @@ func TestBatchWithoutLoans(t *testing.T) {
 	got := exchange(t, proto.NewResolutionClient(conn), []*proto.ResolveBatchRequest{{Identifiers: []string{"88.1/sn"}}})
 	if len(got) != 1 || got[0].GetAnswer().GetOutcome() != proto.Outcome_OUTCOME_FOUND {
 		t.Errorf("got %v; want the record", got)
+	}
+}
+
+// A question by hash, which names the prefix alone, is never plain, whatever it names.
+func TestHashIsNotPlain(t *testing.T) {
+	s := emptyStore("88")
+	put(s, "88.1/sn", url("https://maker.example/"))
+	_, server := lending(s, rpc.Options{})
+	m := &proto.ResolveRequest{Identifier: "88.1/sn"}
+	if got, err := rpc.Alone(server, m); err != nil || got == nil {
+		t.Fatalf("got %x, %v; want a plain answer", got, err)
+	}
+	m.SuffixHash = make([]byte, 32)
+	if got, err := rpc.Alone(server, m); err != nil || got != nil {
+		t.Errorf("got %x, %v; want none", got, err)
 	}
 }
 

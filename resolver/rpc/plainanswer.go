@@ -16,7 +16,7 @@ const (
 	asOctets = byte(protowire.BytesType)
 
 	tagResults = 1<<3 | asOctets // of ResolveBatchResponse
-	tagAnswer  = 1<<3 | asOctets // of ResolveResult
+	tagAnswer  = 1<<3 | asOctets // of ResolveResult and of ResolveResponse
 
 	tagOutcome      = 1<<3 | asNumber
 	tagIdentifier   = 2<<3 | asOctets
@@ -56,15 +56,28 @@ const (
 	tagReferenceIndex = 2<<3 | asNumber
 )
 
+// Guesses how many octets a length has.
+const short, long = 1, 2
+
 // appendPlain appends the result that answerToProto gives for a lent record, as a
-// response has it; false when there is anything about the values that is not plain.
+// response to a batch has it; false when there is anything about the values that is not
+// plain.
 func appendPlain(b []byte, canonical []byte, loan *identifier.Loan) ([]byte, bool) {
-	const short, long = 1, 2 // guesses how many octets a length has
+	b, result := open(b, tagResults, long)
+	b, ok := appendPlainAnswer(b, canonical, loan)
+	if !ok {
+		return nil, false
+	}
+	return end(b, result, long), true
+}
+
+// appendPlainAnswer appends the answer, the only field of a result and of the response
+// to one question.
+func appendPlainAnswer(b []byte, canonical []byte, loan *identifier.Loan) ([]byte, bool) {
 	var lifetime time.Duration = resolver.MaxLifetime
 	var link uint32 // the index of the default link
 	marked, any := false, false
 
-	b, result := open(b, tagResults, long)
 	b, answer := open(b, tagAnswer, long)
 	b = number(b, tagOutcome, uint64(resolver.Found))
 	b = text(b, tagIdentifier, canonical)
@@ -111,8 +124,7 @@ func appendPlain(b []byte, canonical []byte, loan *identifier.Loan) ([]byte, boo
 	}
 	b = number(b, tagPosition, loan.Position)
 	b = end(b, origin, short)
-	b = end(b, answer, long)
-	return end(b, result, long), true
+	return end(b, answer, long), true
 }
 
 // isText reports whether what a message holds as text is UTF-8.
@@ -135,7 +147,6 @@ func isText(v *identifier.ValueView) bool {
 
 // appendView appends the fields of the message of a value.
 func appendView(b []byte, v *identifier.ValueView) []byte {
-	const short = 1
 	b = number(b, tagIndex, uint64(v.Index))
 	b = text(b, tagType, v.Type)
 	b = text(b, tagData, v.Data)

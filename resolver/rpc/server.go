@@ -23,7 +23,7 @@ type Options struct {
 	// Workers is how many pieces are resolved at once for all streams. 0 means 64.
 	Workers int
 	// Records lends the records that the Resolver answers from, so that plain questions
-	// of a batch are answered from stored octets. nil leaves all to the Resolver.
+	// are answered from stored octets. nil leaves all to the Resolver.
 	Records Records
 }
 
@@ -35,6 +35,7 @@ type Server struct {
 	options  Options
 	workers  chan struct{} // one element for each piece that is being resolved
 	rooms    sync.Pool     // of *room
+	desks    sync.Pool     // of *desk
 	// draining is closed when streams should end.
 	draining  chan struct{}
 	drainOnce sync.Once
@@ -61,8 +62,12 @@ func (s *Server) AddTo(to grpc.ServiceRegistrar) { proto.RegisterResolutionServe
 // gRPC server that stops gracefully does not wait for its callers. It returns at once.
 func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
-// Resolve answers for one identifier.
+// Resolve answers for one identifier. The answer to a plain question is encoded already:
+// it stands among the fields of the response that the message does not know.
 func (s *Server) Resolve(ctx context.Context, m *proto.ResolveRequest) (*proto.ResolveResponse, error) {
+	if response := s.resolvePlain(m); response != nil {
+		return response, nil
+	}
 	q, err := queryFromProto(m)
 	if err != nil {
 		return nil, toStatus(err).Err()

@@ -230,15 +230,21 @@ func TestMessagesBeyondTheLimits(t *testing.T) {
 	p.works(t)
 }
 
+// Calls are bounded but for questions, whose time the resolver bounds.
 func TestCallsHaveADeadline(t *testing.T) {
-	_, err := unaryLimit(t.Context(), nil, nil, func(ctx context.Context, _ any) (any, error) {
-		if end, ok := ctx.Deadline(); !ok || time.Until(end) > grpcUnaryLimit {
-			t.Errorf("got deadline %v, %t; want one within %v", end, ok, grpcUnaryLimit)
+	for method, bounded := range map[string]bool{
+		proto.Registration_Status_FullMethodName: true, proto.Resolution_Resolve_FullMethodName: false,
+	} {
+		ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}})
+		_, err := unary(slog.New(slog.DiscardHandler))(ctx, nil, &grpc.UnaryServerInfo{FullMethod: method}, func(ctx context.Context, _ any) (any, error) {
+			if end, ok := ctx.Deadline(); ok != bounded || time.Until(end) > grpcUnaryLimit {
+				t.Errorf("%s: got deadline %v, %t; want one within %v: %t", method, end, ok, grpcUnaryLimit, bounded)
+			}
+			return nil, errors.New("handled")
+		})
+		if err == nil || err.Error() != "handled" {
+			t.Errorf("%s: got %v; want what the handler said", method, err)
 		}
-		return nil, errors.New("handled")
-	})
-	if err == nil || err.Error() != "handled" {
-		t.Errorf("got %v; want what the handler said", err)
 	}
 }
 
