@@ -74,6 +74,12 @@ func (b *bench) firstCopy(ctx context.Context) error {
 // lineage makes the two nodes, lets the parent delegate, and fills the child while the
 // parent is away.
 func (b *bench) lineage(ctx context.Context) (l *lineage, err error) {
+	// The part before this one may have made them too, with other keys.
+	for _, folder := range []string{"copy-parent", "copy-child", "parent", "child"} {
+		if err := os.RemoveAll(b.folder(folder)); err != nil {
+			return nil, err
+		}
+	}
 	l = &lineage{parentHas: b.folder("copy-parent"), childHas: b.folder("copy-child")}
 	child, err := makeNodeKey(l.childHas)
 	if err != nil {
