@@ -37,7 +37,7 @@ func newHop(h resolver.Hop) hop {
 	}
 	switch {
 	case h.Err != nil:
-		shown.Outcome = h.Err.Error()
+		shown.Outcome = strings.ReplaceAll(h.Err.Error(), "\n", "; ")
 	case h.Answer.Outcome == resolver.Referral && h.Answer.Delegation != nil && h.Answer.Delegation.Node != nil:
 		shown.Refers, shown.To = h.Answer.Delegation.Prefix.String(), h.Answer.Delegation.Node.Name
 	case h.Answer.Origin.Mirror:
