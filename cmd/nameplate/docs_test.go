@@ -18,12 +18,15 @@ import (
 // what the document shows. An ellipsis stands for anything on its line, and a line
 // that is nothing else for any number of lines.
 
-// docsAddress takes the place of 127.0.0.1 in the examples of a document, so that no node
+// docsNetwork takes the place of 127.0.0. in the examples of a document, so that no node
 // that runs beside the test, nor the same test in another folder, answers for them.
-func docsAddress(document int) string {
+func docsNetwork(document int) string {
 	pid := os.Getpid()
-	return fmt.Sprintf("127.%d.%d.%d", 100+pid%100, pid/100%250, document+1)
+	return fmt.Sprintf("127.%d.%d.", 100+pid%100, pid/100%25*10+document)
 }
+
+// docsHTTP finds where a command serves HTTP when it says so.
+var docsHTTP = regexp.MustCompile(`--http (\S+)`)
 
 func TestDocuments(t *testing.T) {
 	if testing.Short() {
@@ -39,10 +42,10 @@ func TestDocuments(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	for i, document := range []string{"README.md", "docs/QUICKSTART.md", "docs/RECEIPTS.md"} {
+	for i, document := range []string{"README.md", "docs/QUICKSTART.md", "docs/TREE.md", "docs/RECEIPTS.md"} {
 		t.Run(filepath.Base(document), func(t *testing.T) {
 			t.Parallel()
-			runDocument(t, filepath.Join("..", "..", document), bin, docsAddress(i))
+			runDocument(t, filepath.Join("..", "..", document), bin, docsNetwork(i))
 		})
 	}
 }
@@ -87,7 +90,7 @@ func examples(t *testing.T, path string) []example {
 	return found
 }
 
-func runDocument(t *testing.T, path, bin, address string) {
+func runDocument(t *testing.T, path, bin, network string) {
 	list := examples(t, path)
 	folder := t.TempDir()
 	data, err := filepath.Abs("../../testdata")
@@ -98,13 +101,18 @@ func runDocument(t *testing.T, path, bin, address string) {
 		t.Fatal(err)
 	}
 	const mark = "-- example "
+	address := network + "1"
 	var script strings.Builder
 	for i, e := range list {
-		command := strings.ReplaceAll(e.command, "127.0.0.1", address)
+		command := strings.ReplaceAll(e.command, "127.0.0.", network)
 		fmt.Fprintf(&script, "echo '%s%d'\n%s\n", mark, i, command)
 		if strings.HasSuffix(command, "&") {
 			// A person would read what the node says before typing on.
-			fmt.Fprintf(&script, "for n in $(seq 100); do curl -fs http://%s:8080/healthz >/dev/null && break; sleep 0.1; done\n", address)
+			at := address + ":8080"
+			if m := docsHTTP.FindStringSubmatch(command); m != nil {
+				at = m[1]
+			}
+			fmt.Fprintf(&script, "for n in $(seq 100); do curl -fs http://%s/healthz >/dev/null && break; sleep 0.1; done\n", at)
 		}
 	}
 	script.WriteString("trap - EXIT; kill $(jobs -p) 2>/dev/null; wait\n")
@@ -119,7 +127,7 @@ func runDocument(t *testing.T, path, bin, address string) {
 	if err != nil {
 		t.Errorf("the shell ended with %v", err)
 	}
-	text := strings.ReplaceAll(string(out), address, "127.0.0.1")
+	text := strings.ReplaceAll(string(out), network, "127.0.0.")
 	parts := strings.Split(text, mark)[1:]
 	if len(parts) != len(list) {
 		t.Fatalf("%d of %d examples ran:\n%s", len(parts), len(list), text)
