@@ -1,5 +1,7 @@
 package replica
 
+import "github.com/nameplate-id/nameplate/registry/identifier"
+
 // Rule is a rule that a test leaves out.
 type Rule = rule
 
@@ -25,6 +27,16 @@ func (c *Child) LeaveOut(r Rule)   { c.left = r }
 func (p *Parent) LeaveOut(r Rule)  { p.left = r }
 func (a *Anchors) LeaveOut(r Rule) { a.left = r }
 func (r *Relay) LeaveOut(x Rule)   { r.left = x }
+
+// Prove lets a child check signatures in another way.
+func (c *ChildConfig) Prove(p func(key identifier.PublicKey, message, signature []byte) bool) {
+	c.proves = p
+}
+
+// CheckHelloBy is CheckHello, with signatures checked in another way.
+func CheckHelloBy(m *Hello, c *Challenge, p func(key identifier.PublicKey, message, signature []byte) bool) *Refusal {
+	return checkHello(m, c, p)
+}
 
 // Without returns a standing that leaves out a rule.
 func (s Standing) Without(r Rule) Standing { s.left = r; return s }

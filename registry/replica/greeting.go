@@ -73,7 +73,9 @@ func (m *Welcome) Signed(child identifier.PublicKey, log identifier.LogID) []byt
 // CheckHello returns nil when a Hello is the answer to a challenge and speaks this
 // version of the protocol. Whether the parent knows the node is another question, and
 // the next one to ask.
-func CheckHello(m *Hello, c *Challenge) *Refusal {
+func CheckHello(m *Hello, c *Challenge) *Refusal { return checkHello(m, c, nil) }
+
+func checkHello(m *Hello, c *Challenge, p proves) *Refusal {
 	switch {
 	case m.Protocol != Protocol:
 		return refuse(BadProtocol, "version %d of the replication protocol is spoken here, not %d: run the same release on both nodes", Protocol, m.Protocol)
@@ -83,7 +85,7 @@ func CheckHello(m *Hello, c *Challenge) *Refusal {
 		return refuse(Malformed, "a checkpoint has at most %d octets, not %d", MaxCheckpoint, len(m.Tip))
 	case m.Node == c.Parent:
 		return refuse(Malformed, "a node is not its own parent: give it another address as its parent's")
-	case !m.Node.Verify(m.Signed(c), m.Signature):
+	case !p.check(m.Node, m.Signed(c), m.Signature):
 		return refuse(Unauthenticated, "the Hello is not signed by node key %s for this stream", m.Node)
 	}
 	return nil

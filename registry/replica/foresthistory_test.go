@@ -1,0 +1,148 @@
+package replica_test
+
+import (
+	"flag"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// restored lets things happen in a forest, and then nothing bad any more.
+func restored(steps int, left replica.Rule, pick pick, seen *[events]atomic.Int64) error {
+	middle := 1 + pick(2)
+	f := newForest(middle, 1+pick(2), left)
+	f.large, f.keeps = pick(16) == 0, pick(2) == 0
+	defer func() {
+		for e, n := range f.happened {
+			seen[e].Add(int64(n))
+		}
+	}()
+	if pick(8) > 0 {
+		if err := f.calm(); err != nil {
+			return fmt.Errorf("beginning: %w", err)
+		}
+	}
+	for i := range steps {
+		if err := f.step(pick); err != nil {
+			return fmt.Errorf("step %d: %w", i, err)
+		}
+		if err := f.check(); err != nil {
+			return fmt.Errorf("after step %d: %w", i, err)
+		}
+	}
+	if err := f.heal(); err != nil {
+		return fmt.Errorf("healing: %w", err)
+	}
+	return nil
+}
+
+const forestSteps = 150
+
+// event is what may happen in a history. Each has to happen in some, or they show nothing.
+type event uint8
+
+const (
+	crashedOne event = iota
+	restoredOne
+	restoredBoth
+	foundBehind
+	foundLoss
+	foundLost
+	tookBack
+	healedOne
+	cutOne
+	setAside
+	revokedOne
+	damagedOne
+	judgedBad
+	gotReceipt
+	gotRooted
+
+	events
+)
+
+func (e event) String() string {
+	return [...]string{
+		crashedOne: "a node crashed", restoredOne: "a node was restored", restoredBoth: "several were restored at once",
+		foundBehind: "a node found that it lacks entries", foundLoss: "a loss was reported", foundLost: "a parent was told that it lacks entries",
+		tookBack: "a unit came back", healedOne: "a node was healed", cutOne: "a mirror was cut", setAside: "a log was set aside",
+		revokedOne: "a prefix was taken away", damagedOne: "a message was changed on the way", judgedBad: "an entry was judged to break a rule",
+		gotReceipt: "a receipt was kept", gotRooted: "a rooted receipt was kept",
+	}[e]
+}
+
+func (f *forest) note(e event) { f.happened[e]++ }
+
+var restores = flag.Uint64("restores", 5000, "how many histories with restores TestRestores plays")
+
+// Whatever is restored, at one node or at several at once: nothing that is anchored gets
+// lost or replaced without a word, no history forks without evidence on both sides, none
+// is taken for a fork that is not one, nobody cosigns what three top-level nodes do not
+// hold, all that hold an entry judge it alike, and once nothing goes wrong any more
+// everything that was not set aside is whole again, and has a receipt.
+func TestRestores(t *testing.T) {
+	histories := *restores
+	if testing.Short() {
+		histories = min(histories, 300)
+	}
+	var next atomic.Uint64
+	var seen [events]atomic.Int64
+	var running sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		running.Go(func() {
+			for seed := next.Add(1) - 1; seed < histories && !t.Failed(); seed = next.Add(1) - 1 {
+				if err := restored(forestSteps, 0, seeded(seed), &seen); err != nil {
+					t.Errorf("seed %d: %v", seed, err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	for e := range events {
+		if t.Logf("%s: %d", e, seen[e].Load()); seen[e].Load() == 0 {
+			t.Errorf("in none of %d histories: %s", histories, e)
+		}
+	}
+}
+
+// And over as many as there is time for.
+func FuzzRestores(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		var seen [events]atomic.Int64
+		if err := restored(250, 0, seeded(seed), &seen); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Without any one of these rules something is lost or forks without a word, and a thousand
+// histories show it.
+func TestRestoreRulesAreNeeded(t *testing.T) {
+	for rule, name := range map[replica.Rule]string{
+		replica.RulePrefix: "compare roots, not positions",
+		replica.RuleRoot:   "entries add up to their checkpoint",
+		replica.RuleMarked: "write nothing before healing",
+		replica.RuleServe:  "serve no children before healing",
+		replica.RuleRow:    "heed the logged row",
+		replica.RuleSync:   "acknowledge what is synced",
+		replica.RuleAbove:  "cosign what the level above holds",
+		replica.RuleQuorum: "acknowledge what three top-level nodes hold",
+		replica.RuleOrder:  "send a peer what rests on what it has",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen [events]atomic.Int64
+			for seed := range uint64(1000) {
+				if err := restored(forestSteps, rule, seeded(seed), &seen); err != nil {
+					t.Logf("history %d: %v", seed+1, err)
+					return
+				}
+			}
+			t.Error("nobody noticed that the rule was left out")
+		})
+	}
+}

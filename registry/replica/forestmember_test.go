@@ -1,0 +1,316 @@
+package replica_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
+)
+
+// member is a node of the forest.
+type member struct {
+	f      *forest
+	number byte
+	key    quickKey
+	id     identifier.LogID
+	above  *member
+	below  []*member
+	peers  []*member
+
+	frames  []frame // its journal
+	synced  int
+	marked  bool      // a file
+	saved   [][]frame // backups, the newest last
+	waiting []func()
+
+	// What the journal adds up to.
+	end, fast *place // its log: all, and what is synced
+	newest    map[byte]replica.Row
+	rows      map[byte]replica.Row // the newest that is synced
+	gave      map[byte]given       // the newest to each child
+	epoch     uint64               // the newest that it was given, and whether it was taken away
+	revoked   bool
+	acked     uint64 // what the node above has acknowledged once
+	forked    bool
+	apart     map[byte]bool           // whose logs are set aside
+	held      map[byte]*heldLog       // by whose
+	known     map[byte]map[given]bool // by whose log, what it ever gave to whom
+	kept      [2]uint64               // of receipts: any, rooted
+	anchors   *replica.Anchors
+	links     []*link // that it opens
+
+	// What really happened to its log, which no crash and no restore takes away.
+	truth    *place                     // the first history that it synced
+	anchored map[uint64]identifier.Hash // root by size: what a receipt was given for
+	heldBy3  uint64                     // entries that three top-level nodes ever held at once
+	told     *place                     // the most that a parent has acknowledged
+	astray   bool                       // it has synced two entries at one position
+	lossTold bool                       // a loss was reported
+	anew     bool                       // it has written anew what was anchored
+	unheard  bool                       // it was put back untold, and has not heard of it yet
+}
+
+// frame is one frame of a journal: exactly one of its fields is set.
+type frame struct {
+	entry   *entry        // of the own log
+	unit    *replica.Unit // of the log of whose
+	whose   byte
+	end     *place
+	cut     *cut   // a mirror is shorter from here on
+	acked   uint64 // what the node above has acknowledged
+	fork    byte   // whose log is set aside
+	receipt [2]uint64
+}
+
+type cut struct {
+	whose byte
+	replica.Row
+}
+
+// start makes a node of its journal.
+func (m *member) start() {
+	f := m.f
+	m.anchors = nil
+	m.waiting, m.end, m.acked, m.forked, m.kept = nil, f.origin, 0, false, [2]uint64{}
+	m.newest, m.rows = map[byte]replica.Row{}, map[byte]replica.Row{}
+	m.gave, m.epoch, m.revoked = map[byte]given{}, 0, false
+	m.apart, m.held = map[byte]bool{}, map[byte]*heldLog{}
+	m.known, m.fast = map[byte]map[given]bool{}, f.origin
+	for _, x := range m.frames {
+		m.queue(x)
+		m.absorb(x)
+	}
+	m.synced = len(m.frames)
+	m.remember()
+	above := replica.NothingAbove
+	switch {
+	case m.above != nil:
+		above = replica.ParentAbove
+	case len(m.peers) > 0:
+		above = replica.PeersAbove
+	}
+	m.anchors = replica.NewAnchors(above, m.id, topNodes-1)
+	m.anchors.LeaveOut(f.left)
+	m.loadRows()
+	for _, l := range m.links {
+		l.restart()
+	}
+	for _, l := range f.links {
+		if l.to == m {
+			l.stream, l.greeted = nil, false
+		}
+	}
+}
+
+// queue takes in what a frame says before its sync: what counts for whoever adds to the
+// log.
+func (m *member) queue(x frame) {
+	switch e := x.entry; {
+	case x.unit != nil:
+		h := m.mirrorOf(x.whose)
+		h.units = append(h.units, heldUnit{x.unit, x.end})
+	case e == nil:
+	default:
+		m.end = m.end.then(e)
+		switch {
+		case e.row != nil:
+			m.newest[e.row.child] = e.row.Row
+		case e.given != nil:
+			m.gave[e.given.child] = *e.given
+		case e.taken > 0:
+			m.epoch, m.revoked = e.taken, e.revoked
+		}
+	}
+}
+
+// absorb takes in what a frame says once it is synced, in the order of the journal. While
+// the node starts there are no machines yet.
+func (m *member) absorb(x frame) {
+	switch {
+	case x.entry != nil:
+		m.fast = m.fast.then(x.entry)
+		m.know(m.number, x.entry)
+		if x.entry.row != nil {
+			m.checkRow(x.entry.row)
+		}
+		if m.above == nil && m.anchors != nil {
+			m.f.count(m)
+		}
+		if e := x.entry; e.row != nil && m.anchors != nil {
+			m.logged(m.fast)
+		} else if e.given != nil && m.anchors != nil {
+			if h := m.held[e.given.child]; h != nil && h.parent != nil {
+				h.parent.Offer(e.given.envelope())
+			}
+		}
+	case x.unit != nil:
+		m.judge(x.whose, m.mirrorOf(x.whose))
+		if m.above == nil && m.anchors != nil {
+			m.f.count(m.f.node(x.whose))
+		}
+	case x.cut != nil:
+		m.mirrorOf(x.cut.whose).cut(m.f, x.cut.whose, x.cut.Row)
+	case x.fork == m.number:
+		m.forked = true
+	case x.fork > 0:
+		m.apart[x.fork] = true
+	default:
+		m.acked = max(m.acked, x.acked)
+		m.kept = [2]uint64{max(m.kept[0], x.receipt[0]), max(m.kept[1], x.receipt[1])}
+	}
+}
+
+// know notes what the log of a node gives to its children.
+func (m *member) know(whose byte, e *entry) {
+	if e.given == nil {
+		return
+	}
+	if m.known[whose] == nil {
+		m.known[whose] = map[given]bool{}
+	}
+	m.known[whose][*e.given] = true
+}
+
+// loadRows tells the machine of the newest row of every child.
+func (m *member) loadRows() {
+	seen := map[byte]bool{}
+	for _, p := range slices.Backward(m.fast.way[1:]) {
+		if row := p.last.row; row != nil && !seen[row.child] {
+			seen[row.child] = true
+			m.logged(p)
+		}
+	}
+}
+
+// logged tells the machine of a row that is synced.
+func (m *member) logged(p *place) {
+	row := p.last.row
+	c := m.f.node(row.child)
+	m.anchors.Logged(replica.LoggedRow{Position: p.size - 1, Row: identifier.ChildRow{Log: c.id, Node: c.key.Public(), Size: row.Size, Root: row.Root}})
+}
+
+// log adds an entry to the own log.
+func (m *member) log(e *entry) {
+	octets := 0
+	if m.f.large && m.f.drawn%7 == 0 {
+		octets = 90 << 10
+	}
+	m.f.fill(e, replicatest.Entry(m.f.draw(), octets))
+	m.append(frame{entry: e}, nil)
+}
+
+// append writes a frame, and tells after its sync.
+func (m *member) append(x frame, synced func()) {
+	m.frames = append(m.frames, x)
+	m.queue(x)
+	if synced != nil {
+		m.waiting = append(m.waiting, synced)
+	}
+}
+
+// remember notes what is synced.
+func (m *member) remember() {
+	switch {
+	case m.fast.has(m.truth):
+		m.truth = m.fast
+	case !m.truth.has(m.fast):
+		m.astray = true
+	}
+}
+
+func (m *member) sync() {
+	for m.synced < len(m.frames) {
+		m.synced++
+		m.absorb(m.frames[m.synced-1])
+	}
+	m.remember()
+	for _, l := range m.links {
+		l.grow()
+	}
+	waiting := m.waiting
+	m.waiting = nil
+	for _, synced := range waiting {
+		synced()
+	}
+}
+
+// standing is what the node may do.
+func (m *member) standing() replica.Standing {
+	return replica.Standing{Marked: m.marked, Forked: m.forked, Above: m.above != nil}.Without(m.f.left)
+}
+
+// register registers something, where the node may.
+func (m *member) register(bad bool) {
+	if m.above != nil && (m.epoch == 0 || m.revoked) {
+		return // it has no prefix
+	}
+	m.write(&entry{epoch: max(1, m.epoch), bad: bad})
+}
+
+// write adds an entry to the log, where the node may.
+func (m *member) write(e *entry) bool {
+	if !m.standing().Writes() {
+		return false
+	}
+	m.anew = m.anew || m.end.size < m.anchoredTo()
+	m.log(e)
+	return true
+}
+
+// anchoredTo returns how many of its entries are anchored.
+func (m *member) anchoredTo() (size uint64) {
+	for anchored := range maps.Keys(m.anchored) {
+		size = max(size, anchored)
+	}
+	return size
+}
+
+// crash ends a node's process; some of what it had not synced is lost.
+func (m *member) crash(keep int) {
+	m.frames = slices.Clip(m.frames[:m.synced+keep])
+	m.start()
+}
+
+// backups is how many backups there are of a node.
+const backups = 3
+
+func (m *member) backup() {
+	m.saved = append(m.saved, slices.Clone(m.frames[:m.synced]))
+	m.saved = m.saved[max(0, len(m.saved)-backups):]
+}
+
+// restore puts a node back to one of its backups. Untold, nothing says so: a volume was
+// put back below the file system, or an operator has accepted what is lost.
+func (m *member) restore(untold bool, pick pick) {
+	if len(m.saved) == 0 {
+		return
+	}
+	m.frames = slices.Clone(m.saved[pick(len(m.saved))])
+	m.marked, m.unheard = !untold, untold
+	m.f.untold = m.f.untold || untold
+	m.f.restored++
+	m.f.note(restoredOne)
+	m.start()
+}
+
+// takeBack appends an entry that came back.
+func (m *member) takeBack(payload []byte) error {
+	e := m.f.entryOf(payload)
+	if e.row != nil && m.newest[e.row.child].Size >= e.row.Size {
+		return errors.New("the size of a row goes down")
+	}
+	m.append(frame{entry: e}, nil)
+	return nil
+}
+
+func (m *member) String() string {
+	s := fmt.Sprintf("node %d: %d entries, marked %v, forked %v, astray %v, epoch %d, revoked %v", m.number, m.fast.size, m.marked, m.forked, m.astray, m.epoch, m.revoked)
+	for _, l := range m.links {
+		s += "\n\t" + l.String()
+	}
+	return s
+}
