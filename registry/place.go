@@ -4,37 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 )
 
 // A folder that was copied is not the one that the node wrote last: an operator may have
-// put an old copy back, or started a second node from it. The file PLACE holds the
-// number that the file system gave the journal's first segment. It travels with a copy
-// of the folder, and the segment of the copy has another number.
+// put an old copy back, or started a second node from it. The file PLACE holds the number
+// that the file system gave to the file PLACE.MARK, and when that file was last changed,
+// which no program can set. Both travel with a copy of the folder, but the copy of
+// PLACE.MARK was made later. The number alone would not do: a file system gives it out
+// again as soon as it is free.
 //
-// A volume that was put back block by block has the same number. Only what is kept
-// elsewhere, an anchor or the parent's mirror, tells of that.
+// A volume that was put back block by block has the same number and time. Only what is
+// kept elsewhere, an anchor or the parent's mirror, tells of that. Whatever else changes
+// PLACE.MARK, such as another owner, only makes the node ask its parent once.
 
-const placeFile = "PLACE"
+const (
+	placeFile     = "PLACE"
+	placeMarkFile = "PLACE.MARK"
+)
 
-// place returns the number of the journal's first segment; "" when the file system
-// tells none.
+// place returns what tells this folder from a copy of it; "" when there is no mark, or the
+// file system tells nothing of it.
 func (f *folder) place() (string, error) {
-	segments, err := filepath.Glob(filepath.Join(f.join(journalDir), "*.seg"))
-	if err != nil || len(segments) == 0 {
-		return "", err
+	info, err := os.Stat(f.join(placeMarkFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
 	}
-	info, err := os.Stat(segments[0]) // their names ascend
 	if err != nil {
 		return "", fmt.Errorf("data folder: %w", err)
 	}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return strconv.FormatUint(uint64(s.Ino), 10), nil
-	}
-	return "", nil
+	return identity(info), nil
 }
 
 // isCopy reports whether the folder is a copy of the one that a node wrote last. One
@@ -51,8 +50,12 @@ func (f *folder) isCopy() (bool, error) {
 	return now != strings.TrimSpace(string(text)), err
 }
 
-// settle makes this the folder that the node writes.
+// settle makes this the folder that the node writes. A crash between the two files leaves
+// a mark without a place, or one with the place of before: then the node asks once more.
 func (f *folder) settle() error {
+	if err := writeFile(f.join(placeMarkFile), []byte("the folder is where this file was made\n"), 0o640); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
 	now, err := f.place()
 	if err != nil || now == "" {
 		return err

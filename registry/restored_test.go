@@ -213,3 +213,33 @@ func TestAnchorThatCannotBeWritten(t *testing.T) {
 		t.Errorf("the anchor has %d entries, want 3", got)
 	}
 }
+
+// A copy of a folder is noticed, also where the file system gives its files the numbers of
+// those that were there before: the node asks its parent before it takes changes. The
+// folder itself goes on.
+func TestCopiedFolder(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t)
+	change := signed(t, f.holder, f.delegation, put(mustID(t, serial(1)), nil, link("https://maker.example/1")))
+	f.child.restart()
+	f.child.mustRegister(change)
+	folder, copied := f.child.config.Folder, filepath.Join(t.TempDir(), "copy")
+	for range 20 {
+		f.child.mustStop()
+		if err := os.CopyFS(copied, os.DirFS(folder)); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.RemoveAll(folder), os.CopyFS(folder, os.DirFS(copied)), os.RemoveAll(copied)); err != nil {
+			t.Fatal(err)
+		}
+		f.child.start()
+		if why := f.child.ReadOnly(); !strings.Contains(why, "is a copy") {
+			t.Fatalf("a copy is taken for the original: %q", why)
+		}
+		if err := f.child.Source().Heal(); err != nil {
+			t.Fatal(err)
+		}
+		f.child.restart()
+		f.child.mustRegister(change)
+	}
+}
