@@ -122,7 +122,11 @@ func (s *sequencer) admitFromAbove(g *grant, entry encoded) (admission, error) {
 	}
 	before := s.holders.heldAt(g.delegation.Prefix)
 	d := g.delegation
-	switch current := before.delegation; {
+	current := before.delegation
+	if current != nil && (before.apex || !g.keysetOnly) && d.Keyset.Version <= current.Keyset.Version {
+		return admission{position: before.position, synced: s.grantSyncs[d.Prefix], duplicate: true}, nil
+	}
+	switch {
 	case g.keysetOnly && (current == nil || !before.apex || current.Epoch != d.Epoch):
 		return admission{}, refuse(Denied, "the keyset of prefix %q in epoch %d came without its grant", d.Prefix, d.Epoch)
 	case g.keysetOnly:
@@ -131,9 +135,6 @@ func (s *sequencer) admitFromAbove(g *grant, entry encoded) (admission, error) {
 		d.Keyset = keyset
 	case current == nil && (d.Node == nil || d.Node.Key != s.node):
 		return admission{}, refuse(Denied, "the grant of prefix %q names another node", d.Prefix)
-	}
-	if current := before.delegation; current != nil && d.Keyset.Version <= current.Keyset.Version {
-		return admission{position: before.position, synced: s.grantSyncs[d.Prefix], duplicate: true}, nil
 	}
 	h := held{delegation: &d, position: s.next, granted: s.next, apex: true}
 	if g.keysetOnly {
