@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -18,6 +19,7 @@ const (
 	grantNote      = "grant/"     // + key of the prefix: the grant by which it is answered here
 	givenNote      = "given/"     // + key of the prefix: the envelope of its delegation
 	givenKeysNote  = "keyset/"    // + key of the prefix: the newest keyset change of it
+	gaveNote       = "gave/"      // + hash of the payload: a delegation or keyset change that was ever made
 )
 
 // effect is what an entry adds to the state. Applying never judges: an entry that
@@ -82,7 +84,7 @@ func effectOfDelegation(h held, signed *identifier.Envelope) (effect, error) {
 			kind = identifier.EntryKeyset
 		}
 		leaf := identifier.AppendLeaf(nil, &identifier.Entry{Kind: kind, Time: time.UnixMilli(0), Envelope: *signed})
-		mutations = append(mutations, noteMutation(givenNoteName(h.delegation.Prefix, kind), leaf))
+		mutations = append(mutations, noteMutation(givenNoteName(h.delegation.Prefix, kind), leaf), noteMutation(gaveNoteName(signed), nil))
 	}
 	return effect{mutations: mutations, holds: &h}, nil
 }
@@ -95,6 +97,15 @@ func givenNoteName(p identifier.Prefix, kind identifier.EntryKind) string {
 		note = givenKeysNote
 	}
 	return string(identifier.AppendPrefixKey([]byte(note), p))
+}
+
+// gaveNoteName is the note that says that an envelope was once what a prefix was given by.
+func gaveNoteName(e *identifier.Envelope) string {
+	h := sha256.New()
+	h.Write([]byte(e.PayloadType))
+	h.Write([]byte{0})
+	h.Write(e.Payload)
+	return gaveNote + string(h.Sum(nil))
 }
 
 // effectOfRows works out what the rows of a change mean.

@@ -306,6 +306,16 @@ func (l *ledger) growth() <-chan struct{} {
 	return l.grew
 }
 
+// gave reports whether a delegation or keyset change with the payload of an envelope was
+// ever made in this log, for another node to answer.
+func (l *ledger) gave(e *identifier.Envelope) (bool, error) {
+	note, err := l.note(gaveNoteName(e))
+	if err != nil {
+		return false, &Error{Kind: Unavailable, Detail: "what is stored cannot be trusted: run 'nameplate check'", Err: err}
+	}
+	return note != nil, nil
+}
+
 // given returns the envelope by which a prefix was given to another node, or the newest
 // keyset change of it; nil when there is none.
 func (l *ledger) given(p identifier.Prefix, kind identifier.EntryKind) (*identifier.Envelope, error) {

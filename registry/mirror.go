@@ -189,8 +189,11 @@ func (m *mirror) weighGenesis(e *identifier.Entry, position uint64) (effect, err
 	return effectOf(e, position, m.holders)
 }
 
-// weighGrant takes a grant for good when it is what this node's own log has given: to
-// the child, or away from it again.
+// weighGrant takes a grant for good when this node's own log has ever made it: to the
+// child, or away from it again. Whether that log has gone on since does not matter. A
+// mirror that is filled late, at a parent that was restored or at another top-level node,
+// has to find what was found when the entry was new. But a child goes from one to the
+// next, and not back.
 func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error) {
 	d, err := identifier.ParseDelegation(e.Envelope.Payload)
 	if err != nil {
@@ -199,15 +202,18 @@ func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error
 	if m.role == rolePeer {
 		return m.weighRoot(e, d, position)
 	}
-	given, err := m.own.given(d.Prefix, identifier.EntryDelegation)
+	gave, err := m.own.gave(&e.Envelope)
 	if err != nil {
 		return effect{}, err
 	}
-	if given == nil || !bytes.Equal(given.Payload, e.Envelope.Payload) {
+	before := m.holders.heldAt(d.Prefix)
+	switch {
+	case !gave:
 		return effect{}, fmt.Errorf("the grant of prefix %q in epoch %d is not what this node has delegated", d.Prefix, d.Epoch)
-	}
-	if !m.holders.heldAt(d.Prefix).apex && (d.Node == nil || d.Node.Key != m.node) {
+	case !before.apex && (d.Node == nil || d.Node.Key != m.node):
 		return effect{}, fmt.Errorf("the grant of prefix %q names another node", d.Prefix)
+	case before.apex && d.Epoch < before.delegation.Epoch:
+		return effect{}, fmt.Errorf("the grant of prefix %q in epoch %d comes behind the one of epoch %d", d.Prefix, d.Epoch, before.delegation.Epoch)
 	}
 	return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: true}, &e.Envelope)
 }
@@ -221,19 +227,23 @@ func (m *mirror) weighRoot(e *identifier.Entry, d *identifier.Delegation, positi
 	return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: true}, &e.Envelope)
 }
 
-// weighKeyset takes in the keyset of a prefix that this node has given to the child,
-// when it is the one in force here: it may be signed by who holds what lies above, whom
-// the child's log does not know.
+// weighKeyset takes in the keyset of a prefix that this node has given to the child, in the
+// epoch and behind the keyset that the child's log has: it may be signed by who holds what
+// lies above, whom the child's log does not know.
 func (m *mirror) weighKeyset(g *grant, position uint64) (effect, error) {
 	before := m.holders.heldAt(g.delegation.Prefix)
-	given, err := m.own.given(g.delegation.Prefix, identifier.EntryKeyset)
+	gave, err := m.own.gave(&g.envelope)
 	if err != nil {
 		return effect{}, err
 	}
-	if !before.apex || given == nil || !bytes.Equal(given.Payload, g.envelope.Payload) {
+	if !before.apex || !gave {
 		return effect{}, errNotGiven
 	}
 	d := *before.delegation
+	if d.Epoch != g.delegation.Epoch || d.Keyset.Version > g.delegation.Keyset.Version {
+		return effect{}, fmt.Errorf("keyset %d of prefix %q in epoch %d comes behind keyset %d in epoch %d",
+			g.delegation.Keyset.Version, d.Prefix, g.delegation.Epoch, d.Keyset.Version, d.Epoch)
+	}
 	d.Keyset = g.delegation.Keyset
 	return effectOfDelegation(held{delegation: &d, position: position, granted: before.granted, apex: true}, &g.envelope)
 }
