@@ -173,7 +173,7 @@ func TestDelegationRoundTrip(t *testing.T) {
 			NoAgents: rapid.Bool().Draw(t, "no agents"), Private: rapid.Bool().Draw(t, "private"),
 		}
 		node := rapid.Custom(func(t *rapid.T) identifier.Node {
-			n := identifier.Node{Name: rapid.String().Draw(t, "name"), Key: key.Draw(t, "key")}
+			n := identifier.Node{Name: rapid.String().Draw(t, "name"), Key: key.Draw(t, "key"), HandleKey: key.Draw(t, "handle key")}
 			for range rapid.IntRange(0, 3).Draw(t, "addresses") {
 				n.Addresses = append(n.Addresses, identifier.Address{
 					IP:  rapid.SampledFrom([]string{"192.0.2.1", "2001:db8::1"}).Draw(t, "ip"),
@@ -311,6 +311,7 @@ func TestDelegationsThatAreRefused(t *testing.T) {
 		"node.addresses":         {Node: &proto.Node{Addresses: make([]*proto.Address, 17)}},
 		"node.addresses[0].ip":   {Node: &proto.Node{Addresses: []*proto.Address{{Ip: "localhost"}}}},
 		"mirrors":                {Mirrors: make([]*proto.Node, 9)},
+		"node.handle_key.type":   {Node: &proto.Node{HandleKey: &proto.PublicKey{Type: 256}}},
 		"mirrors[0].key.type":    {Mirrors: []*proto.Node{{Key: &proto.PublicKey{Type: 256}}}},
 		"node.addresses[0].http": {Node: &proto.Node{Addresses: []*proto.Address{{Ip: "192.0.2.1", Http: 65536}}}},
 	} {

@@ -148,6 +148,9 @@ func NodeToProto(n *identifier.Node) *Node {
 		return nil
 	}
 	m := &Node{Name: n.Name, Key: KeyToProto(n.Key)}
+	if n.HandleKey != (identifier.PublicKey{}) {
+		m.HandleKey = KeyToProto(n.HandleKey)
+	}
 	for _, a := range n.Addresses {
 		m.Addresses = append(m.Addresses, &Address{
 			Ip: a.IP, Dns: uint32(a.DNS), Grpc: uint32(a.GRPC), Http: uint32(a.HTTP), Handle: uint32(a.Handle),
@@ -165,6 +168,9 @@ func NodeFromProto(m *Node) (*identifier.Node, error) {
 	var err error
 	if n.Key, err = KeyFromProto(m.GetKey()); err != nil {
 		return nil, within("key", err)
+	}
+	if n.HandleKey, err = KeyFromProto(m.GetHandleKey()); err != nil {
+		return nil, within("handle_key", err)
 	}
 	for i, a := range m.GetAddresses() {
 		parsed, err := addressFromProto(a)

@@ -606,7 +606,9 @@ type Node struct {
 	Name string     `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Key  *PublicKey `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	// Best first; 1 to 16.
-	Addresses     []*Address `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Addresses []*Address `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// The RSA key with which it signs its Handle answers; none when it has no type.
+	HandleKey     *PublicKey `protobuf:"bytes,4,opt,name=handle_key,json=handleKey,proto3" json:"handle_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -658,6 +660,13 @@ func (x *Node) GetKey() *PublicKey {
 func (x *Node) GetAddresses() []*Address {
 	if x != nil {
 		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Node) GetHandleKey() *PublicKey {
+	if x != nil {
+		return x.HandleKey
 	}
 	return nil
 }
@@ -909,11 +918,13 @@ const file_proto_identifier_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\v2\x1d.nameplate.identifier.v1.NodeR\x04node\x12\x1b\n" +
 	"\tno_agents\x18\x05 \x01(\bR\bnoAgents\x12\x18\n" +
 	"\aprivate\x18\x06 \x01(\bR\aprivate\x127\n" +
-	"\amirrors\x18\a \x03(\v2\x1d.nameplate.identifier.v1.NodeR\amirrors\"\x90\x01\n" +
+	"\amirrors\x18\a \x03(\v2\x1d.nameplate.identifier.v1.NodeR\amirrors\"\xd3\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
 	"\x03key\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x03key\x12>\n" +
-	"\taddresses\x18\x03 \x03(\v2 .nameplate.identifier.v1.AddressR\taddresses\"k\n" +
+	"\taddresses\x18\x03 \x03(\v2 .nameplate.identifier.v1.AddressR\taddresses\x12A\n" +
+	"\n" +
+	"handle_key\x18\x04 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\thandleKey\"k\n" +
 	"\aAddress\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x10\n" +
 	"\x03dns\x18\x02 \x01(\rR\x03dns\x12\x12\n" +
@@ -966,12 +977,13 @@ var file_proto_identifier_proto_depIdxs = []int32{
 	7,  // 6: nameplate.identifier.v1.Delegation.mirrors:type_name -> nameplate.identifier.v1.Node
 	4,  // 7: nameplate.identifier.v1.Node.key:type_name -> nameplate.identifier.v1.PublicKey
 	8,  // 8: nameplate.identifier.v1.Node.addresses:type_name -> nameplate.identifier.v1.Address
-	10, // 9: nameplate.identifier.v1.Envelope.signatures:type_name -> nameplate.identifier.v1.Signature
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	4,  // 9: nameplate.identifier.v1.Node.handle_key:type_name -> nameplate.identifier.v1.PublicKey
+	10, // 10: nameplate.identifier.v1.Envelope.signatures:type_name -> nameplate.identifier.v1.Signature
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_proto_identifier_proto_init() }

@@ -184,6 +184,21 @@ func TestDelegationRules(t *testing.T) {
 			d.Mirrors = []identifier.Node{sampleMirror(t, "m")}
 			d.Mirrors[0].Addresses = nil
 		}, "1 to 16 addresses"},
+		{"a Handle key", func(d *identifier.Delegation) { d.Node.HandleKey = sampleRSA() }, ""},
+		{"a Handle key of a mirror alone", func(d *identifier.Delegation) {
+			d.Mirrors = []identifier.Node{sampleMirror(t, "m")}
+			d.Mirrors[0].HandleKey = sampleRSA()
+		}, ""},
+		{"a Handle key of another kind", func(d *identifier.Delegation) { d.Node.HandleKey = key(1) }, "a Handle key is an RSA key"},
+		{"a Handle key that is cut", func(d *identifier.Delegation) {
+			d.Node.HandleKey = sampleRSA()
+			d.Node.HandleKey.Raw = d.Node.HandleKey.Raw[:100]
+		}, "PKCS #1"},
+		{"a Handle key for the node's own", func(d *identifier.Delegation) { d.Node.Key = sampleRSA() }, "not an RSA key"},
+		{"a Handle key for a holder's", func(d *identifier.Delegation) { d.Keyset.Keys[1] = sampleRSA() }, "signs Handle answers and nothing else"},
+		{"taken back with a Handle key", func(d *identifier.Delegation) {
+			*d = identifier.Delegation{Prefix: "88.118", Epoch: 2, Keyset: identifier.Keyset{Version: 2}, Node: &identifier.Node{HandleKey: sampleRSA()}}
+		}, "takes the prefix back"},
 		{"address twice", func(d *identifier.Delegation) { d.Node.Addresses[1] = d.Node.Addresses[0] }, "twice"},
 	}
 	for _, test := range tests {

@@ -42,7 +42,21 @@ func drawPublicKey(t *rapid.T, name string) identifier.PublicKey {
 	if rapid.Bool().Draw(t, name+" is ed25519") {
 		return identifier.PublicKey{Type: identifier.Ed25519, Raw: drawText(t, name, 32, 32)}
 	}
-	return identifier.PublicKey{Type: identifier.KeyType(rapid.IntRange(2, 255).Draw(t, name+" type")), Raw: drawText(t, name, 1, 99)}
+	if rapid.Bool().Draw(t, name+" is RSA") {
+		return sampleRSA()
+	}
+	return identifier.PublicKey{Type: identifier.KeyType(rapid.IntRange(3, 255).Draw(t, name+" type")), Raw: drawText(t, name, 1, 99)}
+}
+
+// rsaText is an RSA key of 2,048 bits, made for the tests.
+const rsaText = "rsa:MIIBCgKCAQEAuw0R+gw4qsZl/OIwyOjWLOJvBsYvSY2KZY889RqQ7cnmeROUA6f6PD3JmXsebLmg78Q2m9D+AMiXIoDrS8VCXHyy6SQKN5FTfKWxofm2n/QkLnt6uCHPtgZ9odUlf43WG/q2GSj/dpO0Ny346CVLqaFTbsOwD54tSuPMFwWTEw7qBejJMZb1Whfy+I+S8We2ICECoUj31BU00X0hUwFGx6tPvC/l4BxekNhF0a+o3wU2hN5RFv9p93/ODMkX/gnrNso3saEwf+fBXPrDlRJ05ssG/opmEyM+t+2b7e+QaZoCf+IteslVB3RTorR6A/4KnU4WfUj7+eVFswybSp9FxwIDAQAB"
+
+func sampleRSA() identifier.PublicKey {
+	k, err := identifier.ParsePublicKey(rsaText)
+	if err != nil {
+		panic(err) // the text above was changed
+	}
+	return k
 }
 
 func drawKeyset(t *rapid.T, least int) identifier.Keyset {
@@ -72,6 +86,9 @@ func drawDelegation(t *rapid.T) *identifier.Delegation {
 
 func drawNode(t *rapid.T) *identifier.Node {
 	n := &identifier.Node{Name: drawText(t, "name", 0, 63), Key: drawPublicKey(t, "node key")}
+	if rapid.Bool().Draw(t, "has a Handle key") {
+		n.HandleKey = drawPublicKey(t, "Handle key")
+	}
 	for range rapid.IntRange(1, 4).Draw(t, "addresses") {
 		size := rapid.SampledFrom([]int{4, 16}).Draw(t, "address size")
 		ip, _ := netip.AddrFromSlice(drawOctets(t, "ip", size, size))

@@ -156,6 +156,8 @@ func written(t *testing.T, key []byte) map[string][]byte {
 	mirrored := sampleDelegation(t)
 	mirrored.Mirrors = []identifier.Node{sampleMirror(t, "region-mirror"), sampleMirror(t, "top-mirror")}
 	add("delegation-mirrors")(identifier.AppendDelegation(nil, mirrored))
+	mirrored.Mirrors[1].HandleKey = sampleRSA()
+	add("delegation-handlekeys")(identifier.AppendDelegation(nil, mirrored))
 	add("delegation-revoked")(identifier.AppendDelegation(nil, &identifier.Delegation{Prefix: "88.118", Epoch: 2, Keyset: identifier.Keyset{Version: 2}}))
 	k := identifier.KeysetChange{Prefix: "88.118", Epoch: 1, Keyset: identifier.Keyset{Version: 2, Threshold: 1, Keys: []identifier.PublicKey{newKey(t, 4).Public(), {Type: 200, Raw: "a kind to come"}}}}
 	add("keyset-unknown-kind")(identifier.AppendKeysetChange(nil, &k))

@@ -16,8 +16,18 @@ import (
 // KeyType is the kind of a key. Unknown kinds are kept and never verify.
 type KeyType uint8
 
-// Ed25519 is the signature scheme of RFC 8032; a public key is 32 octets.
-const Ed25519 KeyType = 1
+const (
+	// Ed25519 is the signature scheme of RFC 8032; a public key is 32 octets.
+	Ed25519 KeyType = 1
+	// RSA is an RSA key as PKCS #1 has it in DER (RFC 8017, appendix A.1.1), of 2,048 to
+	// 8,192 bits. Nodes sign Handle answers with such keys; nothing here is signed with one.
+	RSA KeyType = 2
+)
+
+const (
+	leastRSA = 2048 // bits
+	mostRSA  = 8192
+)
 
 // maxKey is how many octets a public key may have: enough for ML-DSA-87 (FIPS 204).
 const maxKey = 4096
@@ -46,11 +56,15 @@ func (k PublicKey) ID() KeyID {
 
 // String returns the key as text, the type's name and the octets in base64
 // (RFC 4648, section 4): "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".
-// A kind of key that is unknown here has its number for a name: "type-7:…".
+// An RSA key begins with rsa:. A kind of key that is unknown here has its number for a
+// name: "type-7:…".
 func (k PublicKey) String() string {
-	name := "ed25519"
-	if k.Type != Ed25519 {
-		name = "type-" + strconv.Itoa(int(k.Type))
+	name := "type-" + strconv.Itoa(int(k.Type))
+	switch k.Type {
+	case Ed25519:
+		name = "ed25519"
+	case RSA:
+		name = "rsa"
 	}
 	return name + ":" + base64.StdEncoding.EncodeToString([]byte(k.Raw))
 }
@@ -65,14 +79,21 @@ func (k PublicKey) Check() error {
 		rule = fmt.Sprintf("an ed25519 key has 32 octets, not %d", len(k.Raw))
 	case len(k.Raw) == 0 || len(k.Raw) > maxKey:
 		rule = "a key has 1 to 4096 octets"
+	case k.Type == RSA && !isRSA(k.Raw):
+		rule = fmt.Sprintf("an rsa key is PKCS #1 in DER and has %d to %d bits", leastRSA, mostRSA)
 	default:
 		return nil
 	}
 	return &RuleError{What: "public key", Rule: rule, Mend: "copy the whole key"}
 }
 
-// Verify reports whether signature is the key's over the message. Of a kind of
-// key that is unknown here no signature is good.
+func isRSA(raw string) bool {
+	k, err := x509.ParsePKCS1PublicKey([]byte(raw))
+	return err == nil && k.N.BitLen() >= leastRSA && k.N.BitLen() <= mostRSA && string(x509.MarshalPKCS1PublicKey(k)) == raw
+}
+
+// Verify reports whether signature is the key's over the message. Of an RSA
+// key, and of a kind of key that is unknown here, no signature is good.
 func (k PublicKey) Verify(message, signature []byte) bool {
 	if k.Type != Ed25519 || len(k.Raw) != ed25519.PublicKeySize {
 		return false
@@ -119,12 +140,14 @@ func ParsePublicKey(text string) (PublicKey, error) {
 	k := PublicKey{Type: Ed25519}
 	if number, ok := strings.CutPrefix(name, "type-"); ok {
 		n, err := strconv.ParseUint(number, 10, 8)
-		if err != nil || n < 2 || strconv.FormatUint(n, 10) != number {
-			return PublicKey{}, &SyntaxError{Input: text, Offset: len("type-"), Rule: "the number of a key's type is 2 to 255", Mend: "write ed25519: for an Ed25519 key"}
+		if err != nil || n <= uint64(RSA) || strconv.FormatUint(n, 10) != number {
+			return PublicKey{}, &SyntaxError{Input: text, Offset: len("type-"), Rule: "the number of a key's type is 3 to 255", Mend: "write ed25519: for an Ed25519 key, rsa: for an RSA key"}
 		}
 		k.Type = KeyType(n)
+	} else if name == "rsa" {
+		k.Type = RSA
 	} else if name != "ed25519" {
-		return PublicKey{}, &SyntaxError{Input: text, Rule: "the type of a key is ed25519", Mend: "use an Ed25519 key"}
+		return PublicKey{}, &SyntaxError{Input: text, Rule: "the type of a key is ed25519, or rsa for Handle answers", Mend: "use an Ed25519 key"}
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	// The decoder skips line breaks; a key has one text only.

@@ -89,9 +89,10 @@ type keysetDoc struct {
 }
 
 type nodeDoc struct {
-	Name      string               `json:"name"`
-	Key       identifier.PublicKey `json:"key"`
-	Addresses []addressDoc         `json:"addresses"`
+	Name      string                `json:"name"`
+	Key       identifier.PublicKey  `json:"key"`
+	HandleKey *identifier.PublicKey `json:"handleKey,omitempty"`
+	Addresses []addressDoc          `json:"addresses"`
 }
 
 type addressDoc struct {
@@ -209,6 +210,9 @@ func newDelegationDoc(d *identifier.Delegation) *delegationDoc {
 
 func newNodeDoc(n *identifier.Node) *nodeDoc {
 	doc := &nodeDoc{Name: n.Name, Key: n.Key, Addresses: []addressDoc{}}
+	if n.HandleKey != (identifier.PublicKey{}) {
+		doc.HandleKey = &n.HandleKey
+	}
 	for _, a := range n.Addresses {
 		doc.Addresses = append(doc.Addresses, addressDoc(a))
 	}
@@ -217,6 +221,9 @@ func newNodeDoc(n *identifier.Node) *nodeDoc {
 
 func (d *nodeDoc) node() *identifier.Node {
 	n := &identifier.Node{Name: d.Name, Key: d.Key}
+	if d.HandleKey != nil {
+		n.HandleKey = *d.HandleKey
+	}
 	for _, a := range d.Addresses {
 		n.Addresses = append(n.Addresses, identifier.Address(a))
 	}

@@ -2,7 +2,10 @@ package resolvertest
 
 import (
 	"bytes"
+	"crypto/rsa"
+	"crypto/x509"
 	"fmt"
+	"math/big"
 	"strings"
 	"time"
 
@@ -213,7 +216,7 @@ func referrals() []fixture {
 		return f
 	}
 	one := &identifier.Node{Name: "n1", Key: key, Addresses: []identifier.Address{all}}
-	two := &identifier.Node{Name: "node-2", Key: holder, Addresses: []identifier.Address{six, all, some}}
+	two := &identifier.Node{Name: "node-2", Key: holder, HandleKey: handleKey(), Addresses: []identifier.Address{six, all, some}}
 	asked := refer("a link type is asked", identifier.ID{Prefix: "88.30.8", Suffix: "sn-42"}, identifier.Delegation{Prefix: "88.30", Epoch: 1, Node: one})
 	asked.ways = []resolver.Query{{Relation: "gs1:pip"}, {Types: []string{"EMAIL"}}}
 	mirrored := refer("to a node with mirrors", identifier.ID{Prefix: "88.36", Suffix: "x"}, identifier.Delegation{Prefix: "88.36", Epoch: 1, Node: two})
@@ -230,6 +233,12 @@ func referrals() []fixture {
 		refer("a long prefix", identifier.ID{Prefix: identifier.Prefix("c." + strings.Repeat("a.", 61) + "b"), Suffix: "sn"},
 			identifier.Delegation{Prefix: identifier.Prefix("c." + strings.Repeat("a.", 61) + "b"), Epoch: 1, Node: one}),
 	}
+}
+
+// handleKey is an RSA key for Handle; nobody has the other half.
+func handleKey() identifier.PublicKey {
+	k := rsa.PublicKey{N: new(big.Int).SetBytes(bytes.Repeat([]byte{0xc5}, 256)), E: 65537}
+	return identifier.PublicKey{Type: identifier.RSA, Raw: string(x509.MarshalPKCS1PublicKey(&k))}
 }
 
 // negatives are absent and refused answers.

@@ -3,6 +3,7 @@ package resolvertest
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -32,7 +33,8 @@ const (
 	LinkTexts Part = "texts of links"
 	// History: spelling, time and row hash of a record.
 	History Part = "history of the record"
-	// Holder: epoch, keyset and flags of a delegation; its prefix, node and mirrors are carried.
+	// Holder: epoch, keyset and flags of a delegation, and the Handle keys of its nodes; its
+	// prefix, node and mirrors are carried.
 	Holder Part = "holder of a delegation"
 	// Place: the log and the position that an answer is drawn from.
 	Place Part = "place in the log"
@@ -88,7 +90,16 @@ func (r result) omit(p Part) result {
 		}
 	case Holder:
 		if a.Delegation != nil {
-			a.Delegation = &identifier.Delegation{Prefix: a.Delegation.Prefix, Node: a.Delegation.Node, Mirrors: a.Delegation.Mirrors}
+			d := &identifier.Delegation{Prefix: a.Delegation.Prefix, Mirrors: slices.Clone(a.Delegation.Mirrors)}
+			if a.Delegation.Node != nil {
+				node := *a.Delegation.Node
+				node.HandleKey = identifier.PublicKey{}
+				d.Node = &node
+			}
+			for i := range d.Mirrors {
+				d.Mirrors[i].HandleKey = identifier.PublicKey{}
+			}
+			a.Delegation = d
 		}
 	case Place:
 		a.Origin.Log, a.Origin.Position = identifier.LogID{}, 0
