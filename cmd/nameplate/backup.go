@@ -1,12 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nameplate-id/nameplate/registry"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 )
 
 func newBackup() *cobra.Command {
@@ -22,7 +27,8 @@ The state is not part of a backup, because it is built from the journal; nor is 
 anchor, which must not travel with it. The node's private key is only with --with-key:
 whoever has it can sign as the node. Without it in the backup, keep a copy of node.key
 elsewhere, for the log cannot be restored without it. handle.key, which signs answers
-to Handle clients, is never in a backup: a node without it makes another.`,
+to Handle clients, goes the same way; a node without it makes another, and whoever
+delegated to it has to name that one.`,
 		Example: "  nameplate backup /backup/nameplate-2026-11-23 --data /var/lib/nameplate",
 		Args:    arguments(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -32,6 +38,11 @@ to Handle clients, is never in a backup: a node without it makes another.`,
 			m, err := registry.Backup(c.Context(), data, args[0], withKey)
 			if err != nil {
 				return interrupted(c.Context(), err)
+			}
+			if withKey {
+				if err := copyHandleKey(data, args[0]); err != nil {
+					return err
+				}
 			}
 			if asJSON {
 				return writeJSON(c.OutOrStdout(), m)
@@ -48,6 +59,21 @@ to Handle clients, is never in a backup: a node without it makes another.`,
 	c.Flags().BoolVar(&withKey, "with-key", false, "put the node's private key into the backup")
 	jsonFlag(c, &asJSON)
 	return c
+}
+
+// copyHandleKey copies the key with which a node signs Handle answers, where it has one.
+func copyHandleKey(from, to string) error {
+	text, err := os.ReadFile(filepath.Join(from, resolverhandle.KeyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = replaceFile(filepath.Join(to, resolverhandle.KeyFile), text, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("key for Handle: %w", err)
+	}
+	return nil
 }
 
 func newRestore() *cobra.Command {
@@ -88,6 +114,9 @@ whatever was acknowledged after the backup is then lost for good.`,
 			m, err := registry.Restore(c.Context(), args[0], data, key)
 			if err != nil {
 				return interrupted(c.Context(), err)
+			}
+			if err := copyHandleKey(args[0], data); err != nil {
+				return err
 			}
 			if asJSON {
 				return writeJSON(c.OutOrStdout(), m)

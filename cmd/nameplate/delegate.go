@@ -25,6 +25,7 @@ type delegateFlags struct {
 	noAgents       bool
 	private        bool
 	node, nodeKey  string
+	handleKeys     []string
 	addresses      []string
 	mirrors        []string
 	epoch, version uint64
@@ -42,7 +43,9 @@ a node that stands alone that is the node itself, with node.key in its data fold
 --rotate replaces the keys of a prefix and nothing else; its present holder may sign
 that. --revoke takes the prefix back. With --node and --address another node answers
 for it, and with --mirror those answer that have a copy of that node's log when it is
-away, as a rule this one at its listen.mirror. What is in force already is left as it is.`,
+away, as a rule this one at its listen.mirror and listen.mirror-handle. --handle-key is the
+key with which that node signs Handle answers ('nameplate handle key' shows it), so that
+those who come from above can check them; NAME=KEY is that of the mirror NAME. What is in force already is left as it is.`,
 		Example: `  nameplate delegate 88.118.8 --to maker.key --key nameplate-data/node.key
   nameplate delegate gs1.9.5.0.6 --to ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --key nameplate-data/node.key
   nameplate delegate 88.118.8 --rotate --to new.key --key maker.key
@@ -55,6 +58,9 @@ away, as a rule this one at its listen.mirror. What is in force already is left 
 			}
 			if len(f.mirrors) > 0 && f.node == "" {
 				return usagef("--mirror is of the log of another node: name that with --node, --node-key and --address")
+			}
+			if len(f.handleKeys) > 0 && f.node == "" {
+				return usagef("--handle-key is of another node: name that with --node, --node-key and --address")
 			}
 			if len(f.to) == 0 && !f.revoke {
 				return usagef("nobody is named to hold %s: say --to KEY, or --revoke to take it back", prefix)
@@ -71,6 +77,7 @@ away, as a rule this one at its listen.mirror. What is in force already is left 
 	c.Flags().BoolVar(&f.private, "private", false, "refuse questions below the prefix alike, whether what is asked for exists or not")
 	c.Flags().StringVar(&f.node, "node", "", "the `NAME` of the node that answers for the prefix")
 	c.Flags().StringVar(&f.nodeKey, "node-key", "", "the `KEY` of that node, or a file with it")
+	c.Flags().StringArrayVar(&f.handleKeys, "handle-key", nil, "the `KEY` with which that node signs Handle answers, or a file with it; NAME=KEY for a mirror's; may be repeated")
 	c.Flags().StringArrayVar(&f.addresses, "address", nil, "where that node answers, as `IP,dns=PORT,grpc=PORT,http=PORT`; may be repeated")
 	c.Flags().StringArrayVar(&f.mirrors, "mirror", nil, "a node that has a copy of that node's log and where it answers from it, as `NAME,KEY,IP,dns=PORT…`; repeated with the same name for more addresses")
 	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "the epoch to sign for (default the one that follows)")
@@ -80,6 +87,7 @@ away, as a rule this one at its listen.mirror. What is in force already is left 
 	c.MarkFlagsMutuallyExclusive("rotate", "node")
 	c.MarkFlagsRequiredTogether("node", "node-key", "address")
 	c.MarkFlagsMutuallyExclusive("mirror", "rotate")
+	c.MarkFlagsMutuallyExclusive("handle-key", "rotate")
 	return c
 }
 
@@ -117,7 +125,31 @@ func (f *delegateFlags) wanted(c *cobra.Command, p identifier.Prefix) (*identifi
 			return nil, &usageError{fmt.Errorf("--mirror %q: %w", text, err)}
 		}
 	}
+	for _, text := range f.handleKeys {
+		if err := addHandleKey(c.InOrStdin(), d, text); err != nil {
+			return nil, fmt.Errorf("--handle-key %.40q: %w", text, err)
+		}
+	}
 	return d, nil
+}
+
+// addHandleKey reads "rsa:…", or "east-mirror=rsa:…" for a mirror; a file may stand for the key.
+func addHandleKey(stdin io.Reader, d *identifier.Delegation, text string) error {
+	to := &d.Node.HandleKey
+	for i := range d.Mirrors {
+		if key, ok := strings.CutPrefix(text, d.Mirrors[i].Name+"="); ok {
+			text, to = key, &d.Mirrors[i].HandleKey
+		}
+	}
+	key, err := publicKeyArgument(stdin, text)
+	if err != nil {
+		return err
+	}
+	if key.Type != identifier.RSA {
+		return errors.New("it is no RSA key: copy what nameplate handle key shows at that node")
+	}
+	*to = key
+	return nil
 }
 
 // addMirror reads "east-mirror,east.pub,192.0.2.54,dns=53": a mirror, or one more address
@@ -233,7 +265,7 @@ func (f *delegateFlags) inForce(current, wanted *identifier.Delegation) bool {
 		return false
 	}
 	alike := func(a, b identifier.Node) bool {
-		return a.Name == b.Name && a.Key == b.Key && slices.Equal(a.Addresses, b.Addresses)
+		return a.Name == b.Name && a.Key == b.Key && a.HandleKey == b.HandleKey && slices.Equal(a.Addresses, b.Addresses)
 	}
 	return wanted.Node == nil || alike(*current.Node, *wanted.Node) && slices.EqualFunc(current.Mirrors, wanted.Mirrors, alike)
 }

@@ -18,14 +18,14 @@ import (
 func newHandle() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "handle",
-		Short: "Let stock Handle clients begin at our nodes",
+		Short: "Let stock Handle clients begin at our nodes, and believe them",
 		Long: `Stock Handle clients begin at the root that they were made with, unless files in their
-folder, ~/.handle, say where else.`,
-		Example: "  nameplate handle bootstrap ~/.handle --server 192.0.2.1",
+folder, ~/.handle, say where else. What a node tells them is signed with a key of its own.`,
+		Example: "  nameplate handle bootstrap ~/.handle --server 192.0.2.1\n  nameplate handle key --data nameplate-data",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newHandleBootstrap())
+	c.AddCommand(newHandleBootstrap(), newHandleKey())
 	return c
 }
 

@@ -125,7 +125,7 @@ func newKeyID() *cobra.Command {
 // publicKeyArgument reads a public key from the command line: the key itself, or a
 // file that holds one.
 func publicKeyArgument(stdin io.Reader, text string) (identifier.PublicKey, error) {
-	if strings.HasPrefix(text, "ed25519:") {
+	if strings.HasPrefix(text, "ed25519:") || strings.HasPrefix(text, "rsa:") {
 		return identifier.ParsePublicKey(text)
 	}
 	return readPublicKey(stdin, text)

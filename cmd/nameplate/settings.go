@@ -68,6 +68,7 @@ func settings() []setting {
 		{"http", "ADDRESSES", "where HTTP is answered", list(func(c *node.Config) *[]string { return &c.Listen.HTTP })},
 		{"handle", "ADDRESSES", "where the Handle protocol is answered", list(func(c *node.Config) *[]string { return &c.Listen.Handle })},
 		{"mirror", "ADDRESSES", "where DNS is answered from the mirrors of the children's logs", list(func(c *node.Config) *[]string { return &c.Listen.Mirror })},
+		{"mirror-handle", "ADDRESSES", "where Handle is answered from those mirrors", list(func(c *node.Config) *[]string { return &c.Listen.MirrorHandle })},
 		{"parent-address", "ADDRESS", "the gRPC port of the node above, host:port", text(func(c *node.Config) *string { return &c.Parent.Address })},
 		{"parent-key", "KEY", "the node key that the node above proves itself with", func(c *node.Config, v string) (err error) {
 			c.Parent.Key, err = identifier.ParsePublicKey(v)

@@ -3,7 +3,7 @@ package handle
 import (
 	"context"
 	"crypto/rand"
-	"net/netip"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -14,10 +14,6 @@ import (
 
 // validity is how long a message counts, as stock software has it.
 const validity = 12 * time.Hour
-
-// siteIndex is the index of the first value that is made here; records hardly have
-// such indexes, and stock software takes an index for a signed number.
-const siteIndex = 0x7fffff00
 
 // answerFlags are those of a request that its answer repeats.
 const answerFlags = FlagDigest | FlagKeepOpen | FlagPublicOnly
@@ -155,6 +151,11 @@ func (s *Server) resolve(ctx context.Context, request *Message, r *Resolution) (
 	}
 	a, err := s.resolver.Resolve(ctx, q)
 	code := Code(resolver.CaseOf(a, err).Codes().Handle[0])
+	if unheld, ok := errors.AsType[*resolver.UnheldError](err); ok && request.Flags&FlagAnswer == 0 {
+		if made := selected(&q, s.unheldValues(&unheld.Answer)); len(made) > 0 {
+			return Success, Values{Handle: r.Handle, Values: made}
+		}
+	}
 	if err != nil {
 		detail := "cannot answer now: ask again later"
 		if e, ok := err.(*resolver.Error); ok {
@@ -211,13 +212,8 @@ func (s *Server) stock(request *Message, r *Resolution, code Code, q *resolver.Q
 	}
 	known := a.Outcome == resolver.Found || a.Outcome == resolver.Absent && (a.Below || a.ID.Prefix == a.Apex)
 	if !s.o.Recursive && a.ID.IsPrefix() && a.InZone && known {
-		own := s.ownSites()
-		if a.ID.Prefix == "" {
-			for i := range s.o.Peers {
-				own = append(slices.Clip(own), sitesOf(&s.o.Peers[i], NoSerial, nil)...)
-			}
-		}
-		made := numbered(q, typed(own, true, true))
+		own := s.zoneValues(a)
+		made := selected(q, own)
 		if a.Outcome == resolver.Absent && len(made) == 0 && len(own) > 0 {
 			return ValuesNotFound, failure(request, "")
 		}
@@ -233,12 +229,12 @@ func (s *Server) stock(request *Message, r *Resolution, code Code, q *resolver.Q
 func (s *Server) refer(request *Message, r *Resolution, q *resolver.Query, a *resolver.Answer) (Code, Body) {
 	switch {
 	case a.ID.IsPrefix() && a.ID.Prefix == a.Delegation.Prefix:
-		sites := s.referred(a, true, true)
-		values := numbered(q, sites)
+		all := s.delegatedValues(a.Delegation)
+		values := selected(q, all)
 		switch {
 		case len(values) > 0:
 			return Success, Values{Handle: r.Handle, Values: values}
-		case len(sites) > 0:
+		case len(all) > 0:
 			return ValuesNotFound, failure(request, "")
 		}
 	case request.Flags&FlagDoNotRefer != 0:
@@ -253,110 +249,6 @@ func referralCode(a *resolver.Answer) Code {
 		return Code(codes[0])
 	}
 	return Code(codes[1])
-}
-
-// referralValues are the sites of the node that a referral names: HS_SITE.PREFIX where
-// a prefix is asked about, HS_SITE otherwise.
-func (s *Server) referralValues(a *resolver.Answer) []identifier.Value {
-	prefix := a.ID.IsPrefix()
-	return numbered(nil, s.referred(a, !prefix, prefix))
-}
-
-// referred are the values for the node that a referral names and its mirrors. Their
-// serials are unknown here: what they tell themselves is newer.
-func (s *Server) referred(a *resolver.Answer, service, prefix bool) []identifier.Value {
-	var sites []*Site
-	if a.Delegation.Node != nil {
-		sites = sitesOf(a.Delegation.Node, NoSerial, nil)
-	}
-	for i := range a.Delegation.Mirrors {
-		for _, site := range sitesOf(&a.Delegation.Mirrors[i], NoSerial, nil) {
-			site.Primary = false
-			sites = append(sites, site)
-		}
-	}
-	return typed(sites, service, prefix)
-}
-
-// typed are sites as values.
-func typed(sites []*Site, service, prefix bool) []identifier.Value {
-	var values []identifier.Value
-	add := func(kind string, site *Site) {
-		values = append(values, identifier.Value{
-			Type: kind, Data: site.Append(nil), TTL: identifier.TTL{Seconds: uint32(resolver.ReferralTTL / time.Second)},
-			Permissions: identifier.AdminRead | identifier.PublicRead,
-		})
-	}
-	for _, site := range sites {
-		kind := "HS_SITE"
-		if !site.Servers[0].IP().Is4() {
-			kind = "HS_SITE.6"
-		}
-		if service {
-			add(kind, site)
-		}
-		if prefix {
-			add("HS_SITE.PREFIX", site)
-		}
-	}
-	return values
-}
-
-// numbered gives values indexes, and returns those that a query asks for; all without
-// a query.
-func numbered(q *resolver.Query, values []identifier.Value) []identifier.Value {
-	var kept []identifier.Value
-	for i := range values {
-		values[i].Index = siteIndex + uint32(i)
-		if q == nil || q.Selects(&values[i]) {
-			kept = append(kept, values[i])
-		}
-	}
-	return kept
-}
-
-// ownSites are the places where this node speaks Handle, with its key.
-func (s *Server) ownSites() []*Site {
-	var key []byte
-	if s.o.Identity != nil && len(s.o.Node.Addresses) > 0 {
-		public, err := s.o.Identity.Public()
-		if err != nil {
-			s.o.Log.Error("the site information has no key", "error", err)
-		} else {
-			key = public.Append(nil)
-		}
-	}
-	return sitesOf(&s.o.Node, s.serial(), key)
-}
-
-// sitesOf are the places where a node speaks Handle, one server each, with its key.
-func sitesOf(n *identifier.Node, serial uint16, key []byte) []*Site {
-	var sites []*Site
-	for _, at := range n.Addresses {
-		ip, err := netip.ParseAddr(at.IP)
-		if err != nil || at.Handle == 0 {
-			continue
-		}
-		sites = append(sites, &Site{
-			Format: siteFormat, Version: newest, Serial: serial, Primary: true, Hash: HashWhole,
-			Attributes: []Attribute{{"desc", n.Name}},
-			Servers:    []SiteServer{{ID: 1, Address: addressOf(ip), Key: key, Interfaces: interfacesAt(&at, key != nil)}},
-		})
-	}
-	return sites
-}
-
-// interfacesAt are the ways to ask a node at an address. The SDKs want TCP first. HTTPS is
-// on the port of HTTP; it is of use to who can compare the key.
-func interfacesAt(at *identifier.Address, keyed bool) []Interface {
-	ways := []Interface{{interfaceBoth, TCP, uint32(at.Handle)}, {interfaceQuery, UDP, uint32(at.Handle)}}
-	if at.HTTP != 0 {
-		ways = append(ways, Interface{interfaceQuery, HTTP, uint32(at.HTTP)})
-	}
-	if at.HTTP != 0 && keyed {
-		ways = append(ways, Interface{interfaceQuery, HTTPS, uint32(at.HTTP)})
-	}
-	return ways
 }
 
 // writeHandle writes an identifier as a handle: a prefix as its record below 0.NA.

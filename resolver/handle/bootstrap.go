@@ -58,10 +58,10 @@ func NewBootstrap(sites []*Site, updated time.Time) *Bootstrap {
 func siteType(s *Site) string {
 	for i := range s.Servers {
 		if s.Servers[i].IP().Is4() {
-			return "HS_SITE"
+			return typeSite
 		}
 	}
-	return "HS_SITE.6"
+	return typeSite6
 }
 
 type (
@@ -92,7 +92,7 @@ func (b *Bootstrap) Append(to []byte) ([]byte, error) {
 		for i := range values {
 			v := &values[i]
 			data := dataJSON{formatBase64, base64.StdEncoding.EncodeToString(v.Data)}
-			if v.Type == "HS_SERV" {
+			if v.Type == typeService {
 				data = dataJSON{formatString, string(v.Data)}
 			}
 			raw, err := json.Marshal(data)
@@ -155,11 +155,11 @@ func (b *Bootstrap) Roots() []*Site {
 		seen[handle] = true
 		for _, v := range b.Handles[handle] {
 			switch {
-			case v.Type == "HS_SITE" || v.Type == "HS_SITE.6":
+			case v.Type == typeSite || v.Type == typeSite6:
 				if s, err := ParseSite(v.Data); err == nil && len(sites) < MaxSites {
 					sites = append(sites, s)
 				}
-			case v.Type == "HS_SERV":
+			case v.Type == typeService:
 				from(strings.ToUpper(string(v.Data)), depth+1)
 			}
 		}

@@ -38,14 +38,20 @@
 //     address, HS_SITE.PREFIX either. A site has one server, so nobody hashes; its first
 //     interface is TCP for both kinds of requests, as the SDKs want it.
 //   - The values are those that everybody may read, whether PO is set or not: nobody is
-//     challenged for the others as long as nobody can prove who he is. HS_SERV is made
-//     of nothing: the sites themselves spare the client an exchange.
+//     challenged for the others as long as nobody can prove who he is.
+//   - HS_SERV names the prefix at the top of the zone, whose record has the sites: the
+//     delegated prefix itself, or 0.NA/0.NA for what the root answers for. Stock clients
+//     look up every service that they hear of, so who asks for HS_SITE by its type is not
+//     told of it: the sites themselves spare him an exchange.
 //   - RD puts the SHA-256 of the request's header and body in front of the body.
 //   - CT signs the answer with the node's RSA key ([Identity]), as every version wants it;
 //     200 a second over UDP, where nobody knows who asks, and any number over TCP.
 //   - A request with another serial than that of the site information is told so (300),
 //     except that of an SDK which throws on it; operation 2 is answered always. The sites
-//     of other nodes are told with the serial 65535, unknown, and without a key.
+//     of other nodes are told with the serial 65535, unknown, and with the key that the
+//     delegation names for them. So a walk that asks for certified answers can check every
+//     step from the root down: the key of each node is in what the one above has signed.
+//     HS_PUBKEY is not made: it stands for administrators, and a node is none.
 //   - A request that has passed more than 40 servers is refused (6).
 //   - A message that is compressed, or encrypted without a session, is a protocol
 //     error (4). One that is so broken that its length is unknown ends the connection,
@@ -85,6 +91,5 @@
 //
 // # What is not there
 //
-// Administration, sessions, and the keys of other nodes in the sites that a referral
-// names: a client that wants certified answers of them asks them for their site.
+// Administration and sessions.
 package handle

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// keyFile and siteFile lie beside the node's other files.
-	keyFile  = "handle.key"
+	// KeyFile and siteFile lie beside the node's other files.
+	KeyFile  = "handle.key"
 	siteFile = "handle.site"
 
 	keyBits   = 2048
@@ -40,11 +40,13 @@ const (
 // made when it is first needed. handle.site holds the serial and a hash of what it
 // stands for; the serial rises when an address, a port, the name or the key changes.
 //
-// Neither is part of a backup, and neither need be: nothing that is stored depends on
-// them. A node without its key makes another, and the serial rises, so that clients
-// learn it; one without both begins with the number of days since 2020, above what it
-// is likely to have told before. Who copies a running node's key elsewhere can sign
-// answers as that node, and nothing else: changes are signed with other keys.
+// A node without its key makes another, and the serial rises, so that clients learn it;
+// one without both begins with the number of days since 2020, above what it is likely to
+// have told before. But what lies above publishes the key, from the delegation that names
+// it: until that names the new one, nobody who comes from there believes the node's
+// certified answers. So the key goes into backups where the node's own key does. Who has
+// a running node's key can sign answers as that node, and nothing else: changes are signed
+// with other keys.
 type Identity struct {
 	folder string // "" for memory
 	sites  []byte // what the serial stands for, without the key
@@ -77,7 +79,7 @@ func firstSerial(now time.Time) uint16 {
 }
 
 func (i *Identity) readKey() error {
-	path := filepath.Join(i.folder, keyFile)
+	path := filepath.Join(i.folder, KeyFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -136,7 +138,7 @@ func (i *Identity) hash() string {
 }
 
 func (i *Identity) writeSite() error {
-	return writeDurably(filepath.Join(i.folder, siteFile), fmt.Appendf(nil, "%d %s\n", i.serial, i.hash()), 0o644)
+	return writeDurably(filepath.Join(i.folder, siteFile), fmt.Appendf(nil, "%d %s\n", i.serial, i.hash()), 0o644, os.Rename)
 }
 
 // Serial returns the serial of the site information.
@@ -149,21 +151,56 @@ func (i *Identity) Key() (*rsa.PrivateKey, error) {
 	if i.key != nil {
 		return i.key, nil
 	}
+	if i.folder != "" { // somebody may have made one meanwhile
+		if err := i.readKey(); err != nil {
+			return nil, err
+		}
+	}
+	if i.key == nil {
+		if err := i.makeKey(); err != nil || i.folder == "" {
+			return i.key, err
+		}
+	}
+	return i.key, i.writeSite()
+}
+
+// makeKey makes a key; when it returns it is durable, where there is a folder. When
+// somebody else made one in the same moment, that is the key.
+func (i *Identity) makeKey() error {
 	key, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil || i.folder == "" {
 		i.key = key
-		return key, err
+		return err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: keyHeader, Bytes: der})
-	if err := writeDurably(filepath.Join(i.folder, keyFile), text, 0o600); err != nil {
-		return nil, fmt.Errorf("key for Handle: %w", err)
+	err = writeDurably(filepath.Join(i.folder, KeyFile), text, 0o600, os.Link)
+	if errors.Is(err, fs.ErrExist) {
+		return i.readKey()
+	}
+	if err != nil {
+		return fmt.Errorf("key for Handle: %w", err)
 	}
 	i.key = key
-	return key, i.writeSite()
+	return nil
+}
+
+// PublicKeyIn returns the key of the node with this folder, as a delegation names it. It
+// makes one where there is none, durably; a node may run there meanwhile.
+func PublicKeyIn(folder string) (identifier.PublicKey, error) {
+	i := &Identity{folder: folder, serial: firstSerial(time.Now())}
+	if err := i.readKey(); err != nil {
+		return identifier.PublicKey{}, err
+	}
+	if i.key == nil {
+		if err := i.makeKey(); err != nil {
+			return identifier.PublicKey{}, err
+		}
+	}
+	return identifier.PublicKey{Type: identifier.RSA, Raw: string(x509.MarshalPKCS1PublicKey(&i.key.PublicKey))}, nil
 }
 
 // Public returns the key as HS_SITE has it.
@@ -202,19 +239,19 @@ func (i *Identity) Certificate() (*tls.Certificate, error) {
 }
 
 // writeDurably puts data under a name at once: after a crash the file is whole or as it
-// was before.
-func writeDurably(path string, data []byte, mode fs.FileMode) error {
+// was before. place is os.Rename, or os.Link when what is there is to stay.
+func writeDurably(path string, data []byte, mode fs.FileMode, place func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone by then when all went well
+	defer os.Remove(f.Name()) // gone by then when it was renamed
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := place(f.Name(), path); err != nil {
 		return err
 	}
 	d, err := os.Open(dir)

@@ -82,7 +82,7 @@ func Describe(v *identifier.Value) (format string, form any) {
 			}
 			return formatMembers, list
 		}
-	case v.Type == "HS_SITE" || strings.HasPrefix(v.Type, "HS_SITE."):
+	case v.Type == typeSite || strings.HasPrefix(v.Type, "HS_SITE."):
 		if s, err := ParseSite(v.Data); err == nil {
 			return formatSite, s.Describe()
 		}

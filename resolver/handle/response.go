@@ -146,7 +146,7 @@ func found(a *resolver.Answer, values []identifier.Value, q *resolver.Query) {
 func nodeOf(values []identifier.Value) *identifier.Node {
 	n := &identifier.Node{Name: "handle"}
 	for i := range values {
-		if values[i].Type != "HS_SITE" && !strings.HasPrefix(values[i].Type, "HS_SITE.") {
+		if values[i].Type != typeSite && !strings.HasPrefix(values[i].Type, "HS_SITE.") {
 			continue
 		}
 		site, err := ParseSite(values[i].Data)

@@ -23,6 +23,9 @@ type Options struct {
 	// node publish and that TLS proves, and the serial of its site information. Without
 	// one no answer is signed, TLS is not spoken, and the serial is 1.
 	Identity *Identity
+	// Mirror says that the Resolver answers for other nodes from copies of their logs, at an
+	// address that their delegations name: the site of this address is not primary.
+	Mirror bool
 	// Recursive says that the Resolver follows referrals, and is the authority for
 	// nothing: prefixes are not given this node's sites.
 	Recursive bool

@@ -104,6 +104,9 @@ func show(t *testing.T, list []identifier.Value) string {
 	var b strings.Builder
 	for _, v := range list {
 		b.WriteString(" " + v.Type)
+		if v.Type == "HS_SERV" {
+			b.WriteString("=" + string(v.Data))
+		}
 		if !strings.HasPrefix(v.Type, "HS_SITE") {
 			continue
 		}
@@ -124,7 +127,7 @@ func show(t *testing.T, list []identifier.Value) string {
 }
 
 func TestResolution(t *testing.T) {
-	const own = "HS_SITE=192.0.2.1 HS_SITE.PREFIX=192.0.2.1 HS_SITE.6=2001:db8::1 HS_SITE.PREFIX=2001:db8::1"
+	const own = "HS_SITE=192.0.2.1 HS_SITE.PREFIX=192.0.2.1 HS_SITE.6=2001:db8::1 HS_SITE.PREFIX=2001:db8::1 HS_SERV=0.NA/88"
 	for _, c := range []struct {
 		handle  string
 		types   string
@@ -152,10 +155,13 @@ func TestResolution(t *testing.T) {
 		// What the stock walk asks for.
 		{handle: "0.NA/88", code: 1, want: own},
 		{handle: "0.NA/88", types: "HS_SITE HS_SERV", code: 1, want: "HS_SITE=192.0.2.1"},
-		{handle: "0.NA/88", types: "HS_SERV", code: 200},
+		{handle: "0.NA/88", types: "HS_SERV", code: 1, want: "HS_SERV=0.NA/88"},
+		{handle: "0.NA/88.1", types: "HS_SERV", code: 1, want: "HS_SERV=0.NA/88"},
+		{handle: "0.NA/88.1", types: "HS_SITE", indexes: []uint32{0x7fffff04}, code: 1, want: "HS_SITE=192.0.2.1 HS_SERV=0.NA/88"},
+		{handle: "0.NA/88.118", types: "HS_SERV", code: 1, want: "HS_SERV=0.NA/88.118"},
 		{handle: "0.na/88.1", types: "HS_SITE.6", code: 1, want: "HS_SITE.6=2001:db8::1"},
 		{handle: "0.NA/88.2", code: 100},
-		{handle: "0.NA/88.118", code: 1, want: "HS_SITE=192.0.2.2 HS_SITE.PREFIX=192.0.2.2 HS_SITE=192.0.2.3(mirror) HS_SITE.PREFIX=192.0.2.3(mirror)"},
+		{handle: "0.NA/88.118", code: 1, want: "HS_SITE=192.0.2.2 HS_SITE.PREFIX=192.0.2.2 HS_SITE=192.0.2.3(mirror) HS_SITE.PREFIX=192.0.2.3(mirror) HS_SERV=0.NA/88.118"},
 		{handle: "88.118", types: "HS_SITE", code: 1, want: "HS_SITE=192.0.2.2 HS_SITE=192.0.2.3(mirror)"},
 		{handle: "0.NA/88.118", types: "URL", code: 200},
 		{handle: "0.NA/88.118.5", types: "HS_SITE", code: 303, want: "HS_SITE.PREFIX=192.0.2.2 HS_SITE.PREFIX=192.0.2.3(mirror)"},

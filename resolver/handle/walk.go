@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -153,6 +154,9 @@ type tour struct {
 	*Walk
 	q    resolver.Query
 	left int // questions that may still be asked
+	// looking are the handles, in capitals, whose sites and services are being looked up:
+	// one that is named again is in a circle.
+	looking []string
 }
 
 var (
@@ -221,9 +225,10 @@ func (t *tour) locate(ctx context.Context, p identifier.Prefix, fresh bool, dept
 		}
 	}
 	handle := prefixHandles + strings.ToUpper(p.String())
+	defer t.look(handle)()
 	var m *Message
 	for _, authoritative := range []bool{fresh, true} {
-		m, err = t.follow(ctx, t.top(), lookup(handle, authoritative, "HS_SITE", "HS_SITE.6", "HS_SERV", "HS_NAMESPACE"))
+		m, err = t.follow(ctx, t.top(), lookup(handle, authoritative, typeSite, typeSite6, typeService, "HS_NAMESPACE"))
 		if err != nil {
 			return nil, false, nil, err
 		}
@@ -311,9 +316,9 @@ func (t *tour) sitesOf(ctx context.Context, m *Message, prefix bool, depth int) 
 	case Refer:
 		values = b.Values
 	}
-	site, site6, service := "HS_SITE", "HS_SITE.6", "HS_SERV"
+	site, site6, service := typeSite, typeSite6, typeService
 	if prefix {
-		site, site6, service = "HS_SITE.PREFIX", "HS_SITE.PREFIX", "HS_SERV.PREFIX"
+		site, site6, service = typePrefixSite, typePrefixSite, typeService+".PREFIX"
 	}
 	var sites []*Site
 	kept := walkKept
@@ -340,11 +345,26 @@ func (t *tour) sitesOf(ctx context.Context, m *Message, prefix bool, depth int) 
 	return sites, kept, err
 }
 
-// service returns the sites of a service handle, looked up from the root.
+// look notes that the sites of a handle are being looked up, until what it returns is
+// called.
+func (t *tour) look(handle string) func() {
+	t.looking = append(t.looking, strings.ToUpper(handle))
+	return func() { t.looking = t.looking[:len(t.looking)-1] }
+}
+
+// service returns the sites of a service handle, looked up from the root; none of one
+// that is being looked up already, such as a prefix that is its own service.
 func (t *tour) service(ctx context.Context, handle string, depth int) ([]*Site, error) {
 	if depth > maxServiceDepth {
 		return nil, errTooMany
 	}
+	if strings.EqualFold(handle, RootHandle) {
+		return t.top(), nil
+	}
+	if slices.Contains(t.looking, strings.ToUpper(handle)) {
+		return nil, errNoService
+	}
+	defer t.look(handle)()
 	id, err := readHandle(handle)
 	if err != nil {
 		return nil, err
@@ -356,7 +376,7 @@ func (t *tour) service(ctx context.Context, handle string, depth int) ([]*Site, 
 			return nil, errors.Join(errNoService, err)
 		}
 	}
-	m, err := t.follow(ctx, sites, lookup(writeHandle(id), false, "HS_SITE", "HS_SITE.6", "HS_SERV"))
+	m, err := t.follow(ctx, sites, lookup(writeHandle(id), false, typeSite, typeSite6, typeService))
 	if err != nil || m.Code != Success {
 		return nil, errors.Join(errNoService, err)
 	}

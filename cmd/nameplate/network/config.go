@@ -41,6 +41,7 @@ type startingAt struct {
 type root struct {
 	Name      string               `yaml:"name"`
 	Key       identifier.PublicKey `yaml:"key"`
+	HandleKey identifier.PublicKey `yaml:"handle-key"`
 	Addresses []node.Address       `yaml:"addresses"`
 }
 
@@ -53,7 +54,7 @@ func (n *Network) config(x *Node) (written, error) {
 		Journal:   n.Journal, Log: n.File.Log,
 	}
 	if x.Mirror.IsValid() {
-		w.Listen.Mirror = []string{at(x.Mirror, n.Ports.DNS)}
+		w.Listen.Mirror, w.Listen.MirrorHandle = []string{at(x.Mirror, n.Ports.DNS)}, []string{at(x.Mirror, n.Ports.Handle)}
 	}
 	if parent := n.Node(x.Parent); parent != nil {
 		key, err := readKey(n.NodeKey(parent.Name))
@@ -77,7 +78,11 @@ func (n *Network) config(x *Node) (written, error) {
 		if err != nil {
 			return w, err
 		}
-		tops = append(tops, root{Name: top.Name, Key: key.Public(), Addresses: n.addresses(top)})
+		handleKey, err := n.handleKey(top)
+		if err != nil {
+			return w, err
+		}
+		tops = append(tops, root{Name: top.Name, Key: key.Public(), HandleKey: handleKey, Addresses: n.addresses(top)})
 	}
 	if x.Recursive {
 		w.Data, w.Recursive = "", &startingAt{Roots: tops}

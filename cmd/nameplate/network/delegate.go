@@ -75,8 +75,9 @@ func (n *Network) wanted(h holding) (*identifier.Delegation, error) {
 	return d, nil
 }
 
-// mirror returns a node as a mirror of its children: over gRPC and HTTP it answers so at
-// its own address, for those who say that a mirror will do.
+// mirror returns a node as a mirror of its children: over DNS and Handle it answers so at
+// the mirror's address; over gRPC and HTTP at its own, for those who say that a mirror will
+// do.
 func (n *Network) mirror(x *Node) (identifier.Node, error) {
 	self, err := n.identity(x)
 	if err != nil {
@@ -84,7 +85,7 @@ func (n *Network) mirror(x *Node) (identifier.Node, error) {
 	}
 	self.Name += "-mirror"
 	self.Addresses = []identifier.Address{
-		{IP: x.Mirror.String(), DNS: n.Ports.DNS}, {IP: x.Address.String(), GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP},
+		{IP: x.Mirror.String(), DNS: n.Ports.DNS, Handle: n.Ports.Handle}, {IP: x.Address.String(), GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP},
 	}
 	return *self, nil
 }
@@ -95,7 +96,11 @@ func (n *Network) identity(x *Node) (*identifier.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &identifier.Node{Name: x.Name, Key: key.Public(), Addresses: []identifier.Address{
+	handleKey, err := n.handleKey(x)
+	if err != nil {
+		return nil, err
+	}
+	return &identifier.Node{Name: x.Name, Key: key.Public(), HandleKey: handleKey, Addresses: []identifier.Address{
 		{IP: x.Address.String(), DNS: n.Ports.DNS, GRPC: n.Ports.GRPC, HTTP: n.Ports.HTTP, Handle: n.Ports.Handle},
 	}}, nil
 }
@@ -104,7 +109,7 @@ func (n *Network) identity(x *Node) (*identifier.Node, error) {
 func inForce(current, wanted *identifier.Delegation) bool {
 	a, b := current.Node, wanted.Node
 	same := func(a, b identifier.Node) bool {
-		return a.Name == b.Name && a.Key == b.Key && slices.Equal(a.Addresses, b.Addresses)
+		return a.Name == b.Name && a.Key == b.Key && a.HandleKey == b.HandleKey && slices.Equal(a.Addresses, b.Addresses)
 	}
 	if current.Keyset.Threshold != wanted.Keyset.Threshold || !slices.Equal(current.Keyset.Keys, wanted.Keyset.Keys) ||
 		current.NoAgents || current.Private || (a == nil) != (b == nil) {

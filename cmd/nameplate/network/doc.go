@@ -46,7 +46,7 @@
 //	network.yaml     the file, as it was when the network was last brought up
 //	keys/NAME.key    the key with which a node below the top, or a holder, holds its prefixes
 //	NAME/node.yaml   the configuration of a node, for "nameplate serve --config"
-//	NAME/data        its data folder, with its node.key
+//	NAME/data        its data folder, with its node.key and handle.key
 //	NAME/log         what it wrote to standard error, of all its starts
 //	NAME/pid         the process that it was last
 //

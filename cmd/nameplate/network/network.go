@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 )
 
 // Network is a network in a folder. Its methods may be called concurrently, but those
@@ -124,6 +125,9 @@ func (n *Network) prepare() error {
 		if err := makeKey(n.NodeKey(x.Name)); err != nil {
 			return err
 		}
+		if _, err := n.handleKey(x); err != nil {
+			return err
+		}
 		if x.Parent != "" {
 			if err := makeKey(n.Key(x.Name)); err != nil {
 				return err
@@ -157,6 +161,12 @@ func makeKey(file string) error {
 		return err
 	}
 	return replaceFile(file, text)
+}
+
+// handleKey returns the key with which a node signs Handle answers; it makes one where
+// there is none yet.
+func (n *Network) handleKey(x *Node) (identifier.PublicKey, error) {
+	return resolverhandle.PublicKeyIn(n.data(x.Name))
 }
 
 // readKey reads a private key.

@@ -34,7 +34,7 @@ import (
 //	place FILE               puts the net in the place of NET in a file
 //	start|halt|crash NODE... starts nodes, asks them to stop, ends them as a power cut would
 //	freeze|thaw NODE...      holds processes and lets them go on
-//	wipe NODE                takes everything from a node that does not run but its key
+//	wipe NODE                takes everything from a node that does not run but its keys
 //	delegate PREFIX HOLDER AT [ANSWERS]
 //	                         gives a prefix to a holder at a node, or at top for all
 //	                         top-level nodes; ANSWERS is the node that answers for it
@@ -209,7 +209,7 @@ func (s *scenario) tellLogs(ts *testscript.TestScript) {
 	}
 }
 
-// wipe leaves a node nothing but its key.
+// wipe leaves a node nothing but its keys.
 func (s *scenario) wipe(name string) error {
 	if s.PID(name) != 0 {
 		return fmt.Errorf("node %s runs", name)
@@ -217,7 +217,7 @@ func (s *scenario) wipe(name string) error {
 	data := filepath.Join(s.folder, name, "data")
 	entries, err := os.ReadDir(data)
 	for _, entry := range entries {
-		if entry.Name() != "node.key" {
+		if !strings.HasSuffix(entry.Name(), ".key") {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(data, entry.Name())))
 		}
 	}
@@ -255,7 +255,7 @@ func (s *scenario) delegate(ts *testscript.TestScript, args []string) error {
 		if len(args) > 3 {
 			x := s.Node(args[3])
 			line = append(line, "--node", x.Name, "--node-key", filepath.Join(s.folder, x.Name, "data", "node.key"),
-				"--address", fmt.Sprintf("%v,dns=%d,grpc=%d,http=%d", x.Address, s.Ports.DNS, s.Ports.GRPC, s.Ports.HTTP))
+				"--address", fmt.Sprintf("%v,dns=%d,grpc=%d,http=%d,handle=%d", x.Address, s.Ports.DNS, s.Ports.GRPC, s.Ports.HTTP, s.Ports.Handle))
 		}
 		if err := ts.Exec("nameplate", line...); err != nil {
 			return err

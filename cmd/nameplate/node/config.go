@@ -72,6 +72,9 @@ type Listen struct {
 	// Mirror is DNS, UDP and TCP, from the mirrors of the children's logs: an address
 	// that the children's delegations name beside the child's own, and so their zones.
 	Mirror []string `yaml:"mirror"`
+	// MirrorHandle is the Handle protocol, UDP and TCP, from those mirrors, at an address
+	// that the children's delegations name too.
+	MirrorHandle []string `yaml:"mirror-handle"`
 }
 
 // Address is one place where others reach this node. A port of 0 means that it
@@ -188,8 +191,8 @@ func (c *Config) Check() error {
 	if err := c.Recursive.check(); err != nil {
 		return err
 	}
-	if c.Recursive.is() && (c.Parent.Address != "" || len(c.Listen.Mirror) > 0) {
-		return fmt.Errorf("recursive node with parent or listen.mirror: it holds nothing and mirrors nobody: leave them out")
+	if c.Recursive.is() && (c.Parent.Address != "" || len(c.Listen.Mirror) > 0 || len(c.Listen.MirrorHandle) > 0) {
+		return fmt.Errorf("recursive node with parent, listen.mirror or listen.mirror-handle: it holds nothing and mirrors nobody: leave them out")
 	}
 	if err := c.Limits.check(); err != nil {
 		return err
@@ -210,7 +213,7 @@ func (l *Listen) check() error {
 	for _, p := range []struct {
 		name      string
 		addresses []string
-	}{{"listen.dns", l.DNS}, {"listen.grpc", l.GRPC}, {"listen.http", l.HTTP}, {"listen.handle", l.Handle}, {"listen.mirror", l.Mirror}} {
+	}{{"listen.dns", l.DNS}, {"listen.grpc", l.GRPC}, {"listen.http", l.HTTP}, {"listen.handle", l.Handle}, {"listen.mirror", l.Mirror}, {"listen.mirror-handle", l.MirrorHandle}} {
 		for _, address := range p.addresses {
 			if err := checkHostPort(address); err != nil {
 				return fmt.Errorf("%s %q %w: write host:port, such as 127.0.0.1:5300 or [::1]:5300", p.name, address, err)

@@ -12,8 +12,8 @@ import (
 
 // listeners are the open sockets of a node.
 type listeners struct {
-	sockets, mirrorSockets, handleSockets []net.PacketConn
-	dns, mirror, grpc, http, handle       []net.Listener
+	sockets, mirrorSockets, handleSockets, mirrorHandleSockets []net.PacketConn
+	dns, mirror, grpc, http, handle, mirrorHandle              []net.Listener
 }
 
 // listen opens everything or nothing.
@@ -28,26 +28,22 @@ func listen(c Listen) (*listeners, error) {
 }
 
 func (l *listeners) open(c Listen) error {
-	for _, address := range c.DNS {
-		tcp, sockets, err := listenBoth(address)
-		if err != nil {
-			return busy("dns", address, err)
+	for _, p := range []struct {
+		name      string
+		addresses []string
+		to        *[]net.Listener
+		sockets   *[]net.PacketConn
+	}{
+		{"dns", c.DNS, &l.dns, &l.sockets}, {"mirror", c.Mirror, &l.mirror, &l.mirrorSockets},
+		{"handle", c.Handle, &l.handle, &l.handleSockets}, {"mirror-handle", c.MirrorHandle, &l.mirrorHandle, &l.mirrorHandleSockets},
+	} {
+		for _, address := range p.addresses {
+			tcp, sockets, err := listenBoth(address)
+			if err != nil {
+				return busy(p.name, address, err)
+			}
+			*p.to, *p.sockets = append(*p.to, tcp), append(*p.sockets, sockets...)
 		}
-		l.dns, l.sockets = append(l.dns, tcp), append(l.sockets, sockets...)
-	}
-	for _, address := range c.Mirror {
-		tcp, sockets, err := listenBoth(address)
-		if err != nil {
-			return busy("mirror", address, err)
-		}
-		l.mirror, l.mirrorSockets = append(l.mirror, tcp), append(l.mirrorSockets, sockets...)
-	}
-	for _, address := range c.Handle {
-		tcp, sockets, err := listenBoth(address)
-		if err != nil {
-			return busy("handle", address, err)
-		}
-		l.handle, l.handleSockets = append(l.handle, tcp), append(l.handleSockets, sockets...)
 	}
 	for _, p := range []struct {
 		name      string
@@ -92,10 +88,10 @@ func busy(protocol, address string, err error) error {
 }
 
 func (l *listeners) close() {
-	for _, s := range slices.Concat(l.sockets, l.mirrorSockets, l.handleSockets) {
+	for _, s := range slices.Concat(l.sockets, l.mirrorSockets, l.handleSockets, l.mirrorHandleSockets) {
 		s.Close()
 	}
-	for _, list := range [][]net.Listener{l.dns, l.mirror, l.grpc, l.http, l.handle} {
+	for _, list := range [][]net.Listener{l.dns, l.mirror, l.grpc, l.http, l.handle, l.mirrorHandle} {
 		for _, x := range list {
 			x.Close()
 		}
@@ -110,5 +106,5 @@ func (l *listeners) addresses() Listen {
 		}
 		return a
 	}
-	return Listen{DNS: list(l.dns), GRPC: list(l.grpc), HTTP: list(l.http), Handle: list(l.handle), Mirror: list(l.mirror)}
+	return Listen{DNS: list(l.dns), GRPC: list(l.grpc), HTTP: list(l.http), Handle: list(l.handle), Mirror: list(l.mirror), MirrorHandle: list(l.mirrorHandle)}
 }

@@ -44,7 +44,9 @@ type Node struct {
 	mirror    *resolverdns.Server // answers from the mirrors
 	http      *resolverhttp.Server
 	handle    *resolverhandle.Server
-	grpc      *grpcServer
+	// mirrorHandle answers from the mirrors, as mirror does.
+	mirrorHandle *resolverhandle.Server
+	grpc         *grpcServer
 }
 
 // New opens the node's folder and its listeners. What it holds resolves as soon as
@@ -212,6 +214,7 @@ func (n *Node) wire(version string) error {
 	}
 	n.handle = resolverhandle.New(m.measure(f.answers, "handle"), h)
 	m.handlePaths(n.handle.Stats)
+	n.mirrorHandle = resolverhandle.New(m.measure(f.mirrors, "handle-mirror"), n.mirrorOptions(h))
 	overHTTP := resolverhandle.New(m.measure(f.answers, "http"), h)
 	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
 		About:       n.about(version),
@@ -241,6 +244,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.mirror.Serve(ctx, n.listeners.mirrorSockets, n.listeners.mirror) })
 	g.Go(func() error { return n.http.Serve(ctx, n.listeners.http...) })
 	g.Go(func() error { return n.handle.Serve(ctx, n.listeners.handleSockets, n.listeners.handle) })
+	g.Go(func() error {
+		return n.mirrorHandle.Serve(ctx, n.listeners.mirrorHandleSockets, n.listeners.mirrorHandle)
+	})
 	g.Go(func() error { return n.grpc.serve(ctx, n.listeners.grpc) })
 	err := g.Wait()
 	// The servers first, then what they answer from: nobody asks it any more.

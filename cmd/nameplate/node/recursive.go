@@ -32,6 +32,9 @@ type Root struct {
 	Name string `yaml:"name"`
 	// Key is the node's key; it may be left out.
 	Key identifier.PublicKey `yaml:"key"`
+	// HandleKey is the RSA key with which it signs its Handle answers, for those who come
+	// to this node as the top of a Handle tree; it may be left out.
+	HandleKey identifier.PublicKey `yaml:"handle-key"`
 	// Addresses are where it answers, best first.
 	Addresses []Address `yaml:"addresses"`
 }
@@ -76,9 +79,12 @@ func (r *Recursive) check() error {
 
 // node returns the top-level node as a walk takes it.
 func (r *Root) node() (identifier.Node, error) {
-	n := identifier.Node{Name: r.Name, Key: r.Key}
+	n := identifier.Node{Name: r.Name, Key: r.Key, HandleKey: r.HandleKey}
 	if !label(r.Name) {
 		return n, fmt.Errorf("has the name %q, which is not one DNS label: use lower case letters, digits and inner hyphens", r.Name)
+	}
+	if k := r.HandleKey; k != (identifier.PublicKey{}) && k.Type != identifier.RSA {
+		return n, fmt.Errorf("has a handle-key that is no RSA key: copy what nameplate handle key shows at node %s", r.Name)
 	}
 	if len(r.Addresses) == 0 || len(r.Addresses) > identifier.MaxAddresses {
 		return n, fmt.Errorf("has %d addresses: name 1 to %d", len(r.Addresses), identifier.MaxAddresses)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -84,13 +85,33 @@ func (n *Node) encryption(handle *resolverhandle.Identity) *tls.Config {
 // handleIdentity is who this node is to Handle clients; nil where it does not speak
 // Handle. A recursive node has no folder, and a new key after every start.
 func (n *Node) handleIdentity(self *identifier.Node) (*resolverhandle.Identity, error) {
+	at := *self
+	at.Addresses = slices.Concat(self.Addresses, n.mirrorAddresses())
 	switch {
-	case len(n.listeners.handle) == 0:
+	case len(n.listeners.handle) == 0 && len(n.listeners.mirrorHandle) == 0:
 		return nil, nil
 	case n.walker != nil:
-		return resolverhandle.OpenIdentity("", self)
+		return resolverhandle.OpenIdentity("", &at)
 	}
-	return resolverhandle.OpenIdentity(n.config.Data, self)
+	return resolverhandle.OpenIdentity(n.config.Data, &at)
+}
+
+// mirrorOptions are those of the Handle server that answers from the mirrors, where that
+// at the node's own addresses has h.
+func (n *Node) mirrorOptions(h resolverhandle.Options) resolverhandle.Options {
+	h.Node.Addresses, h.Mirror, h.Records = n.mirrorAddresses(), true, nil
+	return h
+}
+
+// mirrorAddresses are where Handle is answered from the mirrors, as far as they name a host.
+func (n *Node) mirrorAddresses() []identifier.Address {
+	var all []identifier.Address
+	for _, l := range n.listeners.mirrorHandle {
+		if at, err := netip.ParseAddrPort(l.Addr().String()); err == nil && !at.Addr().IsUnspecified() {
+			all = append(all, identifier.Address{IP: at.Addr().Unmap().String(), Handle: at.Port()})
+		}
+	}
+	return all
 }
 
 // copies gives the authority the mirrors of a registry.
