@@ -107,6 +107,14 @@
 // are not stored. Everything may be read from any origin
 // (CORS), for there is nothing here that depends on who asks.
 //
+// # Plain requests
+//
+// A redirect whose record has one link that can be followed as it stands is answered from
+// the stored octets, where [Options.Records] lends them. When the request is plain too, a GET
+// over HTTP/1.1 with nothing in its header that could matter, it is read and answered
+// without net/http: a connection stays with the plain way until something else arrives, which net/http then
+// finds unread (see plainListener). The octets are the same on every way.
+//
 // # Limits
 //
 // A request has at most 16 KiB of URL and 24 KiB of header altogether, 5 s to send

@@ -37,26 +37,32 @@ func newEither(l net.Listener) *either {
 // run takes connections until the listener is closed, and returns when nobody waits for
 // a first octet any more.
 func (e *either) run() {
+	defer e.stop()
+	takeAll(e.ctx, e.Listener, e.sort)
+}
+
+// takeAll takes connections, each in a goroutine of its own, until ctx ends or the listener
+// is closed, and returns when all of them have been dealt with.
+func takeAll(ctx context.Context, l net.Listener, take func(net.Conn)) {
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
-	defer e.stop()
 	for failures := 0; ; {
-		c, err := e.Listener.Accept()
+		c, err := l.Accept()
 		if err != nil {
-			if e.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			// Most often there are no file descriptors left, and connections end.
 			timer := time.NewTimer(min(time.Second, time.Millisecond<<min(failures, 10)))
 			select {
 			case <-timer.C:
-			case <-e.ctx.Done():
+			case <-ctx.Done():
 			}
 			failures++
 			continue
 		}
 		failures = 0
-		waiting.Go(func() { e.sort(c) })
+		waiting.Go(func() { take(c) })
 	}
 }
 

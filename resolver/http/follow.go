@@ -21,7 +21,7 @@ const (
 // follow answers a request for an identifier's link.
 func (s *Server) follow(w http.ResponseWriter, r *http.Request, t target) {
 	h := w.Header()
-	h.Add("Vary", "Accept, Accept-Language")
+	h.Add("Vary", variesBy)
 	linkType, err := rawParameter(r.URL.RawQuery, "linkType")
 	if err != nil {
 		malformed(err).write(w, r, true)
@@ -82,16 +82,28 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request, a *resolver.An
 		return
 	}
 	setRedirect(w.Header(), r, a.ID, location)
-	send(w, r, status, "text/plain; charset=utf-8", []byte(location+"\n"))
+	send(w, r, status, typeText, []byte(location+"\n"))
 }
 
 // setRedirect sets where a redirect leads, and where there is more to know.
 func setRedirect(h http.Header, r *http.Request, id identifier.ID, location string) {
 	h.Set("Location", location)
-	h.Add("Link", "<"+resolvePath(id)+`>; rel="describedby"; type="application/json"`)
+	h.Add("Link", string(appendAnswerLink(nil, id)))
 	if path := rawPath(r); !strings.HasPrefix(path, "//") {
-		h.Add("Link", "<"+escapeUnsafe(path)+`?linkType=linkset>; rel="linkset"; type="`+linksetType+`"`)
+		h.Add("Link", string(appendLinksetLink(nil, escapeUnsafe(path))))
 	}
+}
+
+// appendAnswerLink appends the link (RFC 8288) to the whole answer for an identifier.
+func appendAnswerLink(b []byte, id identifier.ID) []byte {
+	b = appendResolvePath(append(b, '<'), id)
+	return append(b, `>; rel="describedby"; type="application/json"`...)
+}
+
+// appendLinksetLink appends the link to all links of what a path, escaped, stands for.
+func appendLinksetLink(b []byte, path string) []byte {
+	b = append(append(b, '<'), path...)
+	return append(b, `?linkType=linkset>; rel="linkset"; type="`+linksetType+`"`...)
 }
 
 // linkset answers with all links.

@@ -15,11 +15,20 @@ const methods = "GET, HEAD, OPTIONS"
 
 // setCommon sets what every response has. Nothing here depends on who asks, so
 // every origin may read it.
-func setCommon(h http.Header) {
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Age, ETag, Link, Location, Retry-After")
-	h.Set("X-Content-Type-Options", "nosniff")
+func (s *Server) setCommon(h http.Header) {
+	h["Access-Control-Allow-Origin"] = s.lines.anyOrigin
+	h["Access-Control-Expose-Headers"] = s.lines.exposed
+	h["X-Content-Type-Options"] = s.lines.noSniff
 }
+
+// Values of header fields.
+const (
+	exposedHeaders = "Age, ETag, Link, Location, Retry-After"
+	variesBy       = "Accept, Accept-Language" // what a link is chosen by
+	maxAge         = "public, max-age="
+	typeText       = "text/plain; charset=utf-8"
+	typePage       = "text/html; charset=utf-8"
+)
 
 // options answers an OPTIONS request, preflight (Fetch standard, CORS protocol) or
 // not.
@@ -43,7 +52,7 @@ func setLifetime(h http.Header, a *resolver.Answer) {
 		age = max(0, a.Origin.Age)
 		h.Set("Age", strconv.FormatInt(seconds(age), 10))
 	}
-	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(seconds(a.Lifetime)+seconds(age), 10))
+	h.Set("Cache-Control", maxAge+strconv.FormatInt(seconds(a.Lifetime)+seconds(age), 10))
 }
 
 // entityTag makes the ETag of a record. It is weak: how long the answer may still

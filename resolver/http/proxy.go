@@ -3,7 +3,6 @@ package http
 import (
 	"encoding/xml"
 	"fmt"
-	"html"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -153,9 +152,37 @@ func (s *Server) sendTo(w http.ResponseWriter, r *http.Request, id identifier.ID
 	h := w.Header()
 	setRedirect(h, r, id, location)
 	h.Set("Content-Security-Policy", plainPolicy)
-	text := html.EscapeString(location)
-	send(w, r, status, "text/html; charset=utf-8",
-		[]byte("<!doctype html>\n<title>Handle redirect</title>\n<p><a href=\""+text+"\">"+text+"</a></p>\n"))
+	send(w, r, status, typePage, appendRedirectPage(nil, []byte(location)))
+}
+
+// appendRedirectPage appends what is shown to who does not follow a redirect.
+func appendRedirectPage(b, location []byte) []byte {
+	b = append(b, "<!doctype html>\n<title>Handle redirect</title>\n<p><a href=\""...)
+	b = appendHTML(b, location)
+	b = append(b, "\">"...)
+	b = appendHTML(b, location)
+	return append(b, "</a></p>\n"...)
+}
+
+// appendHTML appends a text as [html.EscapeString] writes it.
+func appendHTML(b, text []byte) []byte {
+	for _, c := range text {
+		switch c {
+		case '&':
+			b = append(b, "&amp;"...)
+		case '\'':
+			b = append(b, "&#39;"...)
+		case '<':
+			b = append(b, "&lt;"...)
+		case '>':
+			b = append(b, "&gt;"...)
+		case '"':
+			b = append(b, "&#34;"...)
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
 }
 
 // plainPolicy is for pages without style.

@@ -167,25 +167,32 @@ func namesScheme(text string) bool {
 // resolvePath is the path under which an identifier's answer stands, for any
 // identifier. Every octet that is not unreserved is escaped, slashes too, so that
 // nothing on the way takes dots or empty segments for more than they are.
-func resolvePath(id identifier.ID) string {
-	return pathResolve + escapeAll(id.String()) + "?form=canonical"
+func resolvePath(id identifier.ID) string { return string(appendResolvePath(nil, id)) }
+
+func appendResolvePath(b []byte, id identifier.ID) []byte {
+	b = appendEscaped(append(b, pathResolve...), string(id.Prefix))
+	if id.Suffix != "" {
+		b = appendEscaped(appendEscaped(b, "/"), id.Suffix)
+	}
+	return append(b, "?form=canonical"...)
 }
 
 const hexDigits = "0123456789ABCDEF"
 
 // escapeAll escapes all but the unreserved characters (RFC 3986, section 2.3).
-func escapeAll(s string) string {
-	var b strings.Builder
+func escapeAll(s string) string { return string(appendEscaped(nil, s)) }
+
+func appendEscaped(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '~', c == '.':
-			b.WriteByte(c)
+			b = append(b, c)
 		default:
-			b.Write([]byte{'%', hexDigits[c>>4], hexDigits[c&15]})
+			b = append(b, '%', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
-	return b.String()
+	return b
 }
 
 // escapeUnsafe escapes what cannot stand in a URL in a header line, and nothing

@@ -24,6 +24,9 @@ type Options struct {
 	About About
 	// Metrics answers GET /metrics; nil for 404.
 	Metrics http.Handler
+	// Records lends the records that the Resolver answers from, so that plain requests
+	// for a link are answered from stored octets. nil leaves all to the Resolver.
+	Records Records
 	// Handles answers for the Handle REST interface below /api/; nil when the node does
 	// not speak Handle.
 	Handles Handles
@@ -73,6 +76,8 @@ const (
 type Server struct {
 	resolver resolver.Resolver
 	options  Options
+	lines    *fixedLines
+	leads    sync.Pool // of *leading
 }
 
 // New returns a server of r.
@@ -89,7 +94,7 @@ func New(r resolver.Resolver, o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{resolver: r, options: o}
+	return &Server{resolver: r, options: o, lines: newFixedLines()}
 }
 
 // Serve answers on the listeners until ctx ends, then lets running requests finish
@@ -116,13 +121,21 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	var wg sync.WaitGroup
 	for _, l := range listeners {
 		l = newLimited(l, s.options.Connections, s.options.PerAddress)
-		if s.options.TLS == nil {
+		servePlain := func(l net.Listener) {
+			if s.options.Records != nil {
+				p := newPlainListener(s, l)
+				wg.Go(p.run)
+				l = p
+			}
 			wg.Go(func() { failures <- server.Serve(l) })
+		}
+		if s.options.TLS == nil {
+			servePlain(l)
 			continue
 		}
 		e := newEither(l)
 		wg.Go(e.run)
-		wg.Go(func() { failures <- server.Serve(e.plain) })
+		servePlain(e.plain)
 		wg.Go(func() { failures <- server.ServeTLS(e.secure, "", "") })
 	}
 	var failure error
@@ -167,7 +180,7 @@ var schema string
 // serve answers one request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	setCommon(h)
+	s.setCommon(h)
 	if len(r.RequestURI) > maxURL {
 		newProblem(http.StatusRequestURITooLong, "too-long", "Too long", "a URL has at most 16,384 octets here: shorten it").write(w, r, false)
 		return
@@ -176,7 +189,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.options.Tunnel.ServeHTTP(w, r)
 		return
 	}
-	t, err := routePath(rawPath(r))
+	path := rawPath(r)
+	t, err := routePath(path)
 	if r.ContentLength != 0 && (t.route != routeAPI || r.Method != http.MethodPost) {
 		// A body means nothing here; the connection would have to read it away.
 		h.Set("Connection", "close")
@@ -196,7 +210,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		if t.route == routeFollow {
-			h.Add("Vary", "Accept, Accept-Language")
+			h.Add("Vary", variesBy)
 		}
 		malformed(err).write(w, r, t.route != routeResolve)
 		return
@@ -205,7 +219,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case routeResolve:
 		s.resolve(w, r, t.text)
 	case routeFollow:
-		s.follow(w, r, t)
+		if !s.followPlain(w, r, t.id, path) {
+			s.follow(w, r, t)
+		}
 	case routeForm:
 		s.form(w, r)
 	default:

@@ -216,7 +216,12 @@ func (n *Node) wire(version string) error {
 	m.handlePaths(n.handle.Stats)
 	n.mirrorHandle = resolverhandle.New(m.measure(f.mirrors, "handle-mirror"), n.mirrorOptions(h))
 	overHTTP := resolverhandle.New(m.measure(f.answers, "http"), h)
+	var lent resolverhttp.Records
+	if f.records != nil {
+		lent = m.measureRecords(f.records, "http")
+	}
 	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
+		Records:     lent,
 		About:       n.about(version),
 		Metrics:     promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}),
 		Healthy:     f.healthy,
