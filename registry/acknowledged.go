@@ -73,6 +73,10 @@ func (s *Source) Acknowledged(parent identifier.PublicKey, size uint64) {
 	}
 }
 
+// Ended says nothing to this node: what a parent has acknowledged once it goes on
+// remembering.
+func (s *Source) Ended() {}
+
 // raise notes a size; it reports whether it is news. The caller holds mu.
 func (a *acknowledged) raise(parent identifier.PublicKey, size uint64) bool {
 	if a.sizes == nil {

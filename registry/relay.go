@@ -23,8 +23,10 @@ type Peer struct {
 	r   *Registry
 	key identifier.PublicKey
 
-	mu    sync.Mutex
-	acked uint64 // entries of this node's own log that the peer has on disk
+	mu sync.Mutex
+	// acked is how many entries of this node's own log the peer has on disk, as it said
+	// last on the stream that is open; 0 while there is none.
+	acked uint64
 }
 
 // Peer returns where the logs for a top-level node come from.
@@ -64,9 +66,17 @@ func (s *PeerSource) Receipts() (anchored, rooted uint64) { return 0, 0 }
 func (s *PeerSource) Acknowledged(parent identifier.PublicKey, size uint64) {
 	s.Source.Acknowledged(parent, size)
 	s.peer.mu.Lock()
-	s.peer.acked = max(s.peer.acked, size)
+	s.peer.acked = size // less than before, when the peer was restored
 	s.peer.mu.Unlock()
 	s.r.anchors.peerHolds(s.peer.key, s.r.log, size)
+}
+
+// Ended says that it is not known any more what the peer has of this node's own log: when
+// it comes back it may have been restored.
+func (s *PeerSource) Ended() {
+	s.peer.mu.Lock()
+	s.peer.acked = 0
+	s.peer.mu.Unlock()
 }
 
 // Anchored is nothing that a peer has to say.
@@ -164,6 +174,9 @@ func (s *Relay) Acked(identifier.PublicKey) uint64 { return 0 }
 func (s *Relay) Acknowledged(_ identifier.PublicKey, size uint64) {
 	s.mirror.r.anchors.peerHolds(s.peer.key, s.mirror.m.log, size)
 }
+
+// Ended says nothing: a relay goes by what the peer has of this node's own log.
+func (s *Relay) Ended() {}
 
 // errRelayed is the answer to everything that only a child does with its own log.
 var errRelayed = errors.New("the log is a child's: only the child adds to it")

@@ -97,12 +97,17 @@ func (a *Anchors) Logged(r LoggedRow) {
 func (a *Anchors) Hold(size uint64) { a.held = max(a.held, size) }
 
 // PeerHolds says that a peer has so many entries of a log on its disk: of this node's
-// own, or of a child's.
+// own, or of a child's. What it says last counts: a peer that was restored holds less than
+// it did.
 func (a *Anchors) PeerHolds(peer identifier.PublicKey, log identifier.LogID, size uint64) {
 	if a.peers[peer] == nil {
 		a.peers[peer] = make(map[identifier.LogID]uint64)
 	}
-	a.peers[peer][log] = max(a.peers[peer][log], size)
+	before := a.peers[peer][log]
+	a.peers[peer][log] = size
+	if a.left == ruleNow {
+		a.peers[peer][log] = max(a.peers[peer][log], before)
+	}
 }
 
 // among returns how many entries of a log as many top-level nodes hold as must, when

@@ -114,9 +114,14 @@ func NewChild(c ChildConfig) *Child {
 	return &Child{config: c}
 }
 
-// Grow tells how many entries are synced. It never goes down. While entries come back it
-// is [Child.Restored] that tells.
+// Grow tells how many entries are synced. It never goes down, except, before the Hello, for
+// a log that is another node's: there it says how many may be sent ([Relay]). While entries
+// come back it is [Child.Restored] that tells.
 func (c *Child) Grow(size uint64) {
+	if c.phase < greeted && c.config.Owner != c.config.Signer.Public() {
+		c.size = size
+		return
+	}
 	if c.phase != welcome || c.size >= c.acked {
 		c.size = max(c.size, size)
 	}

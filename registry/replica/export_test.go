@@ -21,6 +21,7 @@ const (
 	RuleRow     = ruleRow
 	RuleServe   = ruleServe
 	RuleOrder   = ruleOrder
+	RuleNow     = ruleNow
 )
 
 func (c *Child) LeaveOut(r Rule)   { c.left = r }

@@ -127,7 +127,8 @@ func (l *link) connect() {
 	binary.BigEndian.PutUint64(nonce[:], m.f.draw())
 	l.child.Open(nonce)
 	l.stream, l.greeted, l.open = &replica.Challenge{Parent: l.to.key.Public()}, false, true
-	l.acked, l.credit, l.grants = 0, 0, 0
+	l.ended()
+	l.credit, l.grants = 0, 0
 	binary.BigEndian.PutUint64(l.stream.Nonce[:], m.f.draw())
 	l.down = append(l.down, l.stream)
 }
@@ -136,6 +137,24 @@ func (l *link) connect() {
 func (l *link) hangUp() {
 	l.child.Close()
 	l.open = false
+	l.ended()
+}
+
+// ended says that it is not known any more what the other side has.
+func (l *link) ended() {
+	l.acked = 0
+	if !l.relayed() {
+		l.relays()
+	}
+}
+
+// relays tells the links that carry children's logs to the same node how far they may go.
+func (l *link) relays() {
+	for _, other := range l.from.links {
+		if other.to == l.to && other.relayed() && other.child != nil {
+			other.grow()
+		}
+	}
 }
 
 // parent returns the other side, once there is one.

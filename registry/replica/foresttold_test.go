@@ -114,13 +114,11 @@ func (l *link) heed() error {
 // acknowledged takes note of what the other side has.
 func (l *link) acknowledged(s replica.ChildStatus) {
 	m := l.from
-	l.acked = max(l.acked, s.Acked)
+	l.acked = s.Acked
 	if l.to != m.above {
 		m.anchors.PeerHolds(l.to.key.Public(), l.owner.id, s.Acked)
-		for _, other := range m.links {
-			if other.to == l.to && other.relayed() {
-				other.grow()
-			}
+		if !l.relayed() {
+			l.relays()
 		}
 		return
 	}

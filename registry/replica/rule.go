@@ -19,6 +19,7 @@ const (
 	ruleAbove                   // only what the level above holds is cosigned
 	ruleQuorum                  // at the top, what enough top-level nodes hold
 	ruleGrow                    // a row's size never goes down
+	ruleNow                     // of what a peer holds, what it says last counts
 	ruleOrder                   // a peer gets of a child's log only what rests on what it has
 )
 

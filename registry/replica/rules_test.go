@@ -77,6 +77,7 @@ func TestEachRule(t *testing.T) {
 		"a row that goes down":                 {replica.RuleGrow, lowerRow},
 		"a cosignature before the level above": {replica.RuleAbove, earlyCosignature},
 		"a cosignature of one of five":         {replica.RuleQuorum, loneCosignature},
+		"what a peer held before its restore":  {replica.RuleNow, restoredPeer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.play(t, 0); err != nil {
@@ -228,6 +229,22 @@ func loneCosignature(t *testing.T, left replica.Rule) error {
 			w.above.peers[i][n.log.ID] = 5
 			w.above.anchors.PeerHolds(peerKey(i), n.log.ID, 5)
 		}
+	})
+}
+
+// Two peers had the entries; one of them was restored before the parent had a row.
+func restoredPeer(t *testing.T, left replica.Rule) error {
+	w, n := begin(t, 5, left)
+	w.above = newAbove(replica.PeersAbove, left)
+	must(t, w.settle(n))
+	for i := range 2 {
+		w.above.anchors.PeerHolds(peerKey(i), n.log.ID, 5)
+	}
+	w.above.peers[0][n.log.ID], w.above.peers[1][n.log.ID] = 5, 2
+	w.above.anchors.PeerHolds(peerKey(1), n.log.ID, 2)
+	return cosignedAt(t, w, n, func() {
+		w.above.peers[1][n.log.ID] = 5
+		w.above.anchors.PeerHolds(peerKey(1), n.log.ID, 5)
 	})
 }
 

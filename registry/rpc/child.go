@@ -163,6 +163,7 @@ func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
 		refusal := c.machine.Refusal()
 		c.ended = err
 		c.mu.Unlock()
+		c.config.Source.Ended()
 		c.heed(ctx, refusal)
 	}()
 	conn, err := proto.Dial(c.config.Address, append([]grpc.DialOption{grpc.WithDefaultCallOptions(
@@ -209,6 +210,9 @@ func (c *Child) heed(ctx context.Context, r *replica.Refusal) {
 	var err error
 	switch r.Duty() {
 	case replica.MarkLog:
+		if c.config.Owner != (identifier.PublicKey{}) && c.config.Owner != c.config.Signer.Public() {
+			return // a peer has more of a child's log than there is here; the child brings it
+		}
 		err = c.config.Source.Mark(ctx, r.Detail)
 	case replica.SetAside:
 		err = c.config.Source.Forked(ctx, r.Evidence)

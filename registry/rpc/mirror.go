@@ -88,6 +88,9 @@ type Source interface {
 	// node remembers, and Acknowledged that it has so many on disk now.
 	Acked(parent identifier.PublicKey) uint64
 	Acknowledged(parent identifier.PublicKey, size uint64)
+	// Ended says that the stream has ended: until the next one what the parent has is not
+	// known. It returns at once.
+	Ended()
 	// Marked returns why entries of the log may be missing here; "" when none are.
 	// Until Heal is called the node takes no changes.
 	Marked() string

@@ -320,6 +320,8 @@ func (s *memorySource) Receipts() (anchored, rooted uint64) {
 	return uint64(len(s.receipts)), 0
 }
 
+func (s *memorySource) Ended() {}
+
 func (s *memorySource) Anchored(size uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
