@@ -46,6 +46,7 @@ const (
 	Refuse_REASON_REPLACED        Refuse_Reason = 9
 	Refuse_REASON_UNAVAILABLE     Refuse_Reason = 10
 	Refuse_REASON_LOSS            Refuse_Reason = 11
+	Refuse_REASON_SUCCEEDED       Refuse_Reason = 12
 )
 
 // Enum value maps for Refuse_Reason.
@@ -63,6 +64,7 @@ var (
 		9:  "REASON_REPLACED",
 		10: "REASON_UNAVAILABLE",
 		11: "REASON_LOSS",
+		12: "REASON_SUCCEEDED",
 	}
 	Refuse_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":     0,
@@ -77,6 +79,7 @@ var (
 		"REASON_REPLACED":        9,
 		"REASON_UNAVAILABLE":     10,
 		"REASON_LOSS":            11,
+		"REASON_SUCCEEDED":       12,
 	}
 )
 
@@ -104,7 +107,7 @@ func (x Refuse_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Refuse_Reason.Descriptor instead.
 func (Refuse_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{13, 0}
+	return file_proto_replication_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // ReplicateRequest is a message of the child.
@@ -417,6 +420,130 @@ func (*ReplicateResponse_Return) isReplicateResponse_Message() {}
 
 func (*ReplicateResponse_Cosigned) isReplicateResponse_Message() {}
 
+type MirroredRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position of an entry of the log that counts here.
+	Position      uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirroredRequest) Reset() {
+	*x = MirroredRequest{}
+	mi := &file_proto_replication_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirroredRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirroredRequest) ProtoMessage() {}
+
+func (x *MirroredRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_replication_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirroredRequest.ProtoReflect.Descriptor instead.
+func (*MirroredRequest) Descriptor() ([]byte, []int) {
+	return file_proto_replication_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MirroredRequest) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+type MirroredResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The log of the caller that counts here, 16 octets, and how many entries it has here.
+	Log  []byte `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// The unit that holds the entry at the position, as the caller once sent it; missing when
+	// there is no such entry. Limits are those of Entries.
+	Start         uint64   `protobuf:"varint,3,opt,name=start,proto3" json:"start,omitempty"`
+	Payloads      [][]byte `protobuf:"bytes,4,rep,name=payloads,proto3" json:"payloads,omitempty"`
+	Checkpoint    []byte   `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirroredResponse) Reset() {
+	*x = MirroredResponse{}
+	mi := &file_proto_replication_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirroredResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirroredResponse) ProtoMessage() {}
+
+func (x *MirroredResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_replication_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirroredResponse.ProtoReflect.Descriptor instead.
+func (*MirroredResponse) Descriptor() ([]byte, []int) {
+	return file_proto_replication_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *MirroredResponse) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *MirroredResponse) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *MirroredResponse) GetStart() uint64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *MirroredResponse) GetPayloads() [][]byte {
+	if x != nil {
+		return x.Payloads
+	}
+	return nil
+}
+
+func (x *MirroredResponse) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
 type Challenge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"` // 32 octets, fresh for every call
@@ -427,7 +554,7 @@ type Challenge struct {
 
 func (x *Challenge) Reset() {
 	*x = Challenge{}
-	mi := &file_proto_replication_proto_msgTypes[2]
+	mi := &file_proto_replication_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +566,7 @@ func (x *Challenge) String() string {
 func (*Challenge) ProtoMessage() {}
 
 func (x *Challenge) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[2]
+	mi := &file_proto_replication_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +579,7 @@ func (x *Challenge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Challenge.ProtoReflect.Descriptor instead.
 func (*Challenge) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{2}
+	return file_proto_replication_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Challenge) GetNonce() []byte {
@@ -493,7 +620,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_proto_replication_proto_msgTypes[3]
+	mi := &file_proto_replication_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +632,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[3]
+	mi := &file_proto_replication_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +645,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{3}
+	return file_proto_replication_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Hello) GetProtocol() uint32 {
@@ -596,7 +723,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_proto_replication_proto_msgTypes[4]
+	mi := &file_proto_replication_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +735,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[4]
+	mi := &file_proto_replication_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +748,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{4}
+	return file_proto_replication_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Welcome) GetParent() *PublicKey {
@@ -687,7 +814,7 @@ type Entries struct {
 
 func (x *Entries) Reset() {
 	*x = Entries{}
-	mi := &file_proto_replication_proto_msgTypes[5]
+	mi := &file_proto_replication_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +826,7 @@ func (x *Entries) String() string {
 func (*Entries) ProtoMessage() {}
 
 func (x *Entries) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[5]
+	mi := &file_proto_replication_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +839,7 @@ func (x *Entries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entries.ProtoReflect.Descriptor instead.
 func (*Entries) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{5}
+	return file_proto_replication_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Entries) GetSession() []byte {
@@ -760,7 +887,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_proto_replication_proto_msgTypes[6]
+	mi := &file_proto_replication_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +899,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[6]
+	mi := &file_proto_replication_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +912,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{6}
+	return file_proto_replication_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Ack) GetSession() []byte {
@@ -836,7 +963,7 @@ type Cosigned struct {
 
 func (x *Cosigned) Reset() {
 	*x = Cosigned{}
-	mi := &file_proto_replication_proto_msgTypes[7]
+	mi := &file_proto_replication_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +975,7 @@ func (x *Cosigned) String() string {
 func (*Cosigned) ProtoMessage() {}
 
 func (x *Cosigned) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[7]
+	mi := &file_proto_replication_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +988,7 @@ func (x *Cosigned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cosigned.ProtoReflect.Descriptor instead.
 func (*Cosigned) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{7}
+	return file_proto_replication_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Cosigned) GetSession() []byte {
@@ -889,7 +1016,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_proto_replication_proto_msgTypes[8]
+	mi := &file_proto_replication_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1028,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[8]
+	mi := &file_proto_replication_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1041,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{8}
+	return file_proto_replication_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Nack) GetSession() []byte {
@@ -942,7 +1069,7 @@ type Fetch struct {
 
 func (x *Fetch) Reset() {
 	*x = Fetch{}
-	mi := &file_proto_replication_proto_msgTypes[9]
+	mi := &file_proto_replication_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1081,7 @@ func (x *Fetch) String() string {
 func (*Fetch) ProtoMessage() {}
 
 func (x *Fetch) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[9]
+	mi := &file_proto_replication_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1094,7 @@ func (x *Fetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
 func (*Fetch) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{9}
+	return file_proto_replication_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Fetch) GetSession() []byte {
@@ -998,7 +1125,7 @@ type Return struct {
 
 func (x *Return) Reset() {
 	*x = Return{}
-	mi := &file_proto_replication_proto_msgTypes[10]
+	mi := &file_proto_replication_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1137,7 @@ func (x *Return) String() string {
 func (*Return) ProtoMessage() {}
 
 func (x *Return) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[10]
+	mi := &file_proto_replication_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1150,7 @@ func (x *Return) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Return.ProtoReflect.Descriptor instead.
 func (*Return) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{10}
+	return file_proto_replication_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Return) GetSession() []byte {
@@ -1066,7 +1193,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_proto_replication_proto_msgTypes[11]
+	mi := &file_proto_replication_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1205,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[11]
+	mi := &file_proto_replication_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1218,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{11}
+	return file_proto_replication_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Grant) GetSession() []byte {
@@ -1131,7 +1258,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_proto_replication_proto_msgTypes[12]
+	mi := &file_proto_replication_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1270,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[12]
+	mi := &file_proto_replication_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1283,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{12}
+	return file_proto_replication_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Heartbeat) GetSession() []byte {
@@ -1221,7 +1348,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_proto_replication_proto_msgTypes[13]
+	mi := &file_proto_replication_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1360,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[13]
+	mi := &file_proto_replication_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1373,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{13}
+	return file_proto_replication_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Refuse) GetNonce() []byte {
@@ -1312,7 +1439,17 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x06refuse\x18\x06 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuse\x12:\n" +
 	"\x06return\x18\a \x01(\v2 .nameplate.replication.v1.ReturnH\x00R\x06return\x12@\n" +
 	"\bcosigned\x18\b \x01(\v2\".nameplate.replication.v1.CosignedH\x00R\bcosignedB\t\n" +
-	"\amessage\"]\n" +
+	"\amessage\"-\n" +
+	"\x0fMirroredRequest\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\"\x8a\x01\n" +
+	"\x10MirroredResponse\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\fR\x03log\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
+	"\x05start\x18\x03 \x01(\x04R\x05start\x12\x1a\n" +
+	"\bpayloads\x18\x04 \x03(\fR\bpayloads\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x05 \x01(\fR\n" +
+	"checkpoint\"]\n" +
 	"\tChallenge\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12:\n" +
 	"\x06parent\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\"\x83\x02\n" +
@@ -1375,14 +1512,14 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
 	"\x06grants\x18\x04 \x01(\x04R\x06grants\x12\x1a\n" +
 	"\banchored\x18\x05 \x01(\x04R\banchored\x12\x16\n" +
-	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\xcd\x03\n" +
+	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\xe3\x03\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12?\n" +
 	"\x06reason\x18\x02 \x01(\x0e2'.nameplate.replication.v1.Refuse.ReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x1a\n" +
 	"\bevidence\x18\x04 \x01(\fR\bevidence\x12\x12\n" +
 	"\x04root\x18\x05 \x01(\fR\x04root\x12\x14\n" +
-	"\x05proof\x18\x06 \x03(\fR\x05proof\"\x8d\x02\n" +
+	"\x05proof\x18\x06 \x03(\fR\x05proof\"\xa3\x02\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_PROTOCOL\x10\x01\x12\x14\n" +
@@ -1396,9 +1533,11 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x0fREASON_REPLACED\x10\t\x12\x16\n" +
 	"\x12REASON_UNAVAILABLE\x10\n" +
 	"\x12\x0f\n" +
-	"\vREASON_LOSS\x10\v2w\n" +
+	"\vREASON_LOSS\x10\v\x12\x14\n" +
+	"\x10REASON_SUCCEEDED\x10\f2\xda\x01\n" +
 	"\vReplication\x12h\n" +
-	"\tReplicate\x12*.nameplate.replication.v1.ReplicateRequest\x1a+.nameplate.replication.v1.ReplicateResponse(\x010\x01B)Z'github.com/nameplate-id/nameplate/protob\x06proto3"
+	"\tReplicate\x12*.nameplate.replication.v1.ReplicateRequest\x1a+.nameplate.replication.v1.ReplicateResponse(\x010\x01\x12a\n" +
+	"\bMirrored\x12).nameplate.replication.v1.MirroredRequest\x1a*.nameplate.replication.v1.MirroredResponseB)Z'github.com/nameplate-id/nameplate/protob\x06proto3"
 
 var (
 	file_proto_replication_proto_rawDescOnce sync.Once
@@ -1413,50 +1552,54 @@ func file_proto_replication_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_replication_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_proto_replication_proto_goTypes = []any{
 	(Refuse_Reason)(0),        // 0: nameplate.replication.v1.Refuse.Reason
 	(*ReplicateRequest)(nil),  // 1: nameplate.replication.v1.ReplicateRequest
 	(*ReplicateResponse)(nil), // 2: nameplate.replication.v1.ReplicateResponse
-	(*Challenge)(nil),         // 3: nameplate.replication.v1.Challenge
-	(*Hello)(nil),             // 4: nameplate.replication.v1.Hello
-	(*Welcome)(nil),           // 5: nameplate.replication.v1.Welcome
-	(*Entries)(nil),           // 6: nameplate.replication.v1.Entries
-	(*Ack)(nil),               // 7: nameplate.replication.v1.Ack
-	(*Cosigned)(nil),          // 8: nameplate.replication.v1.Cosigned
-	(*Nack)(nil),              // 9: nameplate.replication.v1.Nack
-	(*Fetch)(nil),             // 10: nameplate.replication.v1.Fetch
-	(*Return)(nil),            // 11: nameplate.replication.v1.Return
-	(*Grant)(nil),             // 12: nameplate.replication.v1.Grant
-	(*Heartbeat)(nil),         // 13: nameplate.replication.v1.Heartbeat
-	(*Refuse)(nil),            // 14: nameplate.replication.v1.Refuse
-	(*PublicKey)(nil),         // 15: nameplate.identifier.v1.PublicKey
-	(*Envelope)(nil),          // 16: nameplate.identifier.v1.Envelope
+	(*MirroredRequest)(nil),   // 3: nameplate.replication.v1.MirroredRequest
+	(*MirroredResponse)(nil),  // 4: nameplate.replication.v1.MirroredResponse
+	(*Challenge)(nil),         // 5: nameplate.replication.v1.Challenge
+	(*Hello)(nil),             // 6: nameplate.replication.v1.Hello
+	(*Welcome)(nil),           // 7: nameplate.replication.v1.Welcome
+	(*Entries)(nil),           // 8: nameplate.replication.v1.Entries
+	(*Ack)(nil),               // 9: nameplate.replication.v1.Ack
+	(*Cosigned)(nil),          // 10: nameplate.replication.v1.Cosigned
+	(*Nack)(nil),              // 11: nameplate.replication.v1.Nack
+	(*Fetch)(nil),             // 12: nameplate.replication.v1.Fetch
+	(*Return)(nil),            // 13: nameplate.replication.v1.Return
+	(*Grant)(nil),             // 14: nameplate.replication.v1.Grant
+	(*Heartbeat)(nil),         // 15: nameplate.replication.v1.Heartbeat
+	(*Refuse)(nil),            // 16: nameplate.replication.v1.Refuse
+	(*PublicKey)(nil),         // 17: nameplate.identifier.v1.PublicKey
+	(*Envelope)(nil),          // 18: nameplate.identifier.v1.Envelope
 }
 var file_proto_replication_proto_depIdxs = []int32{
-	4,  // 0: nameplate.replication.v1.ReplicateRequest.hello:type_name -> nameplate.replication.v1.Hello
-	6,  // 1: nameplate.replication.v1.ReplicateRequest.entries:type_name -> nameplate.replication.v1.Entries
-	13, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
-	14, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
-	10, // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
-	3,  // 5: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
-	5,  // 6: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
-	7,  // 7: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
-	9,  // 8: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
-	12, // 9: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
-	14, // 10: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
-	11, // 11: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
-	8,  // 12: nameplate.replication.v1.ReplicateResponse.cosigned:type_name -> nameplate.replication.v1.Cosigned
-	15, // 13: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
-	15, // 14: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
-	15, // 15: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
-	15, // 16: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
-	16, // 17: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
+	6,  // 0: nameplate.replication.v1.ReplicateRequest.hello:type_name -> nameplate.replication.v1.Hello
+	8,  // 1: nameplate.replication.v1.ReplicateRequest.entries:type_name -> nameplate.replication.v1.Entries
+	15, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
+	16, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
+	12, // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
+	5,  // 5: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
+	7,  // 6: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
+	9,  // 7: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
+	11, // 8: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
+	14, // 9: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
+	16, // 10: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
+	13, // 11: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
+	10, // 12: nameplate.replication.v1.ReplicateResponse.cosigned:type_name -> nameplate.replication.v1.Cosigned
+	17, // 13: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
+	17, // 14: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
+	17, // 15: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
+	17, // 16: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
+	18, // 17: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
 	0,  // 18: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
 	1,  // 19: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
-	2,  // 20: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
-	20, // [20:21] is the sub-list for method output_type
-	19, // [19:20] is the sub-list for method input_type
+	3,  // 20: nameplate.replication.v1.Replication.Mirrored:input_type -> nameplate.replication.v1.MirroredRequest
+	2,  // 21: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
+	4,  // 22: nameplate.replication.v1.Replication.Mirrored:output_type -> nameplate.replication.v1.MirroredResponse
+	21, // [21:23] is the sub-list for method output_type
+	19, // [19:21] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
 	19, // [19:19] is the sub-list for extension extendee
 	0,  // [0:19] is the sub-list for field type_name
@@ -1491,7 +1634,7 @@ func file_proto_replication_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_replication_proto_rawDesc), len(file_proto_replication_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

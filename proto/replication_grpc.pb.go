@@ -30,6 +30,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Replication_Replicate_FullMethodName = "/nameplate.replication.v1.Replication/Replicate"
+	Replication_Mirrored_FullMethodName  = "/nameplate.replication.v1.Replication/Mirrored"
 )
 
 // ReplicationClient is the client API for Replication service.
@@ -39,6 +40,10 @@ const (
 // Replication takes in the logs of children. A message has at most 2 MiB.
 type ReplicationClient interface {
 	Replicate(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ReplicateRequest, ReplicateResponse], error)
+	// Mirrored returns a part of the caller's own log as it is mirrored here: for a node that
+	// has lost its log, or has to join two histories of it. The caller has proved its node
+	// key with the certificate of its connection, and gets nothing of any other node.
+	Mirrored(ctx context.Context, in *MirroredRequest, opts ...grpc.CallOption) (*MirroredResponse, error)
 }
 
 type replicationClient struct {
@@ -62,6 +67,16 @@ func (c *replicationClient) Replicate(ctx context.Context, opts ...grpc.CallOpti
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Replication_ReplicateClient = grpc.BidiStreamingClient[ReplicateRequest, ReplicateResponse]
 
+func (c *replicationClient) Mirrored(ctx context.Context, in *MirroredRequest, opts ...grpc.CallOption) (*MirroredResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MirroredResponse)
+	err := c.cc.Invoke(ctx, Replication_Mirrored_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ReplicationServer is the server API for Replication service.
 // All implementations must embed UnimplementedReplicationServer
 // for forward compatibility.
@@ -69,6 +84,10 @@ type Replication_ReplicateClient = grpc.BidiStreamingClient[ReplicateRequest, Re
 // Replication takes in the logs of children. A message has at most 2 MiB.
 type ReplicationServer interface {
 	Replicate(grpc.BidiStreamingServer[ReplicateRequest, ReplicateResponse]) error
+	// Mirrored returns a part of the caller's own log as it is mirrored here: for a node that
+	// has lost its log, or has to join two histories of it. The caller has proved its node
+	// key with the certificate of its connection, and gets nothing of any other node.
+	Mirrored(context.Context, *MirroredRequest) (*MirroredResponse, error)
 	mustEmbedUnimplementedReplicationServer()
 }
 
@@ -81,6 +100,9 @@ type UnimplementedReplicationServer struct{}
 
 func (UnimplementedReplicationServer) Replicate(grpc.BidiStreamingServer[ReplicateRequest, ReplicateResponse]) error {
 	return status.Error(codes.Unimplemented, "method Replicate not implemented")
+}
+func (UnimplementedReplicationServer) Mirrored(context.Context, *MirroredRequest) (*MirroredResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Mirrored not implemented")
 }
 func (UnimplementedReplicationServer) mustEmbedUnimplementedReplicationServer() {}
 func (UnimplementedReplicationServer) testEmbeddedByValue()                     {}
@@ -110,13 +132,36 @@ func _Replication_Replicate_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Replication_ReplicateServer = grpc.BidiStreamingServer[ReplicateRequest, ReplicateResponse]
 
+func _Replication_Mirrored_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MirroredRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReplicationServer).Mirrored(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Replication_Mirrored_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReplicationServer).Mirrored(ctx, req.(*MirroredRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Replication_ServiceDesc is the grpc.ServiceDesc for Replication service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Replication_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "nameplate.replication.v1.Replication",
 	HandlerType: (*ReplicationServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Mirrored",
+			Handler:    _Replication_Mirrored_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Replicate",

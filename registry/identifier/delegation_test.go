@@ -73,6 +73,12 @@ func TestGenesisRoundTrip(t *testing.T) {
 		g := &identifier.Genesis{
 			Log: identifier.LogID(drawOctets(t, "log", 16, 16)), Key: drawPublicKey(t, "key"), Format: rapid.Uint32().Draw(t, "format"),
 		}
+		if rapid.Bool().Draw(t, "continues another log") {
+			g.After = &identifier.Predecessor{
+				Log: identifier.LogID(drawOctets(t, "after", 16, 16)), Why: identifier.Succession(rapid.Byte().Draw(t, "why")), Size: rapid.Uint64().Draw(t, "size"),
+				Held: identifier.Hash(drawOctets(t, "held", 32, 32)), Own: identifier.Hash(drawOctets(t, "own", 32, 32)), Base: rapid.Uint64().Draw(t, "base"),
+			}
+		}
 		b, err := identifier.AppendGenesis(nil, g)
 		if err != nil {
 			t.Fatal(err)
@@ -224,11 +230,23 @@ func TestDelegationRules(t *testing.T) {
 
 func TestKeysetChangeAndGenesisRules(t *testing.T) {
 	keyset := sampleDelegation(t).Keyset
+	after := func(log byte, why identifier.Succession, held byte) error {
+		return (&identifier.Genesis{Log: identifier.LogID{1}, Key: keyset.Keys[0], Format: 1, After: &identifier.Predecessor{
+			Log: identifier.LogID{log}, Why: why, Held: identifier.Hash{held},
+		}}).Check()
+	}
 	tests := []struct {
 		name string
 		err  error
 		want string
 	}{
+		{"genesis after a fork", after(2, identifier.AfterFork, 1), ""},
+		{"genesis after another log", after(2, identifier.AfterBeginning, 0), ""},
+		{"genesis after itself", after(1, identifier.AfterFork, 1), "continues another"},
+		{"genesis after nothing", after(0, identifier.AfterFork, 1), "continues another"},
+		{"genesis after one history", after(2, identifier.AfterFork, 0), "two roots"},
+		{"genesis for no reason", after(2, 0, 1), "newer version"},
+		{"genesis for a new reason", after(2, identifier.AfterBeginning+1, 1), "newer version"},
 		{"keyset", (&identifier.KeysetChange{Prefix: "88.118", Epoch: 1, Keyset: keyset}).Check(), ""},
 		{"keyset of epoch 0", (&identifier.KeysetChange{Prefix: "88.118", Keyset: keyset}).Check(), "epoch"},
 		{"keyset without keys", (&identifier.KeysetChange{Prefix: "88.118", Epoch: 1}).Check(), "1 to 16 keys"},

@@ -11,10 +11,58 @@ type Genesis struct {
 	Log    LogID
 	Key    PublicKey // the node's
 	Format uint32    // of the entries that follow
+	// After says which log of the node this one continues; nil for a node's first.
+	After *Predecessor
+}
+
+// Predecessor is the log that another one continues: its next incarnation.
+type Predecessor struct {
+	Log LogID
+	Why Succession
+	// Size is how many entries of that log the rest is about, and Held their root as
+	// the level above holds them; zero where it held none.
+	Size uint64
+	Held Hash
+	// Own is the root of the first Size entries as the node had them itself: another one
+	// than Held where the log has forked, zero where it had fewer.
+	Own Hash
+	// Base is how many positions the node's logs have used up before this one, so that
+	// what counts them goes on and never down.
+	Base uint64
+}
+
+// Succession says why a node began another log.
+type Succession uint8
+
+const (
+	// AfterFork: two histories of the log were signed.
+	AfterFork Succession = iota + 1
+	// AfterLoss: entries that the level above has acknowledged are lost on both sides.
+	AfterLoss
+	// AfterRestore: a top-level node was restored, and what some other one alone holds of
+	// its log cannot be known.
+	AfterRestore
+	// AfterBeginning: the node had begun another log, which the level above does not know.
+	AfterBeginning
+)
+
+func (s Succession) String() string {
+	names := [...]string{AfterFork: "fork", AfterLoss: "loss", AfterRestore: "restore", AfterBeginning: "other log"}
+	if s == 0 || int(s) >= len(names) {
+		return fmt.Sprintf("succession %d", uint8(s))
+	}
+	return names[s]
 }
 
 // LogFormat is the format of entries that this version writes.
 const LogFormat = 1
+
+// The formats of a genesis: that of a node's first log, and that of one which continues
+// another.
+const (
+	genesisFormat      = 1
+	genesisAfterFormat = 2
+)
 
 // LogID names a log: 16 random octets drawn when it is created.
 type LogID [16]byte
@@ -23,24 +71,62 @@ type LogID [16]byte
 func (id LogID) String() string { return hex.EncodeToString(id[:]) }
 
 // AppendGenesis appends the encoding of a genesis, the payload of an envelope of
-// type [GenesisType], which the node signs: format u8 (1), log id 16 octets, the
-// format of the entries u32, the node's key as in [AppendDelegation].
+// type [GenesisType], which the node signs. Integers are big-endian.
+//
+//	format   u8   1, or 2 for a log that continues another one
+//	log      16
+//	entries  u32  the format of the entries
+//	key           as in [AppendDelegation]
+//	of format 2 also:
+//	  after  16   the log that it continues
+//	  why    u8   1 fork, 2 loss, 3 restore, 4 other log
+//	  size   u64
+//	  held   32
+//	  own    32
+//	  base   u64
 func AppendGenesis(dst []byte, g *Genesis) ([]byte, error) {
-	b := append(dst, 1)
+	format := byte(genesisFormat)
+	if g.After != nil {
+		format = genesisAfterFormat
+	}
+	b := append(dst, format)
 	b = append(b, g.Log[:]...)
 	b = binary.BigEndian.AppendUint32(b, g.Format)
-	return appendKey(b, "genesis", g.Key)
+	b, err := appendKey(b, "genesis", g.Key)
+	if err != nil || g.After == nil {
+		return b, err
+	}
+	a := g.After
+	b = append(append(b, a.Log[:]...), byte(a.Why))
+	b = binary.BigEndian.AppendUint64(b, a.Size)
+	b = append(append(b, a.Held[:]...), a.Own[:]...)
+	return binary.BigEndian.AppendUint64(b, a.Base), nil
 }
 
 // ParseGenesis reads what [AppendGenesis] writes, and nothing else. The error is a
 // [*FormatError].
 func ParseGenesis(b []byte) (*Genesis, error) {
 	c := cursor{what: "genesis", b: b}
-	c.format(1)
+	after := len(b) > 0 && b[0] == genesisAfterFormat
+	if after {
+		c.format(genesisAfterFormat)
+	} else {
+		c.format(genesisFormat)
+	}
 	g := &Genesis{}
 	c.fixed(g.Log[:])
 	g.Format = c.u32()
 	g.Key = parseKeyOctets(&c)
+	if after {
+		a := &Predecessor{}
+		c.fixed(a.Log[:])
+		a.Why = Succession(c.u8())
+		a.Size = c.u64()
+		c.fixed(a.Held[:])
+		c.fixed(a.Own[:])
+		a.Base = c.u64()
+		g.After = a
+	}
 	if err := c.end(); err != nil {
 		return nil, err
 	}
@@ -48,7 +134,8 @@ func ParseGenesis(b []byte) (*Genesis, error) {
 }
 
 // Check returns an error when the log has no id, its entries are of a format that
-// this version does not know, or the key cannot be one.
+// this version does not know, the key cannot be one, or the log cannot be one that
+// continues the other.
 func (g *Genesis) Check() error {
 	fail := func(rule, mend string) error {
 		return &RuleError{What: "genesis", Rule: rule, Mend: mend}
@@ -61,6 +148,15 @@ func (g *Genesis) Check() error {
 	}
 	if err := g.Key.Check(); err != nil {
 		return fmt.Errorf("genesis: %w", err)
+	}
+	switch a := g.After; {
+	case a == nil:
+	case a.Log == LogID{} || a.Log == g.Log:
+		return fail("a log continues another one", "name that one")
+	case a.Why == 0 || a.Why > AfterBeginning:
+		return fail(fmt.Sprintf("reason %d for another log is not known here", a.Why), "use a newer version")
+	case a.Why == AfterFork && a.Held == a.Own:
+		return fail("a fork has two roots, and here they are the same", "name both histories")
 	}
 	return nil
 }

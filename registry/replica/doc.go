@@ -47,6 +47,9 @@
 //	              for how many entries it has stored receipts
 //	Refuse     ↕  the end of the stream, and why
 //
+// Beside the stream there is one question: a node asks for a unit of its own log as it is
+// mirrored, when it has none of it, or two histories of it.
+//
 // # Duties of the child
 //
 // It answers the first Challenge of a stream with one Hello. It takes a Welcome that
@@ -156,6 +159,22 @@
 //
 // Both keep the evidence. The child takes no changes any more, and the parent nothing of
 // that log, until people have looked at it. Everybody else goes on.
+//
+// # Incarnations
+//
+// A log that has forked, or of which entries are lost for good, is continued as another
+// one, its next incarnation, when an operator says so; a top-level node continues its log
+// so after every restore. Its genesis names the log that it continues, and why; behind
+// that the newest rows of its children are repeated, and then what stood in the log
+// before is logged again. [Lineage] decides, at whoever mirrors it, which log counts: a
+// Hello changes nothing, and the first entries do, when they say what they must. The one
+// before stays as it is, as evidence. Whoever comes with it later was restored to a time
+// before (Succeeded).
+//
+// A top-level node has nobody above who knows all that was anchored. It has healed when
+// it has heard as many of the others as cannot all be without an entry that was anchored
+// ([Recovery]): three of four. What a fourth one holds alone it cannot know; so it does not
+// go on with its log, but with another one.
 //
 // # Anchors
 //

@@ -22,12 +22,20 @@ const (
 	RuleServe   = ruleServe
 	RuleOrder   = ruleOrder
 	RuleNow     = ruleNow
+
+	RuleSuccessor = ruleSuccessor
+	RuleFirst     = ruleFirst
+	RuleRepeat    = ruleRepeat
+	RuleThree     = ruleThree
 )
 
 func (c *Child) LeaveOut(r Rule)   { c.left = r }
 func (p *Parent) LeaveOut(r Rule)  { p.left = r }
 func (a *Anchors) LeaveOut(r Rule) { a.left = r }
 func (r *Relay) LeaveOut(x Rule)   { r.left = x }
+
+func (l *Lineage) LeaveOut(r Rule)  { l.left = r }
+func (r *Recovery) LeaveOut(x Rule) { r.left = x }
 
 // Prove lets a child check signatures in another way.
 func (c *ChildConfig) Prove(p func(key identifier.PublicKey, message, signature []byte) bool) {

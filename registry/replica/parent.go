@@ -22,6 +22,9 @@ type ParentConfig struct {
 	// Row returns the largest row of the child in the parent's own log; nil, or a Row of
 	// no entries, for none. An error ends the stream.
 	Row func() (Row, error)
+	// Begins returns why a log is not mirrored that begins with this entry; nil for every
+	// log. It is asked before the first unit of an empty mirror is stored.
+	Begins func(payload []byte) *Refusal
 	// Window is the credit of the child, in octets; 0 for [DefaultWindow]. It is
 	// MaxOctets at least.
 	Window uint64

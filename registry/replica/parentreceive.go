@@ -112,6 +112,12 @@ func (p *Parent) receiveEntries(m *Entries) *Unit {
 			Detail: "the entries do not add up to the checkpoint that the child signed over them: its log is not the one that was mirrored, or it is damaged: run 'nameplate check' there"})
 		return nil
 	}
+	if p.edge.size == 0 && p.config.Begins != nil {
+		if r := p.config.Begins(u.Payloads[0]); r != nil {
+			p.end(r)
+			return nil
+		}
+	}
 	row, err := p.row()
 	switch {
 	case err != nil:

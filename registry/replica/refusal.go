@@ -31,6 +31,9 @@ const (
 	// Loss: the parent's own log says that there were more entries than both the mirror
 	// and the child have.
 	Loss
+	// Succeeded: the child's log was continued as another one. The child was restored to a
+	// time before that, and takes no changes.
+	Succeeded
 	// Silent: nothing was heard for too long. It is never sent.
 	Silent
 )
@@ -39,7 +42,7 @@ func (r Reason) String() string {
 	names := [...]string{
 		BadProtocol: "protocol", Malformed: "malformed", Unauthenticated: "unauthenticated",
 		UnknownNode: "unknown node", OtherLog: "other log", Behind: "behind", Fork: "fork",
-		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Loss: "loss", Silent: "silent",
+		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Loss: "loss", Succeeded: "succeeded", Silent: "silent",
 	}
 	if r == 0 || int(r) >= len(names) {
 		return fmt.Sprintf("reason %d", uint8(r))

@@ -5,22 +5,26 @@ package replica
 type rule uint8
 
 const (
-	ruleSession rule = iota + 1 // messages of other sessions are dropped
-	ruleNonce                   // a Welcome answers this stream's Hello
-	ruleRoot                    // entries add up to their checkpoint
-	ruleGap                     // entries follow on the mirror
-	ruleSync                    // only what is synced is acknowledged
-	ruleCredit                  // no more is under way than the parent has allowed
-	rulePrefix                  // a child is given back only what follows on its log
-	ruleReturn                  // what is given back adds up to what the child signed
-	ruleRow                     // a child and a mirror below the logged row are a loss
-	ruleServe                   // a node that may lack something takes in no children's logs before it has asked
-	ruleMarked                  // a node that may lack something writes nothing before it has asked
-	ruleAbove                   // only what the level above holds is cosigned
-	ruleQuorum                  // at the top, what enough top-level nodes hold
-	ruleGrow                    // a row's size never goes down
-	ruleNow                     // of what a peer holds, what it says last counts
-	ruleOrder                   // a peer gets of a child's log only what rests on what it has
+	ruleSession   rule = iota + 1 // messages of other sessions are dropped
+	ruleNonce                     // a Welcome answers this stream's Hello
+	ruleRoot                      // entries add up to their checkpoint
+	ruleGap                       // entries follow on the mirror
+	ruleSync                      // only what is synced is acknowledged
+	ruleCredit                    // no more is under way than the parent has allowed
+	rulePrefix                    // a child is given back only what follows on its log
+	ruleReturn                    // what is given back adds up to what the child signed
+	ruleRow                       // a child and a mirror below the logged row are a loss
+	ruleServe                     // a node that may lack something takes in no children's logs before it has asked
+	ruleMarked                    // a node that may lack something writes nothing before it has asked
+	ruleAbove                     // only what the level above holds is cosigned
+	ruleQuorum                    // at the top, what enough top-level nodes hold
+	ruleGrow                      // a row's size never goes down
+	ruleNow                       // of what a peer holds, what it says last counts
+	ruleOrder                     // a peer gets of a child's log only what rests on what it has
+	ruleSuccessor                 // another log of a node names the one that it continues
+	ruleFirst                     // it counts with its first entry, never with a Hello alone
+	ruleRepeat                    // and when it repeats the rows of the one before
+	ruleThree                     // a top-level node that was restored hears three unmarked peers
 )
 
 // lacks reports whether a rule is broken, and not left out.

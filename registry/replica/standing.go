@@ -48,7 +48,7 @@ func (r *Refusal) Duty() Duty {
 	switch {
 	case r.Reason == Fork && r.Evidence != nil:
 		return SetAside
-	case r.Reason == Behind && !r.Remote, r.Reason == Loss:
+	case r.Reason == Behind && !r.Remote, r.Reason == Loss, r.Reason == Succeeded:
 		return MarkLog
 	}
 	return NoDuty

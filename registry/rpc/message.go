@@ -184,7 +184,7 @@ func refuseToProto(m *replica.Refuse) *proto.Refuse {
 // here is one all the same.
 func refuseFromProto(m *proto.Refuse) (replica.Message, error) {
 	r := &replica.Refuse{Reason: replica.Unavailable, Detail: proto.Cut(m.GetDetail(), replica.MaxDetail), Evidence: m.GetEvidence()}
-	if reason := m.GetReason(); reason >= proto.Refuse_REASON_PROTOCOL && reason <= proto.Refuse_REASON_LOSS {
+	if reason := m.GetReason(); reason >= proto.Refuse_REASON_PROTOCOL && reason <= proto.Refuse_REASON_SUCCEEDED {
 		r.Reason = replica.Reason(reason)
 	}
 	if len(r.Evidence) > replica.MaxCheckpoint {

@@ -1,0 +1,129 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// Lineage is the logs that a node has had, each continued by the next, as another node
+// mirrors them. It decides which one counts. It does no I/O and stores nothing: which logs
+// there are, and in which order they began to count, is told again after a start.
+type Lineage struct {
+	logs []identifier.LogID // the last one counts
+
+	left rule
+}
+
+// Current returns the log that counts, of all zeros for none.
+func (l *Lineage) Current() identifier.LogID {
+	if len(l.logs) == 0 {
+		return identifier.LogID{}
+	}
+	return l.logs[len(l.logs)-1]
+}
+
+// Succeeded reports whether a log has counted once, and another one does now.
+func (l *Lineage) Succeeded(log identifier.LogID) bool {
+	return log != l.Current() && slices.Contains(l.logs, log)
+}
+
+// Hear returns why a Hello of a log is refused; nil when it is not: the log counts, or is
+// one that may come to. With the Hello alone it does not: a node that says it and is
+// restored once more would leave everybody with a log that has nothing.
+func (l *Lineage) Hear(log identifier.LogID) *Refusal {
+	if l.Succeeded(log) {
+		return refuse(Succeeded, "log %s of this node was continued as log %s: the node was restored to a time before that. It takes no changes; run 'nameplate fork resolve' there, which adopts the newer log and hands over what was written meanwhile", log, l.Current())
+	}
+	if l.left == ruleFirst || len(l.logs) == 0 {
+		l.Take(log)
+	}
+	return nil
+}
+
+// Take says that a log counts from here on.
+func (l *Lineage) Take(log identifier.LogID) {
+	if log != l.Current() {
+		l.logs = append(l.logs, log)
+	}
+}
+
+// Follows returns nil when a genesis, which the node has signed, begins the log that comes
+// after the one that counts, which is held here as it says.
+func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {
+	a := g.After
+	if l.left.lacks(ruleSuccessor, a != nil && a.Log == l.Current()) {
+		return fmt.Errorf("log %s does not say that it continues log %s, which is the one of this node here", g.Log, l.Current())
+	}
+	if a == nil || a.Size == 0 || a.Size > now.Size {
+		return nil // the node alone knows more of it
+	}
+	root, err := now.Root(a.Size)
+	if err != nil {
+		return err
+	}
+	if l.left.lacks(ruleSuccessor, root == a.Held) {
+		return fmt.Errorf("log %s says that the first %d entries of log %s have root %x, here it is %x", g.Log, a.Size, a.Log, a.Held, root)
+	}
+	return nil
+}
+
+// Repeats reports whether a log that continues the current one has, for every log of
+// which the current one has a row, a row that is no smaller: nothing that was anchored in
+// the one before may be forgotten by the change.
+func (l *Lineage) Repeats(before, now []identifier.ChildRow) bool {
+	sizes := make(map[identifier.LogID]uint64, len(now))
+	for _, r := range now {
+		sizes[r.Log] = max(sizes[r.Log], r.Size)
+	}
+	return !slices.ContainsFunc(before, func(r identifier.ChildRow) bool {
+		return l.left.lacks(ruleRepeat, sizes[r.Log] >= r.Size)
+	})
+}
+
+// Held is the current log of a node as another one holds it.
+type Held struct {
+	Size uint64
+	Root func(size uint64) (identifier.Hash, error) // of the first entries, at most Size
+}
+
+// Recovery is when a top-level node that was restored has heard enough. An entry that was
+// anchored is held by more than half of the top-level nodes, perhaps by this one among
+// them; so it asks as many others as cannot all be without it: three of four. Those that
+// are marked themselves do not count, for they may lack it too.
+type Recovery struct {
+	need  int
+	holds map[identifier.PublicKey]uint64
+
+	left rule
+}
+
+// NewRecovery returns the recovery of a node with so many peers.
+func NewRecovery(peers int) *Recovery {
+	nodes := peers + 1
+	return &Recovery{need: nodes - (nodes/2 + 1) + 1, holds: make(map[identifier.PublicKey]uint64)}
+}
+
+// Hear says how many entries of this node's log an unmarked peer holds.
+func (r *Recovery) Hear(peer identifier.PublicKey, size uint64) {
+	r.holds[peer] = max(r.holds[peer], size)
+}
+
+// Need returns how many unmarked peers must be heard, and Heard how many were.
+func (r *Recovery) Need() int  { return r.need }
+func (r *Recovery) Heard() int { return len(r.holds) }
+
+// Whole reports whether the node, with so many entries of its own log, has everything
+// that may have been anchored.
+func (r *Recovery) Whole(size uint64) bool {
+	if r.left.lacks(ruleThree, len(r.holds) >= r.need) {
+		return false
+	}
+	for _, held := range r.holds {
+		if held > size {
+			return false
+		}
+	}
+	return true
+}
