@@ -134,6 +134,7 @@ func (c *Child) Run(ctx context.Context) error {
 	wait := c.config.MinWait
 	var told string
 	for {
+		c.awaitLog(ctx)
 		welcomed, err := c.connect(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -151,6 +152,27 @@ func (c *Child) Run(ctx context.Context) error {
 		case <-time.After(wait/2 + mathrand.N(wait/2+1)):
 		}
 		wait = min(2*wait, c.config.MaxWait)
+	}
+}
+
+// relayed reports whether the log is another node's.
+func (c *Child) relayed() bool {
+	return c.config.Owner != (identifier.PublicKey{}) && c.config.Owner != c.config.Signer.Public()
+}
+
+// awaitLog waits until something of a relayed log may be sent: before, nobody has signed
+// a checkpoint that a Hello could bring.
+func (c *Child) awaitLog(ctx context.Context) {
+	for c.relayed() {
+		size, grew := c.config.Source.Growth()
+		if size > 0 {
+			return
+		}
+		select {
+		case <-grew:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -210,7 +232,7 @@ func (c *Child) heed(ctx context.Context, r *replica.Refusal) {
 	var err error
 	switch r.Duty() {
 	case replica.MarkLog:
-		if c.config.Owner != (identifier.PublicKey{}) && c.config.Owner != c.config.Signer.Public() {
+		if c.relayed() {
 			return // a peer has more of a child's log than there is here; the child brings it
 		}
 		err = c.config.Source.Mark(ctx, r.Detail)
