@@ -2,6 +2,9 @@ package handle_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"os"
 	"reflect"
@@ -77,6 +80,21 @@ func TestBootstrapOfStockSoftware(t *testing.T) {
 	want := []handle.Interface{{Kind: 2, Protocol: handle.UDP, Port: 2641}, {Kind: 3, Protocol: handle.TCP, Port: 2641}, {Kind: 3, Protocol: handle.HTTP, Port: 8000}}
 	if got := s.Servers[0].Interfaces; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v; want %+v", got, want)
+	}
+}
+
+// Data is read in every form in which stock software writes octets.
+func TestBootstrapOfOctets(t *testing.T) {
+	data := siteAt("192.0.2.1", 2641).Append(nil)
+	for format, value := range map[string]string{"hex": hex.EncodeToString(data), "base64": base64.StdEncoding.EncodeToString(data)} {
+		text := fmt.Sprintf(`{"handles":{"0.NA/0.NA":{"values":[{"index":1,"type":"HS_SITE","data":{"format":%q,"value":%q}}]}}}`, format, value)
+		b, err := handle.ParseBootstrap([]byte(text))
+		if err != nil || len(b.Roots()) != 1 || !bytes.Equal(b.Roots()[0].Append(nil), data) {
+			t.Errorf("%s: got %+v, %v; want the site", format, b, err)
+		}
+		if _, err := handle.ParseBootstrap([]byte(strings.Replace(text, `"value":"`, `"value":"!`, 1))); err == nil {
+			t.Errorf("%s that is none is read", format)
+		}
 	}
 }
 

@@ -33,6 +33,15 @@ func Verifies(k *PublicKey, hash crypto.Hash, sum, signature []byte) bool {
 	return k.verifies(hash, sum, signature)
 }
 
+// Certify signs a message as a server with this identity.
+func Certify(m *Message, i *Identity) error {
+	key, err := i.Key()
+	if err != nil {
+		return err
+	}
+	return m.certify(key)
+}
+
 // Signatures returns what decides whether a datagram gets another signature.
 func Signatures() func(time.Time) bool { return new(signatures).take }
 

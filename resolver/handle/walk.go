@@ -18,7 +18,7 @@ import (
 type WalkOptions struct {
 	// Roots are the sites at the top, as a [Bootstrap] has them.
 	Roots []*Site
-	// Transports are those to ask over, in this order; UDP, TCP and HTTP when empty.
+	// Transports are those to ask over, in this order; UDP, TCP, HTTP and HTTPS when empty.
 	Transports []Transport
 	// Timeout is how long a whole walk may take; 10 s when zero.
 	Timeout time.Duration
@@ -47,7 +47,7 @@ const (
 // a handle (302) HS_SITE and HS_SERV, or the handle that it names. The part of the handle
 // that a site hashes decides which of its servers is asked. Primary sites are asked first
 // when the question is authoritative. Each server is asked over UDP, then over TCP, then
-// over HTTP, and when nobody answers over UDP twice more; one that did not answer is asked
+// over HTTP and HTTPS, where the server proves the key of its site, and when nobody answers over UDP twice more; one that did not answer is asked
 // last for a few seconds. Who says that it is not responsible, is busy, or fails, is
 // passed over. When that leads nowhere, and the sites were known from before, the root is
 // asked anew, and authoritatively.
@@ -87,7 +87,7 @@ func NewWalk(o WalkOptions) (*Walk, error) {
 		return nil, errors.New("a walk needs a site at the top to begin at: give a bootstrap file that has one")
 	}
 	if len(o.Transports) == 0 {
-		o.Transports = []Transport{UDP, TCP, HTTP}
+		o.Transports = []Transport{UDP, TCP, HTTP, HTTPS}
 	}
 	o.Timeout = or(o.Timeout, 10*time.Second)
 	w := &Walk{o: o, roots: o.Roots[:min(len(o.Roots), MaxSites)], known: map[identifier.Prefix]located{}, silent: map[netip.AddrPort]time.Time{}}

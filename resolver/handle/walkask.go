@@ -2,6 +2,7 @@ package handle
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -182,7 +183,12 @@ func (t *tour) one(ctx context.Context, p *place, at netip.AddrPort, r round, q 
 		case TCP:
 			return c.overTCP(ctx, &request)
 		}
-		tunnelled, err := NewTunnelClient("http://"+at.String(), TunnelOptions{})
+		scheme, o := "http://", TunnelOptions{}
+		if r.transport == HTTPS {
+			// As inside of TLS elsewhere: the key of the site says who it is, or nobody.
+			scheme, o.TLS = "https://", &tls.Config{InsecureSkipVerify: true, VerifyConnection: c.proven, MinVersion: tls.VersionTLS12}
+		}
+		tunnelled, err := NewTunnelClient(scheme+at.String(), o)
 		if err != nil {
 			return nil, err
 		}
