@@ -11,8 +11,9 @@ import (
 	"github.com/nameplate-id/nameplate/resolver/template"
 )
 
-// namespaceType is the type of the values that hold templates.
-const namespaceType = "HS_NAMESPACE"
+// NamespaceType is the type of the values that hold templates, and name the service with
+// the locations of what is below a prefix.
+const NamespaceType = "HS_NAMESPACE"
 
 // namespaces remembers how values read that are asked for again and again. What a value
 // says follows from its octets alone, so nothing here is ever out of date.
@@ -134,11 +135,26 @@ func namespaceOf(r *identifier.Record) *identifier.Value {
 		return nil
 	}
 	for i := range r.Values {
-		if v := &r.Values[i]; v.Type == namespaceType && v.Permissions&identifier.PublicRead != 0 {
+		if v := &r.Values[i]; v.Type == NamespaceType && v.Permissions&identifier.PublicRead != 0 {
 			return v
 		}
 	}
 	return nil
+}
+
+// LocationsHandle returns the handle of the service that the namespace of a prefix names
+// for the locations of everything below; false for none, and where the namespace cannot be
+// read.
+func LocationsHandle(r *identifier.Record) (string, bool) {
+	v := namespaceOf(r)
+	if v == nil {
+		return "", false
+	}
+	n, err := template.Parse(v.Data, true)
+	if err != nil || n.Locations() == "" {
+		return "", false
+	}
+	return n.Locations(), true
 }
 
 // templateFor returns the template that stands for what is below a prefix.

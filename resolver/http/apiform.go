@@ -71,6 +71,13 @@ func readForm(r *http.Request) (apiForm, error) {
 
 // read reads parameters.
 func (f *apiForm) read(values url.Values) error {
+	// First, for it decides how mistakes in the others are told.
+	if callback := values.Get("callback"); callback != "" {
+		if !isCallback(callback) {
+			return errors.New("a callback is the name of a JavaScript function, of at most 128 letters, digits, dots, $ and _: mend it")
+		}
+		f.callback = callback
+	}
 	f.types = append(f.types, values["type"]...)
 	f.indexes = append(f.indexes, values["index"]...)
 	if len(f.types) > maxAPISelected || len(f.indexes) > maxAPISelected {
@@ -86,12 +93,6 @@ func (f *apiForm) read(values url.Values) error {
 			}
 			*to = on
 		}
-	}
-	if callback := values.Get("callback"); callback != "" {
-		if !isCallback(callback) {
-			return errors.New("a callback is the name of a JavaScript function, of at most 128 letters, digits, dots, $ and _: mend it")
-		}
-		f.callback = callback
 	}
 	return nil
 }

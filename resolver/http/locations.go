@@ -20,7 +20,7 @@ type locations struct {
 
 // location is one place.
 type location struct {
-	href       string
+	href       string // "" where there is a template only
 	weight     float64
 	attributes []xml.Attr // all of them, in their order
 }
@@ -50,7 +50,7 @@ const (
 var defaultChoice = [...]string{"locatt", "address", "country", "score", "weighted"}
 
 // parseLocations reads the XML of a 10320/loc value: an element locations with elements
-// location in it, each with an href. Elements with other names are passed over.
+// location in it, each with an href or an href_template. Elements with other names are passed over.
 // Document types are refused; so is what is no XML to its last octet.
 func parseLocations(data []byte) (*locations, error) {
 	if len(data) > maxLocationsXML {
@@ -152,8 +152,8 @@ func (l *locations) add(attributes []xml.Attr) error {
 		return fmt.Errorf("it has more than %d locations", maxLocations)
 	}
 	place := location{weight: 1, attributes: slices.Clone(attributes)}
-	if place.href = strings.TrimSpace(place.attribute("href")); place.href == "" {
-		return errors.New("a location has no href")
+	if place.href = strings.TrimSpace(place.attribute("href")); place.href == "" && strings.TrimSpace(place.attribute(hrefTemplate)) == "" {
+		return errors.New("a location has no href and no href_template")
 	}
 	if text := place.attribute("weight"); text != "" {
 		weight, err := strconv.ParseFloat(strings.TrimSpace(text), 64)

@@ -60,35 +60,31 @@ func (s *Server) lead(w http.ResponseWriter, r *http.Request, a *resolver.Answer
 		s.alias(w, r, a, to)
 		return
 	}
-	h := w.Header()
-	why := "no link"
-	for i := range a.Record.Values {
-		v := &a.Record.Values[i]
-		if v.Type != typeLocations {
-			continue
-		}
-		l, err := parseLocations(v.Data)
-		if err != nil {
-			why = fmt.Sprintf("no location that can be read (value %d: %v)", v.Index, err)
-			continue
-		}
-		wanted := wants(r, f.attributes)
-		if f.action == actionMetadata {
-			wanted.role = ""
-		}
-		place, ok, varies := l.choose(&wanted)
-		if !ok {
-			why = "no location that can be followed"
-			continue
-		}
-		if varies {
-			h.Set("Cache-Control", "no-cache")
-		}
-		s.leadTo(w, r, a, []byte(place.href), statusOf(&place), f)
-		return
+	l, why := locationsOf(a.Record)
+	if why == "" {
+		why = "no link"
 	}
-	link, ok := linkOf(r, a, f)
-	if !ok {
+	link, linked := linkOf(r, a, f)
+	wanted := wants(r, f.attributes)
+	if f.action == actionMetadata {
+		wanted.role = ""
+	}
+	if len(f.types)+len(f.indexes) == 0 && wanted.role == roleNegotiates {
+		var kept resolver.Answer
+		l, kept = s.withService(r.Context(), a, l, link.Data)
+		setLifetime(w.Header(), &kept)
+	}
+	if l != nil {
+		if place, ok, varies := l.choose(&wanted); ok {
+			if varies {
+				w.Header().Set("Cache-Control", "no-cache")
+			}
+			s.leadTo(w, r, a, []byte(place.href), statusOf(&place), f)
+			return
+		}
+		why = "no location that can be followed"
+	}
+	if !linked {
 		s.noLink(w, r, a, why)
 		return
 	}
@@ -225,6 +221,7 @@ func allLocations(a *resolver.Answer) []location {
 	for i := range a.Record.Values {
 		if v := &a.Record.Values[i]; v.Type == typeLocations {
 			if l, err := parseLocations(v.Data); err == nil {
+				l.at(a.ID.String())
 				list = append(list, l.list...)
 			}
 		}

@@ -42,6 +42,10 @@
 // latter of extension. A backslash takes the next character as it is. What nobody has
 // named is empty.
 //
+// Beside templates, the element locs names the service whose 10320/loc values say of
+// everything below the prefix where else it is: <locs>88.118/SERV</locs>. The rest of a
+// namespace is for others.
+//
 // # Where it differs
 //
 //   - Expressions are those of RE2: they take time that grows with the text and no faster.

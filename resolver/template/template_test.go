@@ -159,6 +159,29 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
+// The service with the locations of what is below stands beside templates, or alone.
+func TestLocations(t *testing.T) {
+	for xml, want := range map[string]string{
+		`<namespace/>`: "",
+		`<namespace><locs>88.118/SERV</locs></namespace>`:                                                    "88.118/SERV",
+		`<namespace><status>a</status><locs> 10.SERV/X<!-- a -->Y </locs></namespace>`:                       "10.SERV/XY",
+		`<namespace><locs>88.1/a</locs><locs>88.1/b</locs></namespace>`:                                      "88.1/a",
+		`<namespace><template delimiter="-"/><locs>88.1/a</locs></namespace>`:                                "88.1/a",
+		`<namespace><locs> </locs></namespace>`:                                                              "error",
+		`<namespace><locs>` + strings.Repeat("x", 2049) + `</locs></namespace>`:                              "error",
+		`<namespace><locs>` + strings.Repeat("<a>", 20) + strings.Repeat("</a>", 20) + `</locs></namespace>`: "error",
+	} {
+		n, err := template.Parse([]byte(xml), true)
+		got := "error"
+		if err == nil {
+			got = n.Locations()
+		}
+		if got != want {
+			t.Errorf("%.80s: got %q, %v; want %q", xml, got, err, want)
+		}
+	}
+}
+
 func TestErrorsNameThePlace(t *testing.T) {
 	_, err := template.Parse([]byte(`<namespace><template delimiter="-"><valeu/></template></namespace>`), true)
 	var e *template.Error

@@ -40,6 +40,21 @@ func proxyShelf(s shelf) {
 	put("address", `<locations><location href="https://inside.example/" address="10.0.0.0/8, 192.0.2.1"/><location href="https://outside.example/"/></locations>`)
 	put("unfit", `<locations><location href="javascript:alert(1)"/><location href="https://fit.example/"/></locations>`)
 	put("broken", `<locations><location href="https://x.example/"></locations>`)
+	put("template", `<locations><location href_template="https://maker.example/?of={hdl}&amp;again={hdl}"/></locations>`)
+	put("empty-template", `<locations><location href_template=" "/></locations>`)
+	// 88.3 leaves metadata to a service, 88.4 to one that is not there.
+	s.put("0.NA/88.3", valued(1, "HS_NAMESPACE", "<namespace><contact>x</contact><locs> 88.1/SERV </locs></namespace>"))
+	s.put("0.NA/88.3.1", valued(1, "DESC", "no namespace"))
+	s.put("0.NA/88.4", valued(1, "HS_NAMESPACE", "<namespace><locs>88.1/none</locs></namespace>"))
+	put("serv", `<locations chooseby="locatt,weighted">
+<location http_role="conneg" href_template="https://meta.example/{hdl}" weight="0"/>
+<location http_role="conneg" ctype="application/json" href_template="https://json.example/{hdl}" http="303" weight="0"/></locations>`)
+	for _, name := range []string{"88.3/x", "88.3/größe #1", "88.3.1/x", "88.4/x"} {
+		s.put(name, valued(1, "URL", "https://maker.example/own"))
+	}
+	s.put("88.3/loc", valued(1, "10320/loc", `<locations><location href="https://own.example/"/></locations>`))
+	s.put("88.3/conneg", valued(1, "10320/loc", `<locations><location href="https://own.example/"/><location href="https://rdf.example/" ctype="application/rdf+xml"/></locations>`))
+	s.put("88.3/nothing", valued(1, "DESC", "no link"))
 	s.put("88.1/broken-url", valued(1, "10320/loc", "<!DOCTYPE a><locations/>"), valued(2, "URL", "https://maker.example/url"))
 }
 
@@ -126,6 +141,20 @@ func proxyCases() []exchange {
 		to("loc: goes before URL", "/88.1/loc", 302, "https://other.example/"),
 		to("loc: broken XML", "/88.1/broken-url", 302, "https://maker.example/url"),
 		{rule: "loc: broken XML", target: "/88.1/broken", status: 404, has: []string{"no location that can be read (value 1:"}},
+		to("loc: href_template", "/88.1/template", 302, "https://maker.example/?of=88.1/template&again=88.1/template"),
+		{rule: "loc: href_template", target: "/88.1/template?action=showurls", status: 200, has: []string{`href="https://maker.example/?of=88.1/template&amp;again=88.1/template"`}},
+		{rule: "loc: href_template", target: "/88.1/empty-template", status: 404, has: []string{"a location has no href"}},
+		asking(to("loc: locs of the namespace, for who negotiates", "/88.3/x", 302, "https://meta.example/88.3/x"), "Accept", "application/rdf+xml"),
+		asking(to("loc: locs of the namespace, for who negotiates", "/88.3/x", 303, "https://json.example/88.3/x"), "Accept", "application/rdf+xml;q=0.5, application/json"),
+		asking(to("loc: locs of the namespace, for who negotiates", "/88.3/gr%C3%B6%C3%9Fe%20%231", 302, "https://meta.example/88.3/gr%C3%B6%C3%9Fe%20%231"), "Accept", "application/rdf+xml"),
+		asking(to("loc: locs of the namespace, for who negotiates", "/88.3/loc", 302, "https://meta.example/88.3/loc"), "Accept", "application/rdf+xml"),
+		asking(to("loc: locs of the namespace, for who negotiates", "/88.3/nothing", 302, "https://meta.example/88.3/nothing"), "Accept", "application/rdf+xml"),
+		asking(to("loc: the record's own negotiation goes before locs", "/88.3/conneg", 302, "https://rdf.example/"), "Accept", "application/rdf+xml"),
+		asking(to("loc: locs are not for browsers", "/88.3/x", 302, "https://maker.example/own"), "Accept", "text/html, application/xml;q=0.9"),
+		to("loc: locs are not for who does not negotiate", "/88.3/x", 302, "https://maker.example/own"),
+		asking(to("loc: locs are not for who asks for a value", "/88.3/x?index=1", 302, "https://maker.example/own"), "Accept", "application/json"),
+		asking(to("loc: locs are not for prefixes below", "/88.3.1/x", 302, "https://maker.example/own"), "Accept", "application/json"),
+		asking(to("loc: locs that cannot be had", "/88.4/x", 302, "https://maker.example/own"), "Accept", "application/json"),
 		{rule: "loc: Vary", target: "/88.1/conneg", status: 302, wantHeader: map[string]string{"Vary": "Accept, Accept-Language"}},
 	}
 	for _, front := range []string{"hdl:", "HDL:", "info:hdl/", "urn:hdl:", "URN:HDL:"} {
