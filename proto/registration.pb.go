@@ -1935,7 +1935,10 @@ type StatusResponse struct {
 	// The newest checkpoint of its log that the level above has cosigned; empty for none.
 	Cosigned []byte `protobuf:"bytes,22,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
 	// How far the other top-level nodes have its log and those of its children.
-	Peers         []*PeerStatus `protobuf:"bytes,23,rep,name=peers,proto3" json:"peers,omitempty"`
+	Peers []*PeerStatus `protobuf:"bytes,23,rep,name=peers,proto3" json:"peers,omitempty"`
+	// Why neither changes nor entries of children are taken for want of room on the disk;
+	// empty when they are.
+	DiskLow       string `protobuf:"bytes,24,opt,name=disk_low,json=diskLow,proto3" json:"disk_low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2129,6 +2132,13 @@ func (x *StatusResponse) GetPeers() []*PeerStatus {
 		return x.Peers
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetDiskLow() string {
+	if x != nil {
+		return x.DiskLow
+	}
+	return ""
 }
 
 // MirrorStatus tells of the copy of a child's log.
@@ -2436,7 +2446,9 @@ type UpstreamStatus struct {
 	// For how long it has not had everything; 0 when it has.
 	BehindMs int64 `protobuf:"varint,6,opt,name=behind_ms,json=behindMs,proto3" json:"behind_ms,omitempty"`
 	// How many entries it acknowledges for anchoring.
-	Anchored      uint64 `protobuf:"varint,7,opt,name=anchored,proto3" json:"anchored,omitempty"`
+	Anchored uint64 `protobuf:"varint,7,opt,name=anchored,proto3" json:"anchored,omitempty"`
+	// Why it takes in no more for now; empty when it does.
+	Paused        string `protobuf:"bytes,8,opt,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2518,6 +2530,13 @@ func (x *UpstreamStatus) GetAnchored() uint64 {
 		return x.Anchored
 	}
 	return 0
+}
+
+func (x *UpstreamStatus) GetPaused() string {
+	if x != nil {
+		return x.Paused
+	}
+	return ""
 }
 
 // Quarantine is the evidence that two histories of one log were signed.
@@ -2771,7 +2790,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\await_ms\x18\x03 \x01(\rR\x06waitMs\")\n" +
 	"\rProveResponse\x12\x18\n" +
 	"\areceipt\x18\x01 \x01(\fR\areceipt\"\x0f\n" +
-	"\rStatusRequest\"\x84\a\n" +
+	"\rStatusRequest\"\x9f\a\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
@@ -2801,7 +2820,8 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\banchored\x18\x14 \x01(\x04R\banchored\x12\x16\n" +
 	"\x06rooted\x18\x15 \x01(\x04R\x06rooted\x12\x1a\n" +
 	"\bcosigned\x18\x16 \x01(\fR\bcosigned\x12;\n" +
-	"\x05peers\x18\x17 \x03(\v2%.nameplate.registration.v1.PeerStatusR\x05peers\"\x82\x03\n" +
+	"\x05peers\x18\x17 \x03(\v2%.nameplate.registration.v1.PeerStatusR\x05peers\x12\x19\n" +
+	"\bdisk_low\x18\x18 \x01(\tR\adiskLow\"\x82\x03\n" +
 	"\fMirrorStatus\x126\n" +
 	"\x04node\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\fR\x03log\x12\x12\n" +
@@ -2829,7 +2849,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\"\n" +
-	"\facknowledged\x18\x04 \x01(\x04R\facknowledged\"\xd1\x01\n" +
+	"\facknowledged\x18\x04 \x01(\x04R\facknowledged\"\xe9\x01\n" +
 	"\x0eUpstreamStatus\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\"\n" +
@@ -2837,7 +2857,8 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04lost\x18\x05 \x01(\x04R\x04lost\x12\x1b\n" +
 	"\tbehind_ms\x18\x06 \x01(\x03R\bbehindMs\x12\x1a\n" +
-	"\banchored\x18\a \x01(\x04R\banchored\"C\n" +
+	"\banchored\x18\a \x01(\x04R\banchored\x12\x16\n" +
+	"\x06paused\x18\b \x01(\tR\x06paused\"C\n" +
 	"\n" +
 	"Quarantine\x12\x19\n" +
 	"\bsince_ms\x18\x01 \x01(\x03R\asinceMs\x12\x1a\n" +

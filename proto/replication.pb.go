@@ -31,6 +31,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Control_Order int32
+
+const (
+	Control_ORDER_UNSPECIFIED Control_Order = 0
+	// The parent's disk is nearly full, and its credit 0 until RESUME.
+	Control_ORDER_PAUSE  Control_Order = 1
+	Control_ORDER_RESUME Control_Order = 2
+	// The parent is being stopped: the child sends no more entries, waits until those that
+	// it has sent are acknowledged, and ends the call.
+	Control_ORDER_DRAIN Control_Order = 3
+)
+
+// Enum value maps for Control_Order.
+var (
+	Control_Order_name = map[int32]string{
+		0: "ORDER_UNSPECIFIED",
+		1: "ORDER_PAUSE",
+		2: "ORDER_RESUME",
+		3: "ORDER_DRAIN",
+	}
+	Control_Order_value = map[string]int32{
+		"ORDER_UNSPECIFIED": 0,
+		"ORDER_PAUSE":       1,
+		"ORDER_RESUME":      2,
+		"ORDER_DRAIN":       3,
+	}
+)
+
+func (x Control_Order) Enum() *Control_Order {
+	p := new(Control_Order)
+	*p = x
+	return p
+}
+
+func (x Control_Order) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Control_Order) Descriptor() protoreflect.EnumDescriptor {
+	return file_proto_replication_proto_enumTypes[0].Descriptor()
+}
+
+func (Control_Order) Type() protoreflect.EnumType {
+	return &file_proto_replication_proto_enumTypes[0]
+}
+
+func (x Control_Order) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Control_Order.Descriptor instead.
+func (Control_Order) EnumDescriptor() ([]byte, []int) {
+	return file_proto_replication_proto_rawDescGZIP(), []int{14, 0}
+}
+
 type Refuse_Reason int32
 
 const (
@@ -94,11 +149,11 @@ func (x Refuse_Reason) String() string {
 }
 
 func (Refuse_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_proto_replication_proto_enumTypes[0].Descriptor()
+	return file_proto_replication_proto_enumTypes[1].Descriptor()
 }
 
 func (Refuse_Reason) Type() protoreflect.EnumType {
-	return &file_proto_replication_proto_enumTypes[0]
+	return &file_proto_replication_proto_enumTypes[1]
 }
 
 func (x Refuse_Reason) Number() protoreflect.EnumNumber {
@@ -107,7 +162,7 @@ func (x Refuse_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Refuse_Reason.Descriptor instead.
 func (Refuse_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{15, 0}
+	return file_proto_replication_proto_rawDescGZIP(), []int{16, 0}
 }
 
 // ReplicateRequest is a message of the child.
@@ -254,6 +309,7 @@ type ReplicateResponse struct {
 	//	*ReplicateResponse_Refuse
 	//	*ReplicateResponse_Return
 	//	*ReplicateResponse_Cosigned
+	//	*ReplicateResponse_Control
 	Message       isReplicateResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -368,6 +424,15 @@ func (x *ReplicateResponse) GetCosigned() *Cosigned {
 	return nil
 }
 
+func (x *ReplicateResponse) GetControl() *Control {
+	if x != nil {
+		if x, ok := x.Message.(*ReplicateResponse_Control); ok {
+			return x.Control
+		}
+	}
+	return nil
+}
+
 type isReplicateResponse_Message interface {
 	isReplicateResponse_Message()
 }
@@ -404,6 +469,10 @@ type ReplicateResponse_Cosigned struct {
 	Cosigned *Cosigned `protobuf:"bytes,8,opt,name=cosigned,proto3,oneof"`
 }
 
+type ReplicateResponse_Control struct {
+	Control *Control `protobuf:"bytes,9,opt,name=control,proto3,oneof"`
+}
+
 func (*ReplicateResponse_Challenge) isReplicateResponse_Message() {}
 
 func (*ReplicateResponse_Welcome) isReplicateResponse_Message() {}
@@ -419,6 +488,8 @@ func (*ReplicateResponse_Refuse) isReplicateResponse_Message() {}
 func (*ReplicateResponse_Return) isReplicateResponse_Message() {}
 
 func (*ReplicateResponse_Cosigned) isReplicateResponse_Message() {}
+
+func (*ReplicateResponse_Control) isReplicateResponse_Message() {}
 
 type MirroredRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -598,7 +669,7 @@ func (x *Challenge) GetParent() *PublicKey {
 
 type Hello struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
-	Protocol uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // 2
+	Protocol uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // 3
 	Node     *PublicKey             `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`          // who sends, and proves this key
 	Log      []byte                 `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"`            // 16 octets
 	// A signed note (C2SP tlog-checkpoint) over everything that the child has synced.
@@ -1242,6 +1313,77 @@ func (x *Grant) GetEnvelope() *Envelope {
 	return nil
 }
 
+// Control asks the child to wait, to go on, or to end the call and come back later.
+type Control struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Order   Control_Order          `protobuf:"varint,2,opt,name=order,proto3,enum=nameplate.replication.v1.Control_Order" json:"order,omitempty"`
+	// Why, for people: at most 1,024 octets.
+	Detail string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// How long the child stays away, for DRAIN; at most 60,000.
+	AfterMs       uint32 `protobuf:"varint,4,opt,name=after_ms,json=afterMs,proto3" json:"after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Control) Reset() {
+	*x = Control{}
+	mi := &file_proto_replication_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Control) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Control) ProtoMessage() {}
+
+func (x *Control) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_replication_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Control.ProtoReflect.Descriptor instead.
+func (*Control) Descriptor() ([]byte, []int) {
+	return file_proto_replication_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Control) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Control) GetOrder() Control_Order {
+	if x != nil {
+		return x.Order
+	}
+	return Control_ORDER_UNSPECIFIED
+}
+
+func (x *Control) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Control) GetAfterMs() uint32 {
+	if x != nil {
+		return x.AfterMs
+	}
+	return 0
+}
+
 type Heartbeat struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Session []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -1258,7 +1400,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_proto_replication_proto_msgTypes[14]
+	mi := &file_proto_replication_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1412,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[14]
+	mi := &file_proto_replication_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1425,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{14}
+	return file_proto_replication_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Heartbeat) GetSession() []byte {
@@ -1348,7 +1490,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_proto_replication_proto_msgTypes[15]
+	mi := &file_proto_replication_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1502,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[15]
+	mi := &file_proto_replication_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1515,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{15}
+	return file_proto_replication_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Refuse) GetNonce() []byte {
@@ -1429,7 +1571,7 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\theartbeat\x18\x03 \x01(\v2#.nameplate.replication.v1.HeartbeatH\x00R\theartbeat\x12:\n" +
 	"\x06refuse\x18\x04 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuse\x127\n" +
 	"\x05fetch\x18\x05 \x01(\v2\x1f.nameplate.replication.v1.FetchH\x00R\x05fetchB\t\n" +
-	"\amessage\"\xfe\x03\n" +
+	"\amessage\"\xbd\x04\n" +
 	"\x11ReplicateResponse\x12C\n" +
 	"\tchallenge\x18\x01 \x01(\v2#.nameplate.replication.v1.ChallengeH\x00R\tchallenge\x12=\n" +
 	"\awelcome\x18\x02 \x01(\v2!.nameplate.replication.v1.WelcomeH\x00R\awelcome\x121\n" +
@@ -1438,7 +1580,8 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x05grant\x18\x05 \x01(\v2\x1f.nameplate.replication.v1.GrantH\x00R\x05grant\x12:\n" +
 	"\x06refuse\x18\x06 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuse\x12:\n" +
 	"\x06return\x18\a \x01(\v2 .nameplate.replication.v1.ReturnH\x00R\x06return\x12@\n" +
-	"\bcosigned\x18\b \x01(\v2\".nameplate.replication.v1.CosignedH\x00R\bcosignedB\t\n" +
+	"\bcosigned\x18\b \x01(\v2\".nameplate.replication.v1.CosignedH\x00R\bcosigned\x12=\n" +
+	"\acontrol\x18\t \x01(\v2!.nameplate.replication.v1.ControlH\x00R\acontrolB\t\n" +
 	"\amessage\"-\n" +
 	"\x0fMirroredRequest\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\"\x8a\x01\n" +
@@ -1505,7 +1648,17 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x05Grant\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12=\n" +
-	"\benvelope\x18\x03 \x01(\v2!.nameplate.identifier.v1.EnvelopeR\benvelope\"\x99\x01\n" +
+	"\benvelope\x18\x03 \x01(\v2!.nameplate.identifier.v1.EnvelopeR\benvelope\"\xe9\x01\n" +
+	"\aControl\x12\x18\n" +
+	"\asession\x18\x01 \x01(\fR\asession\x12=\n" +
+	"\x05order\x18\x02 \x01(\x0e2'.nameplate.replication.v1.Control.OrderR\x05order\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x19\n" +
+	"\bafter_ms\x18\x04 \x01(\rR\aafterMs\"R\n" +
+	"\x05Order\x12\x15\n" +
+	"\x11ORDER_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vORDER_PAUSE\x10\x01\x12\x10\n" +
+	"\fORDER_RESUME\x10\x02\x12\x0f\n" +
+	"\vORDER_DRAIN\x10\x03\"\x99\x01\n" +
 	"\tHeartbeat\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x12\n" +
 	"\x04sent\x18\x02 \x01(\x04R\x04sent\x12\x12\n" +
@@ -1551,58 +1704,62 @@ func file_proto_replication_proto_rawDescGZIP() []byte {
 	return file_proto_replication_proto_rawDescData
 }
 
-var file_proto_replication_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_proto_replication_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_proto_replication_proto_goTypes = []any{
-	(Refuse_Reason)(0),        // 0: nameplate.replication.v1.Refuse.Reason
-	(*ReplicateRequest)(nil),  // 1: nameplate.replication.v1.ReplicateRequest
-	(*ReplicateResponse)(nil), // 2: nameplate.replication.v1.ReplicateResponse
-	(*MirroredRequest)(nil),   // 3: nameplate.replication.v1.MirroredRequest
-	(*MirroredResponse)(nil),  // 4: nameplate.replication.v1.MirroredResponse
-	(*Challenge)(nil),         // 5: nameplate.replication.v1.Challenge
-	(*Hello)(nil),             // 6: nameplate.replication.v1.Hello
-	(*Welcome)(nil),           // 7: nameplate.replication.v1.Welcome
-	(*Entries)(nil),           // 8: nameplate.replication.v1.Entries
-	(*Ack)(nil),               // 9: nameplate.replication.v1.Ack
-	(*Cosigned)(nil),          // 10: nameplate.replication.v1.Cosigned
-	(*Nack)(nil),              // 11: nameplate.replication.v1.Nack
-	(*Fetch)(nil),             // 12: nameplate.replication.v1.Fetch
-	(*Return)(nil),            // 13: nameplate.replication.v1.Return
-	(*Grant)(nil),             // 14: nameplate.replication.v1.Grant
-	(*Heartbeat)(nil),         // 15: nameplate.replication.v1.Heartbeat
-	(*Refuse)(nil),            // 16: nameplate.replication.v1.Refuse
-	(*PublicKey)(nil),         // 17: nameplate.identifier.v1.PublicKey
-	(*Envelope)(nil),          // 18: nameplate.identifier.v1.Envelope
+	(Control_Order)(0),        // 0: nameplate.replication.v1.Control.Order
+	(Refuse_Reason)(0),        // 1: nameplate.replication.v1.Refuse.Reason
+	(*ReplicateRequest)(nil),  // 2: nameplate.replication.v1.ReplicateRequest
+	(*ReplicateResponse)(nil), // 3: nameplate.replication.v1.ReplicateResponse
+	(*MirroredRequest)(nil),   // 4: nameplate.replication.v1.MirroredRequest
+	(*MirroredResponse)(nil),  // 5: nameplate.replication.v1.MirroredResponse
+	(*Challenge)(nil),         // 6: nameplate.replication.v1.Challenge
+	(*Hello)(nil),             // 7: nameplate.replication.v1.Hello
+	(*Welcome)(nil),           // 8: nameplate.replication.v1.Welcome
+	(*Entries)(nil),           // 9: nameplate.replication.v1.Entries
+	(*Ack)(nil),               // 10: nameplate.replication.v1.Ack
+	(*Cosigned)(nil),          // 11: nameplate.replication.v1.Cosigned
+	(*Nack)(nil),              // 12: nameplate.replication.v1.Nack
+	(*Fetch)(nil),             // 13: nameplate.replication.v1.Fetch
+	(*Return)(nil),            // 14: nameplate.replication.v1.Return
+	(*Grant)(nil),             // 15: nameplate.replication.v1.Grant
+	(*Control)(nil),           // 16: nameplate.replication.v1.Control
+	(*Heartbeat)(nil),         // 17: nameplate.replication.v1.Heartbeat
+	(*Refuse)(nil),            // 18: nameplate.replication.v1.Refuse
+	(*PublicKey)(nil),         // 19: nameplate.identifier.v1.PublicKey
+	(*Envelope)(nil),          // 20: nameplate.identifier.v1.Envelope
 }
 var file_proto_replication_proto_depIdxs = []int32{
-	6,  // 0: nameplate.replication.v1.ReplicateRequest.hello:type_name -> nameplate.replication.v1.Hello
-	8,  // 1: nameplate.replication.v1.ReplicateRequest.entries:type_name -> nameplate.replication.v1.Entries
-	15, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
-	16, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
-	12, // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
-	5,  // 5: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
-	7,  // 6: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
-	9,  // 7: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
-	11, // 8: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
-	14, // 9: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
-	16, // 10: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
-	13, // 11: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
-	10, // 12: nameplate.replication.v1.ReplicateResponse.cosigned:type_name -> nameplate.replication.v1.Cosigned
-	17, // 13: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
-	17, // 14: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
-	17, // 15: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
-	17, // 16: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
-	18, // 17: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
-	0,  // 18: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
-	1,  // 19: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
-	3,  // 20: nameplate.replication.v1.Replication.Mirrored:input_type -> nameplate.replication.v1.MirroredRequest
-	2,  // 21: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
-	4,  // 22: nameplate.replication.v1.Replication.Mirrored:output_type -> nameplate.replication.v1.MirroredResponse
-	21, // [21:23] is the sub-list for method output_type
-	19, // [19:21] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	7,  // 0: nameplate.replication.v1.ReplicateRequest.hello:type_name -> nameplate.replication.v1.Hello
+	9,  // 1: nameplate.replication.v1.ReplicateRequest.entries:type_name -> nameplate.replication.v1.Entries
+	17, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
+	18, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
+	13, // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
+	6,  // 5: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
+	8,  // 6: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
+	10, // 7: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
+	12, // 8: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
+	15, // 9: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
+	18, // 10: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
+	14, // 11: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
+	11, // 12: nameplate.replication.v1.ReplicateResponse.cosigned:type_name -> nameplate.replication.v1.Cosigned
+	16, // 13: nameplate.replication.v1.ReplicateResponse.control:type_name -> nameplate.replication.v1.Control
+	19, // 14: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
+	19, // 15: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
+	19, // 16: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
+	19, // 17: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 18: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
+	0,  // 19: nameplate.replication.v1.Control.order:type_name -> nameplate.replication.v1.Control.Order
+	1,  // 20: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
+	2,  // 21: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
+	4,  // 22: nameplate.replication.v1.Replication.Mirrored:input_type -> nameplate.replication.v1.MirroredRequest
+	3,  // 23: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
+	5,  // 24: nameplate.replication.v1.Replication.Mirrored:output_type -> nameplate.replication.v1.MirroredResponse
+	23, // [23:25] is the sub-list for method output_type
+	21, // [21:23] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_proto_replication_proto_init() }
@@ -1627,14 +1784,15 @@ func file_proto_replication_proto_init() {
 		(*ReplicateResponse_Refuse)(nil),
 		(*ReplicateResponse_Return)(nil),
 		(*ReplicateResponse_Cosigned)(nil),
+		(*ReplicateResponse_Control)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_replication_proto_rawDesc), len(file_proto_replication_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   16,
+			NumEnums:      2,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

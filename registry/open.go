@@ -27,7 +27,7 @@ func Open(c Config) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{config: c, folder: f, failed: make(chan struct{})}
+	r := &Registry{config: c, folder: f, failed: make(chan struct{}), disk: newDiskWatch(c)}
 	if err := r.open(); err != nil {
 		r.abandon()
 		return nil, err
@@ -89,6 +89,7 @@ func (r *Registry) open() error {
 	if err := r.anchors.load(); err != nil {
 		return err
 	}
+	r.watchDisk()
 	return r.checkRestored()
 }
 
@@ -107,7 +108,7 @@ func (r *Registry) openJournal(dir string, begun bool) error {
 func (r *Registry) openState(journalID [16]byte) error {
 	path := r.folder.join(stateFile)
 	options := r.config.State
-	options.Journal = journalID
+	options.Journal, options.Log = journalID, r.config.Log
 	options.CheckRow = checkStoredRow
 	options.Index = r.folder.join(indexFile)
 	s, err := state.Open(path, options)

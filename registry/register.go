@@ -72,6 +72,9 @@ func (r *Registry) Log(ctx context.Context, v *Verified) (Receipt, error) {
 	if err := v.proposal.fresh(); err != nil {
 		return Receipt{}, err
 	}
+	if why := r.DiskLow(); why != "" {
+		return Receipt{}, refuse(Overloaded, "%s: free some space, then send it again", why)
+	}
 	return r.submit(ctx, len(v.proposal.entry.payload), func() (admission, error) { return r.sequencer.admit(v.proposal) })
 }
 

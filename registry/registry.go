@@ -52,16 +52,21 @@ type Config struct {
 	// one that is alone. They mirror this node's log and those of its children, as this
 	// node does theirs.
 	Peers []identifier.PublicKey
+	// Reserve is how many octets of the volume stay free: with less, neither changes nor
+	// entries of children are taken in. 0 is what [Reserve] says, less than that none.
+	Reserve int64
 	// Log is told of what an operator should know.
 	Log *slog.Logger
 
 	// What follows is for tests, which bring their own file system, sizes, hooks and
 	// pace. CheckpointEvery is how often a growing log gets a checkpoint; 0 for a
 	// second. Hook is called at the points that the Hook constants name; nil for none.
-	Journal         journal.Options
-	State           state.Options
+	Journal journal.Options
+	State   state.Options
+	// Volume tells of the room on the disk; nil for what the system says.
 	CheckpointEvery time.Duration
 	Hook            func(point string)
+	Volume          Volume
 }
 
 // Points of Config.Hook.
@@ -81,6 +86,9 @@ func (c Config) withDefaults() Config {
 	if c.CheckpointEvery <= 0 {
 		c.CheckpointEvery = time.Second
 	}
+	if c.Volume == nil {
+		c.Volume = volume
+	}
 	if c.Hook == nil {
 		c.Hook = func(string) {}
 	}
@@ -98,6 +106,7 @@ type Registry struct {
 	key       identifier.PrivateKey
 	journal   *journal.Journal
 	sequencer *sequencer
+	disk      *diskWatch
 
 	marked       atomic.Pointer[string] // why entries may be missing in the node's own log; nil when none are
 	lendings     sync.Pool              // of *lending, from call to call
@@ -107,6 +116,9 @@ type Registry struct {
 	failed   chan struct{} // closed when nothing can be promised any more
 	failErr  error
 }
+
+// diskEvery is how often the room on the disk is measured.
+const diskEvery = time.Second
 
 // roomWait is for how long a change may wait for room before it is told that the
 // node is overloaded.
@@ -118,8 +130,12 @@ const roomWait = 5 * time.Second
 func (r *Registry) Run(ctx context.Context) error {
 	ticker := time.NewTicker(r.config.CheckpointEvery)
 	defer ticker.Stop()
+	measure := time.NewTicker(diskEvery)
+	defer measure.Stop()
 	for {
 		select {
+		case <-measure.C:
+			r.watchDisk()
 		case <-r.journal.Failed():
 			r.fail(fmt.Errorf("journal: %w", r.journal.Err()))
 		case <-r.failed:

@@ -25,6 +25,9 @@ type Status struct {
 	Receipt []byte
 	// ReadOnly says why no changes are taken; empty when they are.
 	ReadOnly string
+	// DiskLow says why neither changes nor entries of children are taken in for want of
+	// room on the disk; empty when they are.
+	DiskLow string
 	// Quarantine is the evidence that two histories of the log were signed; nil when
 	// none is known.
 	Quarantine *Quarantine
@@ -54,7 +57,7 @@ func (r *Registry) Status(context.Context) (Status, error) {
 	if c := r.checkpoint.Load(); c != nil {
 		s.Checkpoint = *c
 	}
-	s.ReadOnly, s.Quarantine = r.ReadOnly(), r.quarantine.Load()
+	s.ReadOnly, s.DiskLow, s.Quarantine = r.ReadOnly(), r.DiskLow(), r.quarantine.Load()
 	s.Anchored, s.Rooted = r.levels.heights()
 	switch {
 	case s.Rooted > 0:

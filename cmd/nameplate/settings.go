@@ -84,6 +84,10 @@ func settings() []setting {
 			c.Journal.Segment, err = node.ParseSize(v)
 			return err
 		}},
+		{"journal-reserve", "SIZE", "how much of the volume stays free: with less, nothing is taken in", func(c *node.Config, v string) (err error) {
+			c.Journal.Reserve, err = node.ParseSize(v)
+			return err
+		}},
 		{"dns-rate", "N", "how many answers over UDP one network gets a second; 0 for any number", number(func(c *node.Config) *int { return &c.Limits.DNSRate })},
 		{"dns-connections", "N", "how many TCP connections DNS keeps open", number(func(c *node.Config) *int { return &c.Limits.DNSConnections })},
 		{"grpc-connections", "N", "how many connections gRPC keeps open", number(func(c *node.Config) *int { return &c.Limits.GRPCConnections })},

@@ -57,6 +57,7 @@ type nodeStatus struct {
 	Position    uint64               `json:"position"` // entries, all synced
 	Level       string               `json:"level"`
 	ReadOnly    string               `json:"readOnly,omitempty"`
+	DiskLow     string               `json:"diskLow,omitempty"` // why nothing is taken for want of room
 	Apexes      []identifier.Prefix  `json:"apexes"`
 	Identifiers uint64               `json:"identifiers"`
 	Withdrawn   uint64               `json:"withdrawn"`
@@ -86,6 +87,8 @@ type shownUpstream struct {
 	Anchored uint64 `json:"anchored"`
 	// Lost is how many entries the parent acknowledged once, while it has fewer.
 	Lost uint64 `json:"lost,omitempty"`
+	// Paused is why it takes in no more for now.
+	Paused string `json:"paused,omitempty"`
 }
 
 // shownPeer is another top-level node, with this one's log there and those of its
@@ -107,7 +110,7 @@ type shownRelay struct {
 func newShownUpstream(u *registryrpc.Upstream, position uint64) shownUpstream {
 	return shownUpstream{
 		Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost,
-		Lag: position - min(u.Acknowledged, position), Behind: u.Behind.Seconds(), Anchored: u.Anchored,
+		Lag: position - min(u.Acknowledged, position), Behind: u.Behind.Seconds(), Anchored: u.Anchored, Paused: u.Paused,
 	}
 }
 
@@ -138,7 +141,7 @@ type shownCheckpoint struct {
 func newNodeStatus(s *registryrpc.Status) nodeStatus {
 	shown := nodeStatus{
 		Name: s.Name, Version: s.Version, Uptime: int64(s.Uptime.Seconds()), Key: s.Key,
-		Log: s.Log.String(), Position: s.Position, Level: s.Level.String(), ReadOnly: s.ReadOnly, Apexes: s.Apexes,
+		Log: s.Log.String(), Position: s.Position, Level: s.Level.String(), ReadOnly: s.ReadOnly, DiskLow: s.DiskLow, Apexes: s.Apexes,
 		Identifiers: s.Identifiers, Withdrawn: s.Withdrawn, Delegations: s.Delegations,
 		Synced: s.Synced, Applied: s.Applied, StateBytes: s.StateBytes,
 		Checkpoint: shownCheckpoint{
@@ -203,6 +206,8 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 		how := "connected"
 		if !u.Connected {
 			how = "not connected: " + u.Reason
+		} else if u.Paused != "" {
+			how = "waits: " + u.Paused
 		}
 		line("parent", "%s, %s entries and %v behind, %s", u.Address, thousands(int(s.Position-min(u.Acknowledged, s.Position))), u.Behind.Round(time.Second), how)
 		if u.Lost > 0 {
@@ -241,6 +246,9 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 	}
 	if s.ReadOnly != "" {
 		line("read-only", "%s", s.ReadOnly)
+	}
+	if s.DiskLow != "" {
+		line("disk low", "%s", s.DiskLow)
 	}
 	return t.Flush()
 }

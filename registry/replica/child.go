@@ -72,12 +72,13 @@ type Child struct {
 	receipts  []*Receipt
 	kept      [2]uint64 // of how many entries the newest receipts are that are synced: any, rooted
 
-	marked bool     // entries may be missing here
-	tip    []byte   // the checkpoint in the Hello
-	edge   frontier // of the log, while entries come back
-	unit   *Unit    // came back, and is to be appended
-	fetch  bool     // more is to be asked for
-	lost   uint64   // what the parent has acknowledged once, when it has less now; else 0
+	marked  bool     // entries may be missing here
+	tip     []byte   // the checkpoint in the Hello
+	edge    frontier // of the log, while entries come back
+	unit    *Unit    // came back, and is to be appended
+	fetch   bool     // more is to be asked for
+	control          // what the parent has asked for
+	lost    uint64   // what the parent has acknowledged once, when it has less now; else 0
 
 	left rule
 }
@@ -173,7 +174,7 @@ func (c *Child) Busy() { c.silence = 0 }
 // end refuses to go on. The parent is told, except of its silence.
 func (c *Child) end(r *Refusal) {
 	c.phase, c.refusal, c.flights, c.grant, c.receipts, c.unit, c.fetch = ended, r, nil, nil, nil, nil, false
-	if r.Reason != Silent && !r.Remote {
+	if r.Reason != Silent && r.Reason != Drained && !r.Remote {
 		c.unsent = &Refuse{Nonce: c.nonce, Reason: r.Reason, Detail: r.Detail, Evidence: r.Signed}
 	}
 }
@@ -209,6 +210,10 @@ func (c *Child) Receive(m Message) {
 	case *Return:
 		if c.current(m.Session) {
 			c.receiveReturn(m)
+		}
+	case *Control:
+		if c.current(m.Session) {
+			c.receiveControl(m)
 		}
 	case *Refuse:
 		if m.Nonce == c.nonce || m.Nonce == (Nonce{}) && c.phase == opened {
@@ -326,6 +331,9 @@ func (c *Child) receiveAck(m *Ack) {
 		c.lost = 0
 	}
 	c.anchored = max(c.anchored, min(m.Anchored, m.Size))
+	if m.Credit > 0 {
+		c.paused = "" // what says Resume was lost, or is on its way
+	}
 	if c.sent < c.acked {
 		c.sent, c.need = c.acked, 0
 	}
@@ -393,7 +401,9 @@ type ChildStatus struct {
 	// fewer: it was restored. 0 when it has them.
 	Lost uint64
 	// Marked says that entries of this node's own log may be missing here.
-	Marked  bool
+	Marked bool
+	// Paused is why the parent takes in no more for now; empty when it does.
+	Paused  string
 	Refusal *Refusal // why there is no session, where there was one or an attempt
 }
 
@@ -401,6 +411,6 @@ type ChildStatus struct {
 func (c *Child) Status() ChildStatus {
 	return ChildStatus{
 		Parent: c.parent, ParentLog: c.parentLog, Connected: c.phase == welcome, Synced: c.size, Acked: c.acked,
-		Sent: c.sent, InFlight: c.under, Credit: c.credit, Anchored: c.anchored, Lost: c.lost, Marked: c.marked, Refusal: c.refusal,
+		Sent: c.sent, InFlight: c.under, Credit: c.credit, Anchored: c.anchored, Lost: c.lost, Marked: c.marked, Paused: c.paused, Refusal: c.refusal,
 	}
 }

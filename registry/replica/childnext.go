@@ -15,6 +15,9 @@ func (c *Child) Next() Message {
 			return c.hello()
 		}
 	case welcome:
+		if c.drained() {
+			return nil
+		}
 		if c.heartbeat {
 			c.heartbeat = false
 			return &Heartbeat{Session: c.session, Sent: c.sent, Size: c.size, Grants: c.grants, Anchored: c.kept[0], Rooted: c.kept[1]}
@@ -45,7 +48,7 @@ func (c *Child) hello() Message {
 
 // entries returns the next portion of the log for which there is credit.
 func (c *Child) entries() Message {
-	if c.left.lacks(ruleMarked, !c.marked) || c.sent >= c.size || c.under+max(c.need, 1) > c.credit && c.left != ruleCredit {
+	if c.left.lacks(ruleMarked, !c.marked) || c.holdsBack() || c.sent >= c.size || c.under+max(c.need, 1) > c.credit && c.left != ruleCredit {
 		return nil
 	}
 	room := c.config.Octets

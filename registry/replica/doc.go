@@ -42,6 +42,7 @@
 //	Fetch      ↑  which entry of its own log the child lacks
 //	Return     ↓  the unit of the mirror that holds it
 //	Cosigned   ↓  a checkpoint of the child, cosigned: the level above holds it
+//	Control    ↓  wait, go on, or end the stream and come back later
 //	Grant      ↓  a delegation or keyset of a prefix that is the child's
 //	Heartbeat  ↑  how far the child has sent, how much it has, which grants it took,
 //	              for how many entries it has stored receipts
@@ -87,6 +88,13 @@
 // Credit never counts before the child can have heard of it: the parent takes what was
 // under way when it lowered it. It is 0 (wait) or at least [MaxOctets], so that every
 // entry fits.
+//
+// When its disk is nearly full it asks the child to wait (Control, Pause): its credit is 0
+// then, and it still takes in what was under way, for which it has kept room. It asks
+// again with every heartbeat, and says Resume when there is room. A parent that is being
+// stopped asks the child to end the stream (Drain): the child sends nothing more, waits
+// until what it has sent is acknowledged, ends the stream between two messages, and
+// comes back after the time that it was given.
 //
 // # Both
 //

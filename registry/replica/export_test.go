@@ -20,6 +20,8 @@ const (
 	RuleMarked  = ruleMarked
 	RuleRow     = ruleRow
 	RuleServe   = ruleServe
+	RulePause   = rulePause
+	RuleDrain   = ruleDrain
 	RuleOrder   = ruleOrder
 	RuleNow     = ruleNow
 

@@ -1,11 +1,14 @@
 package replica
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
 // Protocol is the version of the protocol that this package speaks.
-const Protocol = 2
+const Protocol = 3
 
 // Limits of messages.
 const (
@@ -147,6 +150,46 @@ type Heartbeat struct {
 	Anchored, Rooted uint64
 }
 
+// Order is what a Control asks of the child.
+type Order uint8
+
+// The numbers are those of the wire.
+const (
+	// Pause: the parent takes in no more for now, because its disk is nearly full. Its
+	// credit is 0 until it says Resume.
+	Pause Order = iota + 1
+	// Resume: it takes in more again.
+	Resume
+	// Drain: the parent is being stopped. The child sends nothing more, ends the stream
+	// when what it has sent is acknowledged, and comes back after a while.
+	Drain
+)
+
+func (o Order) String() string {
+	switch o {
+	case Pause:
+		return "pause"
+	case Resume:
+		return "resume"
+	case Drain:
+		return "drain"
+	}
+	return fmt.Sprintf("order %d", uint8(o))
+}
+
+// MaxAfter is how long a parent may ask a child to stay away.
+const MaxAfter = time.Minute
+
+// Control asks the child to wait, to go on, or to come back later.
+type Control struct {
+	Session Session
+	Order   Order
+	// Detail says why, for people.
+	Detail string
+	// After is how long the child stays away, with Drain.
+	After time.Duration
+}
+
 // Refuse ends a stream, from either side.
 type Refuse struct {
 	// Nonce is that of the stream's Hello, zero when none came.
@@ -173,5 +216,6 @@ func (*Fetch) message()     {}
 func (*Return) message()    {}
 func (*Cosigned) message()  {}
 func (*Grant) message()     {}
+func (*Control) message()   {}
 func (*Heartbeat) message() {}
 func (*Refuse) message()    {}

@@ -64,6 +64,7 @@ type Parent struct {
 	lost       uint64 // how many entries were acknowledged once, when there are fewer now; else 0
 	returning  bool   // the child asks for entries
 	returnFrom uint64 // from which position on
+	orders
 
 	left rule
 }
@@ -134,6 +135,7 @@ func (p *Parent) Close() {
 func (p *Parent) reset(to phase) {
 	p.phase, p.hello, p.session, p.refusal, p.unsent = to, nil, Session{}, nil, nil
 	p.allowed, p.silence, p.ack, p.nack, p.grantsSent, p.returning = 0, 0, false, false, 0, false
+	p.told, p.drain = "", nil
 	p.missing(0, 0)
 }
 
@@ -172,7 +174,7 @@ func (p *Parent) Tick() {
 		p.end(refuse(Silent, "nothing was heard from the child for %d heartbeats", missedTicks))
 		return
 	}
-	p.ack = true
+	p.ack, p.told = true, ""
 }
 
 // Busy says that messages of the child may be waiting to be received: its silence is
@@ -239,12 +241,14 @@ func (p *Parent) Next() Message {
 		return &Nack{Session: p.session, Next: p.edge.size}
 	case p.ack:
 		p.ack = false
-		p.allowed = max(p.allowed, p.credit)
-		m := &Ack{Session: p.session, Size: p.stored, Root: p.root, Credit: p.credit, Anchored: min(p.anchored, p.stored)}
+		p.allowed = max(p.allowed, p.allowance())
+		m := &Ack{Session: p.session, Size: p.stored, Root: p.root, Credit: p.allowance(), Anchored: min(p.anchored, p.stored)}
 		if p.left == ruleSync {
 			m.Size, m.Root = p.edge.size, p.edge.root()
 		}
 		return m
+	case p.drain != nil || p.paused != p.told:
+		return p.order()
 	case p.returning:
 		p.returning = false
 		return p.giveBack()
@@ -285,10 +289,10 @@ func (p *Parent) welcome() Message {
 			return p.Next()
 		}
 	}
-	p.phase, p.allowed = welcome, p.credit
+	p.phase, p.allowed = welcome, p.allowance()
 	m := &Welcome{
 		Parent: p.config.Signer.Public(), ParentLog: p.config.ID, Session: p.session, Nonce: p.hello.Nonce,
-		Checkpoint: p.checkpoint, Credit: p.credit,
+		Checkpoint: p.checkpoint, Credit: p.allowance(),
 	}
 	m.Signature = p.config.Signer.Sign(m.Signed(p.config.Child, p.config.Log))
 	return m
@@ -349,7 +353,9 @@ type ParentStatus struct {
 	Credit uint64
 	// Lost is how many entries this node acknowledged once, as the child says, while
 	// it holds fewer: it was restored. 0 when it holds them.
-	Lost    uint64
+	Lost uint64
+	// Paused is why the child is asked to wait; empty when it is not.
+	Paused  string
 	Refusal *Refusal // why there is no session, where there was one or an attempt
 }
 
@@ -357,6 +363,6 @@ type ParentStatus struct {
 func (p *Parent) Status() ParentStatus {
 	return ParentStatus{
 		Child: p.config.Child, Log: p.config.Log, Connected: p.phase == welcome, Stored: p.stored, Accepted: p.edge.size,
-		InFlight: p.octets, Root: p.root, Tip: max(p.tip, p.stored), Credit: p.credit, Lost: p.lost, Refusal: p.refusal,
+		InFlight: p.octets, Root: p.root, Tip: max(p.tip, p.stored), Credit: p.allowance(), Paused: p.paused, Lost: p.lost, Refusal: p.refusal,
 	}
 }

@@ -1,6 +1,9 @@
 package replica
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Reason says why a stream ended. The numbers are those of the wire.
 type Reason uint8
@@ -36,13 +39,16 @@ const (
 	Succeeded
 	// Silent: nothing was heard for too long. It is never sent.
 	Silent
+	// Drained: the parent asked the child to end the stream, because it is being
+	// stopped. It is never sent.
+	Drained
 )
 
 func (r Reason) String() string {
 	names := [...]string{
 		BadProtocol: "protocol", Malformed: "malformed", Unauthenticated: "unauthenticated",
 		UnknownNode: "unknown node", OtherLog: "other log", Behind: "behind", Fork: "fork",
-		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Loss: "loss", Succeeded: "succeeded", Silent: "silent",
+		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Loss: "loss", Succeeded: "succeeded", Silent: "silent", Drained: "drained",
 	}
 	if r == 0 || int(r) >= len(names) {
 		return fmt.Sprintf("reason %d", uint8(r))
@@ -53,7 +59,7 @@ func (r Reason) String() string {
 // Passing reports whether the same stream may do better in a moment, without anybody
 // doing anything about it.
 func (r Reason) Passing() bool {
-	return r == Replaced || r == Unavailable || r == Silent || r == Behind
+	return r == Replaced || r == Unavailable || r == Silent || r == Behind || r == Drained
 }
 
 // Refusal is the error that a stream ends with.
@@ -70,6 +76,8 @@ type Refusal struct {
 	// Evidence is that of a fork, which was checked; nil where the other side says
 	// that there is one and shows nothing.
 	Evidence *Evidence
+	// After is how long to stay away, where the parent has asked for that; else 0.
+	After time.Duration
 }
 
 func (r *Refusal) Error() string {

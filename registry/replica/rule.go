@@ -25,6 +25,8 @@ const (
 	ruleFirst                     // it counts with its first entry, never with a Hello alone
 	ruleRepeat                    // and when it repeats the rows of the one before
 	ruleThree                     // a top-level node that was restored hears three unmarked peers
+	rulePause                     // a child that is told to wait sends nothing
+	ruleDrain                     // a child that is drained ends the stream only when what it has sent is acknowledged
 )
 
 // lacks reports whether a rule is broken, and not left out.

@@ -142,14 +142,20 @@ func (c *Child) Run(ctx context.Context) error {
 		if welcomed {
 			wait, told = c.config.MinWait, ""
 		}
-		if text := err.Error(); text != told { // the same again is no news
+		if r, ok := errors.AsType[*replica.Refusal](err); ok && r.Reason == replica.Drained {
+			c.config.Log.Info("the parent is being stopped", "parent", c.config.Address, "back", r.After)
+		} else if text := err.Error(); text != told { // the same again is no news
 			c.config.Log.Warn("not connected to the parent", "parent", c.config.Address, "error", err)
 			told = text
+		}
+		stay := wait/2 + mathrand.N(wait/2+1)
+		if r, ok := errors.AsType[*replica.Refusal](err); ok {
+			stay += r.After
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait/2 + mathrand.N(wait/2+1)):
+		case <-time.After(stay):
 		}
 		wait = min(2*wait, c.config.MaxWait)
 	}
@@ -255,6 +261,7 @@ type childStream struct {
 	received chan error    // why nothing comes any more
 	busy     atomic.Bool   // what came is being dealt with
 	welcomed atomic.Bool
+	paused   string // what the operator was told; of the goroutine that receives
 }
 
 // send sends whatever the machine has to say, until the stream ends. It returns why
@@ -282,7 +289,7 @@ func (s *childStream) send(ctx context.Context) error {
 			case err := <-s.received:
 				return s.why(err)
 			}
-		} else if refusal.Reason != replica.Silent && !refusal.Remote {
+		} else if refusal.Reason != replica.Silent && !refusal.Remote { // with Drained too: the parent waits for it
 			// The parent is to read the reason before the connection ends.
 			s.stream.CloseSend()
 		} else {
@@ -347,6 +354,7 @@ func (s *childStream) follow() {
 				"parent", s.config.Address, "acknowledged", status.Lost, "stored", status.Acked)
 		}
 	}
+	s.tellPause(status.Paused)
 	if healed {
 		if err := s.config.Source.Heal(); err != nil {
 			s.config.Log.Error("the log is whole again, and the node still takes no changes", "error", err)
@@ -366,6 +374,20 @@ func (s *childStream) follow() {
 		s.config.Source.Acknowledged(status.Parent, status.Acked)
 		s.config.Source.Anchored(status.Anchored)
 	}
+}
+
+// tellPause tells the operator, once, that the parent takes in no more, and once that it
+// does again.
+func (s *childStream) tellPause(why string) {
+	if why == s.paused {
+		return
+	}
+	if why != "" {
+		s.config.Log.Info("the parent takes in no more for now", "parent", s.config.Address, "why", why)
+	} else {
+		s.config.Log.Info("the parent takes in entries again", "parent", s.config.Address)
+	}
+	s.paused = why
 }
 
 // takeBack appends what the parent gave back.

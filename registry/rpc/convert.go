@@ -48,6 +48,8 @@ type Upstream struct {
 	// entries it acknowledges for anchoring.
 	Behind   time.Duration
 	Anchored uint64
+	// Paused is why the parent takes in no more for now; empty when it does.
+	Paused string
 }
 
 func upstreamToProto(u *Upstream) *proto.UpstreamStatus {
@@ -56,7 +58,7 @@ func upstreamToProto(u *Upstream) *proto.UpstreamStatus {
 	}
 	return &proto.UpstreamStatus{
 		Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost,
-		BehindMs: u.Behind.Milliseconds(), Anchored: u.Anchored,
+		BehindMs: u.Behind.Milliseconds(), Anchored: u.Anchored, Paused: u.Paused,
 	}
 }
 
@@ -66,7 +68,7 @@ func upstreamFromProto(m *proto.UpstreamStatus) *Upstream {
 	}
 	return &Upstream{
 		Address: m.GetAddress(), Connected: m.GetConnected(), Acknowledged: m.GetAcknowledged(), Reason: m.GetReason(), Lost: m.GetLost(),
-		Behind: milliseconds64(m.GetBehindMs()), Anchored: m.GetAnchored(),
+		Behind: milliseconds64(m.GetBehindMs()), Anchored: m.GetAnchored(), Paused: m.GetPaused(),
 	}
 }
 
@@ -142,8 +144,8 @@ func statusToProto(s *Status) *proto.StatusResponse {
 			TimeMs: s.Checkpoint.Time.UnixMilli(), Note: s.Checkpoint.Note,
 		},
 		Level: levelToProto(s.Level), ReadOnly: s.ReadOnly, StateBytes: uint64(max(0, s.StateBytes)),
-		Quarantine: quarantineToProto(s.Quarantine),
-		Anchored:   s.Anchored, Rooted: s.Rooted, Cosigned: s.Receipt, Peers: peersToProto(s.Peers), Upstream: upstreamToProto(s.Upstream),
+		Quarantine: quarantineToProto(s.Quarantine), DiskLow: s.DiskLow,
+		Anchored: s.Anchored, Rooted: s.Rooted, Cosigned: s.Receipt, Peers: peersToProto(s.Peers), Upstream: upstreamToProto(s.Upstream),
 	}
 	for _, p := range s.Apexes {
 		m.Apexes = append(m.Apexes, string(p))
@@ -166,7 +168,7 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 			Position: m.GetPosition(), Synced: m.GetSynced(), Applied: m.GetApplied(),
 			Identifiers: m.GetIdentifiers(), Withdrawn: m.GetWithdrawn(), Delegations: m.GetDelegations(),
 			Checkpoint: registry.Checkpoint{Size: checkpoint.GetSize(), Time: time.UnixMilli(checkpoint.GetTimeMs()).UTC(), Note: checkpoint.GetNote()},
-			Level:      levelFromProto(m.GetLevel()), ReadOnly: m.GetReadOnly(), StateBytes: int64(m.GetStateBytes()),
+			Level:      levelFromProto(m.GetLevel()), ReadOnly: m.GetReadOnly(), DiskLow: m.GetDiskLow(), StateBytes: int64(m.GetStateBytes()),
 			Anchored: m.GetAnchored(), Rooted: m.GetRooted(), Receipt: m.GetCosigned(),
 		},
 	}

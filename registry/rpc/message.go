@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -103,6 +104,10 @@ func responseToProto(m replica.Message) *proto.ReplicateResponse {
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Grant{Grant: &proto.Grant{
 			Session: m.Session[:], Number: m.Number, Envelope: proto.EnvelopeToProto(&m.Envelope),
 		}}}
+	case *replica.Control:
+		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Control{Control: &proto.Control{
+			Session: m.Session[:], Order: proto.Control_Order(m.Order), Detail: proto.Cut(m.Detail, replica.MaxDetail), AfterMs: uint32(min(m.After, replica.MaxAfter).Milliseconds()),
+		}}}
 	case *replica.Refuse:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Refuse{Refuse: refuseToProto(m)}}
 	}
@@ -147,10 +152,23 @@ func responseFromProto(m *proto.ReplicateResponse) (replica.Message, error) {
 			return nil, fmt.Errorf("grant.envelope: %w", err)
 		}
 		return g, fixed("grant.session", g.Session[:], m.Grant.GetSession())
+	case *proto.ReplicateResponse_Control:
+		return controlFromProto(m.Control)
 	case *proto.ReplicateResponse_Refuse:
 		return refuseFromProto(m.Refuse)
 	}
 	return nil, fieldError("message", "is none that this version knows: run the same release on both nodes")
+}
+
+// controlFromProto reads what the parent asks for.
+func controlFromProto(m *proto.Control) (replica.Message, error) {
+	c := &replica.Control{Detail: proto.Cut(m.GetDetail(), replica.MaxDetail), After: time.Duration(m.GetAfterMs()) * time.Millisecond}
+	order := m.GetOrder()
+	if order < proto.Control_ORDER_PAUSE || order > proto.Control_ORDER_DRAIN {
+		return nil, fieldError("control.order", "%d is none that this version knows: run the same release on both nodes", order)
+	}
+	c.Order = replica.Order(order)
+	return c, fixed("control.session", c.Session[:], m.GetSession())
 }
 
 func welcomeFromProto(m *proto.Welcome) (replica.Message, error) {

@@ -58,6 +58,9 @@ type Mirror interface {
 	// Anchoring returns what the child is to be told of how far its log is held above, and
 	// a channel that is closed when there is more.
 	Anchoring() (registry.Anchoring, <-chan struct{})
+	// Paused returns why no more is to be sent for now, and a channel that is closed when
+	// that changes; "" when more may be sent.
+	Paused() (why string, changed <-chan struct{})
 	// Heard says that the child has told just now how many entries it has synced.
 	// A mirror with as many is as old as the last such call.
 	Heard(size uint64)

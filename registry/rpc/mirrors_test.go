@@ -68,6 +68,8 @@ type memoryMirror struct {
 	held       bool          // nothing is synced
 	waiting    []func()
 	fail       error
+	paused     string
+	pausing    chan struct{} // closed when paused changes
 
 	anchoring registry.Anchoring
 	anchored  chan struct{}
@@ -155,6 +157,26 @@ func (m *memoryMirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.grants[from:], m.more
+}
+
+func (m *memoryMirror) Paused() (string, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pausing == nil {
+		m.pausing = make(chan struct{})
+	}
+	return m.paused, m.pausing
+}
+
+// pause asks the child to wait, or with "" to go on.
+func (m *memoryMirror) pause(why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.paused = why
+	if m.pausing != nil {
+		close(m.pausing)
+		m.pausing = nil
+	}
 }
 
 func (m *memoryMirror) Heard(size uint64) {

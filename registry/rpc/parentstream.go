@@ -138,6 +138,7 @@ func (s *parentStream) send(hello *replica.Hello) (*replica.Refusal, error) {
 	ticker := time.NewTicker(s.config.Heartbeat)
 	defer ticker.Stop()
 	draining := s.draining
+	var late <-chan time.Time // when a child that was asked to end the stream has had its time
 	for {
 		m, refusal, more := s.next()
 		if m != nil {
@@ -158,12 +159,17 @@ func (s *parentStream) send(hello *replica.Hello) (*replica.Refusal, error) {
 		case <-s.wake:
 		case <-more.grants:
 		case <-more.anchoring:
+		case <-more.paused:
 		case <-ticker.C:
 			s.tick()
 			s.recheck()
 		case <-draining:
-			s.refuse(ending())
+			s.drain()
 			draining = nil
+			late = time.After(drainTime)
+		case <-late:
+			s.refuse(ending())
+			late = nil
 		case err := <-s.received:
 			return s.refusal(), err
 		}
@@ -171,7 +177,7 @@ func (s *parentStream) send(hello *replica.Hello) (*replica.Refusal, error) {
 }
 
 // more is what is closed when the registry has more for the child.
-type more struct{ grants, anchoring <-chan struct{} }
+type more struct{ grants, anchoring, paused <-chan struct{} }
 
 // next returns what is to be sent now; or why the stream ends; or what is closed when
 // there is more.
@@ -196,6 +202,12 @@ func (s *parentStream) next() (replica.Message, *replica.Refusal, more) {
 	if a.Anchored != nil && a.AnchoredSize > a.RootedSize {
 		k.machine.Cosign(a.Anchored, a.AnchoredSize)
 	}
+	var why string
+	if why, more.paused = k.mirror.Paused(); why != "" {
+		k.machine.Pause(why)
+	} else {
+		k.machine.Resume()
+	}
 	m := k.machine.Next()
 	return m, k.machine.Refusal(), more
 }
@@ -217,6 +229,23 @@ func (s *parentStream) tick() {
 func (s *parentStream) recheck() {
 	if err := s.config.MayConnect(s.ctx); err != nil {
 		s.refuse(s.refusalOf(err))
+	}
+}
+
+// drainTime is how long a child has to end a stream that it was asked to end, and
+// comeBack how long it then stays away.
+const (
+	drainTime = time.Second
+	comeBack  = time.Second
+)
+
+// drain asks the child to end the stream.
+func (s *parentStream) drain() {
+	k := s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == s {
+		k.machine.Drain("it comes back", comeBack)
 	}
 }
 

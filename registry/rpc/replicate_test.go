@@ -284,6 +284,6 @@ func TestDrainReplication(t *testing.T) {
 		u.parent.Drain()
 		u.server.GracefulStop()
 		synctest.Wait()
-		refused(t, u.child, replica.Unavailable)
+		refused(t, u.child, replica.Drained)
 	})
 }

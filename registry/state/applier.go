@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 )
 
@@ -31,7 +30,10 @@ func (s *Store) Run(ctx context.Context) error {
 		s.mu.Unlock()
 	}()
 	for s.gather(ctx) {
-		if err := s.apply(); err != nil {
+		if err := s.apply(ctx); err != nil {
+			if full(err) && s.o.FullPause >= 0 {
+				return nil // it was ended while it waited for room
+			}
 			return err
 		}
 	}
@@ -72,7 +74,7 @@ func (s *Store) gather(ctx context.Context) bool {
 }
 
 // apply commits everything that was published before it was called.
-func (s *Store) apply() error {
+func (s *Store) apply(ctx context.Context) error {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	if s.ended {
@@ -92,11 +94,11 @@ func (s *Store) apply() error {
 	s.snap.Store(&snapshot{current: new(generation), committing: g, base: old.base, leaves: old.leaves, positions: old.positions})
 	heed(s.wake)
 	heed(s.hurry)
-	totals := maps.Clone(s.totals)
+	before := s.totals
 	s.mu.Unlock()
 	s.o.Hook(PointFreeze)
 
-	id, err := s.commit(g, totals)
+	id, totals, err := s.commitWhenRoom(ctx, g, before)
 	if err != nil {
 		err = fmt.Errorf("state: applying up to journal offset %d: %w", g.end, err)
 		s.fail(err) // the generation stays visible

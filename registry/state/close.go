@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"os"
 	"time"
@@ -31,7 +32,10 @@ func (s *Store) Close() error {
 
 	var err error
 	if rows, _ := s.snap.Load().sum(); rows <= maxFarewell && !s.hasFailed() {
-		err = s.apply()
+		err = s.apply(context.Background())
+	}
+	if full(err) && s.o.FullPause >= 0 {
+		err = nil // it is in the journal
 	}
 	s.committing.Lock() // a check is done
 	defer s.committing.Unlock()

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // Apply commits what is published, as the applier does when it has gathered.
-func (s *Store) Apply() error { return s.apply() }
+func (s *Store) Apply() error { return s.apply(context.Background()) }
 
 // Abandon closes the file and commits nothing, as a crash does.
 func (s *Store) Abandon() error {

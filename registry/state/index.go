@@ -133,7 +133,7 @@ func (x *index) open(journal [16]byte, commit, applied uint64) error {
 	x.complete = h.commit == commit && h.applied == applied && commit != 0
 	x.header, x.gaps = h, h.gaps
 	x.bits.Store(h.bits)
-	if err := x.file.Truncate(indexSize(h.bits)); err != nil {
+	if err := x.lengthen(h.bits); err != nil {
 		return err
 	}
 	// Until it is closed it belongs to no commit.
@@ -146,6 +146,16 @@ func (x *index) open(journal [16]byte, commit, applied uint64) error {
 	first := unsafe.Pointer(&x.memory[indexHead])
 	x.slots = unsafe.Slice((*uint64)(first), bucketSlots<<maxBits)
 	return nil
+}
+
+// lengthen makes room for so many buckets, on the disk too where the system can: some
+// file systems have to take room before they can be read where nothing was written, and
+// a reader whose read failed for want of it would have met damage.
+func (x *index) lengthen(bits uint32) error {
+	if err := x.file.Truncate(indexSize(bits)); err != nil {
+		return err
+	}
+	return takeRoom(x.file, indexSize(bits))
 }
 
 func indexSize(bits uint32) int64 { return indexHead + bucketSize<<bits }
@@ -247,7 +257,7 @@ func (x *index) begin() { x.complete, x.gaps = false, 0 }
 // the index.
 func (x *index) grow(rows uint64) (grew bool, err error) {
 	for bits := x.bits.Load(); bits < maxBits && rows > fullBucket<<bits; bits++ {
-		if err := x.file.Truncate(indexSize(bits + 1)); err != nil {
+		if err := x.lengthen(bits + 1); err != nil {
 			return grew, err
 		}
 		for n := range uint64(1) << bits {

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"sync"
@@ -45,6 +46,12 @@ type Options struct {
 	// is. It is made when there is none, and again when it is not that of the file.
 	// Without a path every record is searched for.
 	Index string
+	// FullPause is how long the applier waits before it tries a commit again that found
+	// no room on the disk. 0 means a second; less than that, that it does not try again
+	// but ends.
+	FullPause time.Duration
+	// Log is told when the disk is full, and when it is not any more; nil for nobody.
+	Log *slog.Logger
 	// Hook is called at the points that the Point constants name; nil for none.
 	// It is for tests that kill or delay the process there.
 	Hook func(point string)
@@ -72,6 +79,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Limit <= 0 {
 		o.Limit = DefaultLimit
+	}
+	if o.FullPause == 0 {
+		o.FullPause = defaultFullPause
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Hook == nil {
 		o.Hook = func(string) {}

@@ -40,6 +40,7 @@ type branch struct {
 	known []acknowledged
 	seen  int // of known, checked before
 	took  []time.Duration
+	large int // octets of a value, beside the link; 0 for 2,000
 }
 
 // acknowledged is what a node said it has.
@@ -443,14 +444,7 @@ func (b *branch) register(ctx context.Context, m *member) error {
 		b.count++
 		id := identifier.ID{Prefix: m.prefix, Suffix: fmt.Sprintf("sn-%d", b.count)}
 		b.mu.Unlock()
-		row := identifier.NextRow(id, nil)
-		row.Values = []identifier.Value{
-			{Index: 1, Type: "URL", Data: []byte(linkOf(id)), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions},
-			{Index: 2, Type: "DESC", Data: bytes.Repeat([]byte("x"), 2000), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions},
-		}
-		change, err := identifier.SignChange(identifier.Header{
-			Prefix: m.prefix, Epoch: 1, KeysetVersion: 1, Expiry: time.Now().Add(time.Hour).Truncate(time.Second),
-		}, []identifier.Row{row}, nil, m.key)
+		change, err := b.change(m, id)
 		if err != nil {
 			return err
 		}
@@ -484,6 +478,18 @@ func (b *branch) register(ctx context.Context, m *member) error {
 		}
 	}
 	return nil
+}
+
+// change registers an identifier, signed.
+func (b *branch) change(m *member, id identifier.ID) (*identifier.Change, error) {
+	row := identifier.NextRow(id, nil)
+	row.Values = []identifier.Value{
+		{Index: 1, Type: "URL", Data: []byte(linkOf(id)), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions},
+		{Index: 2, Type: "DESC", Data: bytes.Repeat([]byte("x"), max(2000, b.large)), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions},
+	}
+	return identifier.SignChange(identifier.Header{
+		Prefix: m.prefix, Epoch: 1, KeysetVersion: 1, Expiry: time.Now().Add(time.Hour).Truncate(time.Second),
+	}, []identifier.Row{row}, nil, m.key)
 }
 
 // registerSome waits until so many more were acknowledged.

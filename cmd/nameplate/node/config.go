@@ -94,6 +94,10 @@ type Journal struct {
 	// 4 KiB. A node takes the room of one or two before it needs it. Files that are
 	// there already keep their size.
 	Segment Size `yaml:"segment"`
+	// Reserve is how much of the volume stays free: with less, the node takes neither
+	// changes nor entries of its children, until there is room again. 0: a twentieth of
+	// the volume, 1 GiB at the most.
+	Reserve Size `yaml:"reserve"`
 }
 
 // Limits are numbers of things at once, over all listeners of a protocol.
@@ -173,6 +177,9 @@ func (c *Config) Check() error {
 		if ip, err := netip.ParseAddr(a.IP); err != nil || ip.IsUnspecified() || ip.Zone() != "" {
 			return fmt.Errorf("addresses[%d].ip %q is not an address that others can reach: write one such as 192.0.2.1 or 2001:db8::1", i, a.IP)
 		}
+	}
+	if c.Journal.Reserve < 0 {
+		return fmt.Errorf("journal.reserve is %d: use a size such as 1GiB, or 0", c.Journal.Reserve)
 	}
 	if s := c.Journal.Segment; s < minSegment || s > journal.MaxSegmentSize || s%journal.MinSegmentSize != 0 {
 		return fmt.Errorf("journal.segment is %v: use a multiple of 4KiB from %v to %v", s, minSegment, Size(journal.MaxSegmentSize))

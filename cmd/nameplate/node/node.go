@@ -87,6 +87,9 @@ func (n *Node) open(r registry.Config) (err error) {
 	if r.Journal.SegmentSize == 0 {
 		r.Journal.SegmentSize = int64(c.Journal.Segment)
 	}
+	if r.Reserve == 0 {
+		r.Reserve = int64(c.Journal.Reserve)
+	}
 	n.registry, err = registry.Open(r)
 	if err != nil {
 		return err

@@ -10,11 +10,16 @@ import (
 	"time"
 )
 
-// pair is a node and its parent, with a way between them.
-func pair(t *testing.T) (*branch, *strait) {
+// pair is a node and its parent, with a way between them. of says what is special about
+// the parent.
+func pair(t *testing.T, of victim) (*branch, *strait) {
 	b := &branch{t: t, dir: t.TempDir()}
 	t.Cleanup(b.end)
 	b.top = b.member("top", nil)
+	if of.Folder != "" {
+		b.top.victim.Folder = of.Folder
+	}
+	b.top.victim.Reserve, b.top.victim.EndsWhenFull = of.Reserve, of.EndsWhenFull
 	b.top.victim.Anchor, b.top.victim.Real = filepath.Join(b.dir, "anchor"), true
 	if err := b.top.start("", 0); err != nil {
 		t.Fatal(err)
@@ -47,7 +52,7 @@ func (b *branch) pairWhole() error {
 // not wait for it, and everything is mirrored when it is whole again.
 func TestOneWay(t *testing.T) {
 	t.Parallel()
-	b, way := pair(t)
+	b, way := pair(t, victim{})
 	for name, held := range map[string]interface{ Store(bool) }{"towards the parent": &way.up, "from the parent": &way.down} {
 		held.Store(true)
 		began := time.Now()
@@ -75,7 +80,7 @@ func TestOneWay(t *testing.T) {
 // A parent that takes a hundredth of what comes costs its child neither time nor memory.
 func TestThrottledParent(t *testing.T) {
 	t.Parallel()
-	b, way := pair(t)
+	b, way := pair(t, victim{})
 	const each = 3 * time.Second
 	figures := func() (p99 time.Duration, count int, memory int) {
 		b.took = nil

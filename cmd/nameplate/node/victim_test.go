@@ -47,6 +47,10 @@ type victim struct {
 	Parent                identifier.PublicKey `json:",omitzero"`
 	IgnoreSync            bool
 	Real                  bool // files as the operating system has them
+	// Reserve is how much of the disk stays free, -1 for nothing; EndsWhenFull says that
+	// the state does not wait for room.
+	Reserve      int64
+	EndsWhenFull bool
 
 	BackupTo, RestoreFrom string // instead of running
 
@@ -80,6 +84,10 @@ func (v *victim) run() error {
 		Journal: journal.Options{SegmentSize: 256 << 10, FS: &journaltest.WriteBack{IgnoreSync: v.IgnoreSync}, Hook: t.pass},
 	}
 	r.State.Gather, r.State.Hook = 3*time.Millisecond, t.pass
+	r.Reserve = v.Reserve
+	if v.EndsWhenFull {
+		r.State.FullPause = -1
+	}
 	if v.Real {
 		r.Journal.SegmentSize = 2 << 20 // every message of a child fits
 	}
