@@ -99,6 +99,20 @@ func roleOf(accept string) (role string, types []string) {
 	return roleNegotiates, types
 }
 
+// negotiates reports whether lines of Accept may want another place than browsers, and
+// those that name no type, are led to. It allocates nothing for what these send as a rule.
+func negotiates(lines []string) bool {
+	for _, line := range lines {
+		if line == "" || line == "*/*" || line == "text/html" || strings.HasPrefix(line, "text/html,") {
+			continue
+		}
+		if role, _ := roleOf(line); role == roleNegotiates {
+			return true
+		}
+	}
+	return false
+}
+
 // choose returns the place that suits, of those that can be followed. Each method
 // narrows what is left, none to nothing; the last is chance. It reports whether another
 // request of the same kind may be sent elsewhere.

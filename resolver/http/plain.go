@@ -49,11 +49,13 @@ type leading struct {
 
 // followPlain redirects to the link of an identifier if that is plain: a GET without
 // parameters, for a record of which all may read all values for a time that no clock
-// tells, with one URL value, whose link can be followed as it stands. It answers as
+// tells, with one URL value, whose link can be followed as it stands; of a handle only
+// when no type is negotiated, for which others may have a place. It answers as
 // [Server.follow] would, or does nothing and reports false.
 func (s *Server) followPlain(w http.ResponseWriter, r *http.Request, id identifier.ID, path string) bool {
 	if s.options.Records == nil || id.Suffix == "" || r.Method != http.MethodGet || r.URL.RawQuery != "" ||
-		strings.HasPrefix(path, "//") || escapeUnsafe(path) != path || mentions(r.Header["Accept"], "linkset") {
+		strings.HasPrefix(path, "//") || escapeUnsafe(path) != path || mentions(r.Header["Accept"], "linkset") ||
+		id.Scheme() == identifier.Handle && negotiates(r.Header["Accept"]) {
 		return false
 	}
 	l := s.newLeading()

@@ -83,6 +83,12 @@ func linked() (*resolver.Authority, []string) {
 		put(fmt.Sprintf("/88.1/s%d", i), fmt.Sprintf("88.1/s%d", i), values...)
 		put(fmt.Sprintf("/01/09506000134352/21/s%d", i), fmt.Sprintf("gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/s%d", i), values...)
 	}
+	// A service leads who negotiates for all handles of a prefix elsewhere.
+	s.Put("88.7", of("HS_NAMESPACE", "<namespace><locs>88.7/SERV</locs></namespace>"))
+	s.Put("88.7/serv", of("10320/loc", `<locations><location http_role="conneg" weight="0" href_template="https://meta.example/{hdl}"/></locations>`))
+	for range 3 { // as often as needed to be drawn
+		put("/88.7/x", "88.7/x", linkTo("https://maker.example/x"))
+	}
 	put("/10.1000/182", "10.1000/182", linkTo("https://doi.example/"))
 	put("/88.1/a/b:c;d=e,f@g", "88.1/a/b:c;d=e,f@g", linkTo("https://maker.example/odd"))
 	put("/88.1", "88.1", linkTo("https://maker.example/prefix"))
@@ -130,7 +136,7 @@ func drawRequest(r *rand.Rand, paths []string) string {
 		b.WriteString(some(r, "", "Host: \r\n", "Host: a b\r\n", "Host: a/b\r\n"))
 	}
 	for range r.IntN(4) {
-		b.WriteString(some(r, "User-Agent: curl/8.0", "Accept: */*", "Accept: text/html,application/xhtml+xml;q=0.9", "accept-language: de, en;q=0.5",
+		b.WriteString(some(r, "User-Agent: curl/8.0", "Accept: */*", "Accept: text/html,application/xhtml+xml;q=0.9", "Accept: application/json, text/html;q=0.5", "accept-language: de, en;q=0.5",
 			"Accept-Encoding: gzip, br", "Connection: keep-alive", "Cache-Control: no-cache", "Sec-Fetch-Mode: navigate", "COOKIE: a=b", "X-Forwarded-For: 192.0.2.7"))
 		b.WriteString("\r\n")
 	}
@@ -228,7 +234,7 @@ func TestPlainHandlerAgrees(t *testing.T) {
 	for range 20_000 {
 		path := drawPath(r, paths)
 		request, err := http.ReadRequest(bufio.NewReader(strings.NewReader(some(r, "GET", "GET", "GET", "HEAD") + " " + path + " HTTP/1.1\r\nHost: a\r\n" +
-			some(r, "", "", "", "Accept: application/linkset+json\r\n", "Accept: text/html\r\nAccept-Language: de\r\n") + "\r\n")))
+			some(r, "", "", "", "Accept: application/linkset+json\r\n", "Accept: application/json\r\n", "Accept: text/html\r\nAccept-Language: de\r\n") + "\r\n")))
 		if err != nil {
 			continue
 		}

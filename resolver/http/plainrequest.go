@@ -117,7 +117,7 @@ func readPlainRequest(b []byte) (path string, size int) {
 			}
 			host = true
 		case fieldAccept:
-			if mentions([]string{is}, "linkset") {
+			if lines := []string{is}; mentions(lines, "linkset") || negotiates(lines) {
 				return "", 0
 			}
 		case fieldConnection:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
+	"github.com/nameplate-id/nameplate/resolver/tcp"
 )
 
 // Options of a server. The zero value is usable.
@@ -44,7 +45,7 @@ type Options struct {
 	TLS *tls.Config
 	// Timeout is how long one question may take; 0 for 10 seconds.
 	Timeout time.Duration
-	// Connections and PerAddress limit the open connections of each listener in all
+	// Connections and PerAddress limit the open connections of all listeners in all
 	// and from one IP address; 0 for 4,096 and 1,024. Those beyond are closed at once.
 	Connections, PerAddress int
 	// Logger gets what goes wrong in the server itself; nil for nowhere. Who asks
@@ -119,8 +120,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	}
 	failures := make(chan error, 2*len(listeners))
 	var wg sync.WaitGroup
+	places := tcp.NewPlaces(s.options.Connections, s.options.PerAddress, false)
 	for _, l := range listeners {
-		l = newLimited(l, s.options.Connections, s.options.PerAddress)
+		l = places.Limit(l)
 		servePlain := func(l net.Listener) {
 			if s.options.Records != nil {
 				p := newPlainListener(s, l)

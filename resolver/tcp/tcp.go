@@ -15,8 +15,8 @@
 //
 // What a client can take is bounded in connections, in messages under way and in the
 // octets of those that are large ([Asker.Claim]); silence, and a message that takes too
-// long to come or to go, ends a connection. What is too much is closed at once: to let
-// it wait would let whoever has the places keep everybody else out.
+// long to come or to go, ends a connection. What is too much is closed at once ([Places],
+// which also limit the listeners of servers that are made elsewhere, for http and gRPC).
 package tcp
 
 import (
@@ -61,87 +61,31 @@ type Options struct {
 type Server struct {
 	o Options
 
-	mu         sync.Mutex
-	open       int
-	octets     int
-	turnedAway int64
-	clients    map[netip.Prefix]holding
-}
+	places *Places
 
-// holding is what a client has taken.
-type holding struct{ connections, octets int }
+	mu      sync.Mutex
+	octets  int // claimed
+	clients map[netip.Prefix]int
+}
 
 // New returns a server without connections.
 func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{o: o, clients: map[netip.Prefix]holding{}}
+	return &Server{o: o, places: NewPlaces(o.Connections, o.PerClient, false), clients: map[netip.Prefix]int{}}
 }
 
 // Open returns how many connections there are now.
 func (s *Server) Open() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return int64(s.open)
+	open, _ := s.places.counts()
+	return open
 }
 
 // TurnedAway returns how many connections were closed at once so far.
 func (s *Server) TurnedAway() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.turnedAway
-}
-
-// clientOf returns what counts as one client: an IPv4 address, or the /64 that a
-// host or a household has in IPv6. Other addresses are one client together.
-func clientOf(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
-}
-
-func (s *Server) enter(client netip.Prefix) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	has := s.clients[client]
-	if s.open >= s.o.Connections || has.connections >= s.o.PerClient {
-		s.turnedAway++
-		return false
-	}
-	s.open++
-	has.connections++
-	s.clients[client] = has
-	return true
-}
-
-func (s *Server) leave(client netip.Prefix) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open--
-	has := s.clients[client]
-	has.connections--
-	s.keep(client, has)
-}
-
-// keep notes what a client has; who has nothing is forgotten.
-func (s *Server) keep(client netip.Prefix, has holding) {
-	if has == (holding{}) {
-		delete(s.clients, client)
-		return
-	}
-	s.clients[client] = has
+	_, turnedAway := s.places.counts()
+	return turnedAway
 }
 
 // Asker is who is at the other end of a connection.
@@ -156,13 +100,11 @@ type Asker struct {
 func (a Asker) Claim(octets int) bool {
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
-	has := a.s.clients[a.client]
-	if a.s.octets+octets > a.s.o.Octets || has.octets+octets > a.s.o.OctetsPerClient {
+	if a.s.octets+octets > a.s.o.Octets || a.s.clients[a.client]+octets > a.s.o.OctetsPerClient {
 		return false
 	}
 	a.s.octets += octets
-	has.octets += octets
-	a.s.clients[a.client] = has
+	a.s.clients[a.client] += octets
 	return true
 }
 
@@ -171,9 +113,9 @@ func (a Asker) Release(octets int) {
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
 	a.s.octets -= octets
-	has := a.s.clients[a.client]
-	has.octets -= octets
-	a.s.keep(a.client, has)
+	if a.s.clients[a.client] -= octets; a.s.clients[a.client] == 0 {
+		delete(a.s.clients, a.client)
+	}
 }
 
 // Serve takes connections until stopping is done, then waits until what they asked is
@@ -199,12 +141,12 @@ func (s *Server) Serve(working, stopping context.Context, listener net.Listener,
 		}
 		failures = 0
 		client := clientOf(conn.RemoteAddr())
-		if !s.enter(client) {
+		if !s.places.enter(client) {
 			conn.Close()
 			continue
 		}
 		open.Go(func() {
-			defer s.leave(client)
+			defer s.places.leave(client)
 			defer conn.Close()
 			s.converse(working, stopping, conn, client, next)
 		})

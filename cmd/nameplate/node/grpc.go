@@ -21,6 +21,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/proto"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
+	"github.com/nameplate-id/nameplate/resolver/tcp"
 )
 
 // Limits of the gRPC port. A stranger can neither hold a connection open for ever nor
@@ -104,10 +105,12 @@ func newGRPCServer(l Limits, identity *proto.Identity, log *slog.Logger, service
 // for as long as the limits say.
 func (s *grpcServer) serve(ctx context.Context, listeners []net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
-	open := newConnections(s.connections)
+	// One host has a sixteenth of them, but at least one: a stranger has to own many to
+	// shut others out.
+	open := tcp.NewPlaces(s.connections, max(1, s.connections/16), true)
 	for _, l := range listeners {
 		g.Go(func() error {
-			if err := s.server.Serve(open.limit(l)); !errors.Is(err, grpc.ErrServerStopped) {
+			if err := s.server.Serve(open.Limit(l)); !errors.Is(err, grpc.ErrServerStopped) {
 				return err
 			}
 			return nil // asked to stop before it began

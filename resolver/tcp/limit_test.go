@@ -1,42 +1,44 @@
-package node
+package tcp_test
 
 import (
 	"net"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/nameplate-id/nameplate/resolver/tcp"
 )
 
 func TestConnectionsOfOneHost(t *testing.T) {
-	c := newConnections(64)
+	c := tcp.NewPlaces(64, 4, true)
 	stranger, neighbour := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
 	loopback := netip.MustParsePrefix("127.0.0.1/32")
 	for i := range 6 {
-		if got, want := c.enter(stranger), i < 4; got != want {
+		if got, want := tcp.Enter(c, stranger), i < 4; got != want {
 			t.Errorf("connection %d of one host: entered %t; want %t", i+1, got, want)
 		}
 	}
-	if !c.enter(neighbour) {
+	if !tcp.Enter(c, neighbour) {
 		t.Error("a neighbour could not enter")
 	}
-	c.leave(stranger)
-	if !c.enter(stranger) || c.enter(stranger) {
+	tcp.Leave(c, stranger)
+	if !tcp.Enter(c, stranger) || tcp.Enter(c, stranger) {
 		t.Error("want room for exactly one after one left")
 	}
 	for i := range 60 {
-		if got, want := c.enter(loopback), i < 59; got != want {
+		if got, want := tcp.Enter(c, loopback), i < 59; got != want {
 			t.Errorf("loopback %d: entered %t; want %t", i+1, got, want)
 		}
 	}
 	for range 4 {
-		c.leave(stranger)
+		tcp.Leave(c, stranger)
 	}
-	if n := len(c.hosts); n != 2 {
+	if n := tcp.Clients(c); n != 2 {
 		t.Errorf("%d hosts are remembered; want the 2 that are there", n)
 	}
 }
 
-func TestHostOf(t *testing.T) {
+func TestClientOf(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.1:99":             "192.0.2.1/32",
 		"[::ffff:192.0.2.1]:99":    "192.0.2.1/32",
@@ -44,7 +46,7 @@ func TestHostOf(t *testing.T) {
 		"[fe80::1%eth0]:9":         "fe80::/64",
 		"[::1]:9":                  "::1/128",
 	} {
-		if got := hostOf(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))).String(); got != want {
+		if got := tcp.ClientOf(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))).String(); got != want {
 			t.Errorf("%s: got %s; want %s", address, got, want)
 		}
 	}
@@ -55,7 +57,7 @@ func TestListenerClosesWhatIsTooMuch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newConnections(2).limit(inner)
+	l := tcp.NewPlaces(2, 1, true).Limit(inner)
 	accepted := make(chan net.Conn, 10)
 	ended := make(chan struct{})
 	go func() {
