@@ -50,9 +50,14 @@ func (l *Lineage) Take(log identifier.LogID) {
 }
 
 // Follows returns nil when a genesis, which the node has signed, begins the log that comes
-// after the one that counts, which is held here as it says.
+// after the one that counts, which is held here as it says. There may have been others in
+// between that never came here, while this node or that one was away: then the node must
+// have used up as many positions as are here, at least.
 func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {
 	a := g.After
+	if a != nil && !slices.Contains(l.logs, a.Log) && a.Base > 0 && a.Base >= now.Base+now.Size {
+		return nil
+	}
 	if l.left.lacks(ruleSuccessor, a != nil && a.Log == l.Current()) {
 		return fmt.Errorf("log %s does not say that it continues log %s, which is the one of this node here", g.Log, l.Current())
 	}
@@ -85,6 +90,7 @@ func (l *Lineage) Repeats(before, now []identifier.ChildRow) bool {
 // Held is the current log of a node as another one holds it.
 type Held struct {
 	Size uint64
+	Base uint64                                     // that its genesis says: the positions that were used up before it
 	Root func(size uint64) (identifier.Hash, error) // of the first entries, at most Size
 }
 

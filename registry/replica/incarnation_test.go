@@ -139,3 +139,23 @@ func askedOne(t *testing.T, left replica.Rule) error {
 	}
 	return nil
 }
+
+// A peer was away while a node went on twice: it never got the log in between.
+func TestLineageWithoutTheLogBetween(t *testing.T) {
+	l, now := lineage(0)
+	now.Base = 10 // and 5 entries
+	for base, follows := range map[uint64]bool{0: false, 14: false, 15: true, 99: true} {
+		g := continues(identifier.LogID{9}, 4, 0x77) // the root is not known here
+		g.After.Base = base
+		if err := l.Follows(g, now); (err == nil) != follows {
+			t.Errorf("with base %d: %v", base, err)
+		}
+	}
+	// Of one that was here and was continued otherwise, that does not hold.
+	l.Take(nextLog)
+	g := continues(firstLog, 4, 4)
+	g.Log, g.After.Base = identifier.LogID{3}, 99
+	if l.Follows(g, now) == nil {
+		t.Error("a second log that continues the first one follows on the one that counts")
+	}
+}
