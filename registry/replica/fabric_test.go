@@ -80,7 +80,8 @@ type entry struct {
 	given   *given     // what the node gave to a child
 	taken   uint64     // the epoch that the node was given
 	revoked bool       // with taken: that it was taken away
-	bad     bool       // a registration that breaks a rule
+	genesis *incarnation
+	bad     bool // a registration that breaks a rule
 }
 
 // loggedRow is what a node's log says of a child's.

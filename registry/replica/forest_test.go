@@ -15,6 +15,7 @@ import (
 // with what the machines tell it.
 type forest struct {
 	nodes   []*member // the top first
+	logs    []*incarnation
 	tops    []*member
 	links   []*link
 	down    []*link // those of a child to its parent
@@ -62,10 +63,8 @@ func newForest(middle, leaves int, left replica.Rule) *forest {
 		cosigned: map[cosignature]identifier.Hash{}, verdicts: map[judgedAt]bool{}, happened: map[event]int{},
 	}
 	for i := range topNodes + middle + leaves {
-		m := &member{
-			f: f, number: byte(i + 1), key: quickKey(i + 1), id: replicatest.LogID(byte(i + 1)),
-			truth: f.origin, told: f.origin, anchored: map[uint64]identifier.Hash{},
-		}
+		m := &member{f: f, number: byte(i + 1), key: quickKey(i + 1)}
+		m.incarnation = f.newLog(m, nil)
 		switch {
 		case i < topNodes:
 			f.tops = append(f.tops, m)
@@ -89,13 +88,23 @@ func newForest(middle, leaves int, left replica.Rule) *forest {
 	f.connectAll()
 	for _, m := range f.nodes {
 		m.start()
-		m.log(&entry{})
+		m.add(&entry{genesis: m.incarnation})
 		for _, c := range m.below {
-			m.log(&entry{given: &given{child: c.number, epoch: 1}})
+			m.add(&entry{given: &given{child: c.number, epoch: 1}})
 		}
 		m.sync()
 	}
 	return f
+}
+
+// newLog returns an empty log of a node.
+func (f *forest) newLog(m *member, after *identifier.Predecessor) *incarnation {
+	i := &incarnation{
+		log: byte(len(f.logs) + 1), owner: m, after: after, truth: f.origin, told: f.origin, anchored: map[uint64]identifier.Hash{},
+	}
+	i.id = replicatest.LogID(i.log)
+	f.logs = append(f.logs, i)
+	return i
 }
 
 // connectAll makes the links of all nodes.

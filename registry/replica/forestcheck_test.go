@@ -71,11 +71,11 @@ func (f *forest) fail(format string, args ...any) {
 }
 
 // count notes how much of a log three top-level nodes hold.
-func (f *forest) count(owner *member) {
+func (f *forest) count(i *incarnation) {
 	var sizes []uint64
 	for _, top := range f.tops {
-		switch h := top.held[owner.number]; {
-		case top == owner:
+		switch h := top.held[i.log]; {
+		case top.incarnation == i:
 			sizes = append(sizes, top.fast.size)
 		case h != nil:
 			sizes = append(sizes, h.at(f, h.synced).size)
@@ -84,7 +84,7 @@ func (f *forest) count(owner *member) {
 		}
 	}
 	slices.Sort(sizes)
-	owner.heldBy3 = max(owner.heldBy3, sizes[topNodes-3])
+	i.heldBy3 = max(i.heldBy3, sizes[topNodes-3])
 }
 
 // check returns what is not as it has to be, after every step.
@@ -122,8 +122,8 @@ func (m *member) check() error {
 
 // check checks what is about the log that a link carries, and what both ends of it hold.
 func (l *link) check() error {
-	f, owner := l.to.f, l.owner
-	h := l.to.held[owner.number]
+	f, owner := l.to.f, l.inc()
+	h := l.to.held[owner.log]
 	if h == nil {
 		h = &heldLog{}
 	}
@@ -134,7 +134,7 @@ func (l *link) check() error {
 	if !owner.astray && !owner.truth.has(held) {
 		return fmt.Errorf("the mirror has %d entries, which are not the first of the %d that were ever synced", held.size, owner.truth.size)
 	}
-	if l.to.apart[owner.number] && !owner.astray {
+	if l.to.apart[owner.log] && !owner.astray {
 		return fmt.Errorf("the log is set aside, and has one history")
 	}
 	if err := l.checkStatus(held); err != nil {

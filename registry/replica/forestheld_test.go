@@ -82,10 +82,10 @@ func (h *heldLog) Prove(old, size uint64) ([]identifier.Hash, error) {
 func (m *member) judge(whose byte, h *heldLog) {
 	u := h.units[h.synced]
 	h.synced++
-	owner := m.f.node(whose)
+	owner := m.f.logs[whose-1].owner
 	for _, p := range u.end.way[u.unit.Start+1:] {
 		e, good := p.last, true
-		m.know(whose, e)
+		m.know(owner.number, e)
 		switch {
 		case e.taken > 0:
 			good = owner.above != nil && m.known[owner.above.number][given{whose, e.taken, e.revoked}]

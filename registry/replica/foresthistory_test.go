@@ -61,6 +61,8 @@ const (
 	judgedBad
 	gotReceipt
 	gotRooted
+	continued
+	adopted
 
 	events
 )
@@ -72,6 +74,7 @@ func (e event) String() string {
 		tookBack: "a unit came back", healedOne: "a node was healed", cutOne: "a mirror was cut", setAside: "a log was set aside",
 		revokedOne: "a prefix was taken away", damagedOne: "a message was changed on the way", judgedBad: "an entry was judged to break a rule",
 		gotReceipt: "a receipt was kept", gotRooted: "a rooted receipt was kept",
+		continued: "a top-level node went on with another log", adopted: "and another time with the one that it had forgotten",
 	}[e]
 }
 
@@ -121,7 +124,8 @@ func FuzzRestores(f *testing.F) {
 }
 
 // Without any one of these rules something is lost or forks without a word, and a thousand
-// histories show it.
+// histories show it. What the others prevent is so rare that TestEachRule and
+// TestEachRuleOfIncarnations lead there.
 func TestRestoreRulesAreNeeded(t *testing.T) {
 	for rule, name := range map[replica.Rule]string{
 		replica.RulePrefix: "compare roots, not positions",
@@ -133,6 +137,9 @@ func TestRestoreRulesAreNeeded(t *testing.T) {
 		replica.RuleAbove:  "cosign what the level above holds",
 		replica.RuleQuorum: "acknowledge what three top-level nodes hold",
 		replica.RuleOrder:  "send a peer what rests on what it has",
+		replica.RuleGrow:   "never let a row go down",
+		replica.RuleCredit: "keep within the credit",
+		replica.RuleThree:  "hear three before going on",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen [events]atomic.Int64

@@ -28,12 +28,23 @@ type link struct {
 
 func (l *link) relayed() bool { return l.owner != l.from }
 
+// inc returns the log that the link carries.
+func (l *link) inc() *incarnation {
+	if l.relayed() {
+		return l.owner.incarnation
+	}
+	return l.from.incarnation
+}
+
+// key returns the number of that log.
+func (l *link) key() byte { return l.inc().log }
+
 // at returns how much of the log there is, synced.
 func (l *link) at() *place {
 	if !l.relayed() {
 		return l.from.fast
 	}
-	h := l.from.mirrorOf(l.owner.number)
+	h := l.from.mirrorOf(l.key())
 	return h.at(l.from.f, h.synced)
 }
 
@@ -41,7 +52,7 @@ func (l *link) at() *place {
 
 func (l *link) Entries(from uint64, entries, octets int) ([][]byte, error) {
 	if l.relayed() {
-		u, err := l.from.mirrorOf(l.owner.number).Unit(from)
+		u, err := l.from.mirrorOf(l.key()).Unit(from)
 		if err != nil {
 			return nil, err
 		}
@@ -63,13 +74,13 @@ func (l *link) Root(size uint64) (identifier.Hash, error) { return l.at().at(siz
 func (l *link) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error) {
 	p := l.at().at(size)
 	if !l.relayed() {
-		l.from.f.signed[signedAt{l.from.number, size, p.root}] = true
+		l.from.f.signed[signedAt{l.key(), size, p.root}] = true
 		return quickNote(size, p.root, l.from.id, l.from.key.Public()), p.root, nil
 	}
 	if size == 0 {
 		return nil, identifier.Hash{}, errGap
 	}
-	u, err := l.from.mirrorOf(l.owner.number).Unit(size - 1)
+	u, err := l.from.mirrorOf(l.key()).Unit(size - 1)
 	if err != nil || u.End() != size {
 		return nil, identifier.Hash{}, errGap
 	}
@@ -85,7 +96,7 @@ func (l *link) Subtrees() (uint64, []identifier.Hash, error) {
 func (l *link) restart() {
 	m := l.from
 	config := replica.ChildConfig{
-		Signer: m.key, ID: l.owner.id, Owner: l.owner.key.Public(), Log: l, Verify: verifyQuick, Parent: l.to.key.Public(), Octets: 200 << 10,
+		Signer: m.key, ID: l.inc().id, Owner: l.owner.key.Public(), Log: l, Verify: verifyQuick, Parent: l.to.key.Public(), Octets: 200 << 10,
 	}
 	if l.to == m.above {
 		config.Cosignature = verifyQuickCosignature
@@ -159,7 +170,7 @@ func (l *link) relays() {
 
 // parent returns the other side, once there is one.
 func (l *link) parent() *replica.Parent {
-	if h := l.to.held[l.owner.number]; h != nil {
+	if h := l.to.held[l.key()]; h != nil {
 		return h.parent
 	}
 	return nil
@@ -168,7 +179,7 @@ func (l *link) parent() *replica.Parent {
 // make returns the receiving side, which begins with the first Hello.
 func (l *link) make() (*replica.Parent, error) {
 	m, owner := l.to, l.owner
-	h := m.mirrorOf(owner.number)
+	h := m.mirrorOf(l.key())
 	if h.parent != nil {
 		return h.parent, nil
 	}
@@ -178,17 +189,21 @@ func (l *link) make() (*replica.Parent, error) {
 		found.Checkpoint = h.units[h.synced-1].unit.Checkpoint
 	}
 	config := replica.ParentConfig{
-		Signer: m.key, ID: m.id, Child: owner.key.Public(), Log: owner.id, Verify: verifyQuick, History: h, Window: replica.MaxOctets,
+		Signer: m.key, ID: m.id, Child: owner.key.Public(), Log: l.inc().id, Verify: verifyQuick, History: h, Window: replica.MaxOctets,
 	}
 	if owner.above == m {
-		config.Row = func() (replica.Row, error) { return m.newest[owner.number], nil }
+		config.Row = func() (replica.Row, error) { return m.newest[l.key()], nil }
+	}
+	if owner.above == nil {
+		inc := l.inc()
+		config.Begins = func(payload []byte) *replica.Refusal { return m.begins(inc, m.f.entryOf(payload)) }
 	}
 	p, err := replica.NewParent(config, found)
 	if err != nil {
 		return nil, err
 	}
 	p.LeaveOut(m.f.left)
-	if g, ok := m.gave[owner.number]; ok && owner.above == m {
+	if g, ok := m.gave[l.key()]; ok && owner.above == m {
 		p.Offer(g.envelope())
 	}
 	h.parent = p
@@ -198,12 +213,12 @@ func (l *link) make() (*replica.Parent, error) {
 // admits reports whether a stream is let in.
 func (l *link) admits() bool {
 	m := l.to
-	if !m.standing().TakesIn() || m.apart[l.owner.number] {
+	if !m.standing().TakesIn() || m.apart[l.key()] {
 		return false
 	}
 	switch {
 	case l.owner.above == m:
-		g := m.gave[l.owner.number]
+		g := m.gave[l.key()]
 		return g.epoch > 0 && !g.revoked
 	case l.relayed():
 		return len(m.known[l.from.number]) > 0
@@ -228,6 +243,11 @@ func (l *link) receive(x replica.Message) error {
 		l.stream = nil // it hangs up
 		return nil
 	}
+	if r := l.to.hear(l.inc()); r != nil {
+		l.stream = nil
+		l.down = append(l.down, &replica.Refuse{Nonce: hello.Nonce, Reason: r.Reason, Detail: r.Detail})
+		return nil
+	}
 	p, err := l.make()
 	if err != nil {
 		return err
@@ -247,7 +267,7 @@ func (l *link) store(p *replica.Parent, u *replica.Unit) {
 	if u == nil {
 		return
 	}
-	h := l.to.mirrorOf(l.owner.number)
+	h := l.to.mirrorOf(l.key())
 	end := h.at(l.to.f, len(h.units))
 	if end.size != u.Start {
 		l.to.f.wrong = errors.New("the mirror has a gap")
@@ -256,12 +276,12 @@ func (l *link) store(p *replica.Parent, u *replica.Unit) {
 	for _, payload := range u.Payloads {
 		end = end.then(l.to.f.entryOf(payload))
 	}
-	l.to.append(frame{unit: u, whose: l.owner.number, end: end}, func() {
+	l.to.append(frame{unit: u, whose: l.key(), end: end}, func() {
 		if p == h.parent {
 			p.Stored()
 		}
 	})
-	if size, root, err := verifyQuick(u.Checkpoint, l.owner.id, l.owner.key.Public()); err != nil || size != end.size || root != end.root || !l.to.f.signed[signedAt{l.owner.number, size, root}] {
+	if size, root, err := verifyQuick(u.Checkpoint, l.inc().id, l.owner.key.Public()); err != nil || size != end.size || root != end.root || !l.to.f.signed[signedAt{l.key(), size, root}] {
 		l.to.f.wrong = fmt.Errorf("node %d stores %d entries of node %d that do not end where that one has signed", l.to.number, end.size, l.owner.number)
 	}
 }

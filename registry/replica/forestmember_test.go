@@ -16,7 +16,6 @@ type member struct {
 	f      *forest
 	number byte
 	key    quickKey
-	id     identifier.LogID
 	above  *member
 	below  []*member
 	peers  []*member
@@ -43,15 +42,26 @@ type member struct {
 	anchors   *replica.Anchors
 	links     []*link // that it opens
 
-	// What really happened to its log, which no crash and no restore takes away.
-	truth    *place                     // the first history that it synced
+	*incarnation                           // its log
+	lines        map[byte]*replica.Lineage // the logs that each top-level node has had
+	recovery     *replica.Recovery         // of a top-level node that was restored
+	lossTold     bool                      // a loss was reported
+	anew         bool                      // it has written anew what was anchored
+	unheard      bool                      // it was put back untold, and has not heard of it yet
+}
+
+// incarnation is a log of a node, and what really happened to it, which no crash and no
+// restore takes away.
+type incarnation struct {
+	log      byte // its number: that of the node for its first one
+	id       identifier.LogID
+	owner    *member
+	after    *identifier.Predecessor
+	truth    *place                     // the first history that was synced
 	anchored map[uint64]identifier.Hash // root by size: what a receipt was given for
 	heldBy3  uint64                     // entries that three top-level nodes ever held at once
 	told     *place                     // the most that a parent has acknowledged
-	astray   bool                       // it has synced two entries at one position
-	lossTold bool                       // a loss was reported
-	anew     bool                       // it has written anew what was anchored
-	unheard  bool                       // it was put back untold, and has not heard of it yet
+	astray   bool                       // two entries at one position were synced
 }
 
 // frame is one frame of a journal: exactly one of its fields is set.
@@ -64,6 +74,7 @@ type frame struct {
 	acked   uint64 // what the node above has acknowledged
 	fork    byte   // whose log is set aside
 	receipt [2]uint64
+	next    *incarnation // the own log from here on; it has nothing yet
 }
 
 type cut struct {
@@ -74,7 +85,7 @@ type cut struct {
 // start makes a node of its journal.
 func (m *member) start() {
 	f := m.f
-	m.anchors = nil
+	m.anchors, m.incarnation, m.lines = nil, f.logs[m.number-1], map[byte]*replica.Lineage{}
 	m.waiting, m.end, m.acked, m.forked, m.kept = nil, f.origin, 0, false, [2]uint64{}
 	m.newest, m.rows = map[byte]replica.Row{}, map[byte]replica.Row{}
 	m.gave, m.epoch, m.revoked = map[byte]given{}, 0, false
@@ -86,16 +97,8 @@ func (m *member) start() {
 	}
 	m.synced = len(m.frames)
 	m.remember()
-	above := replica.NothingAbove
-	switch {
-	case m.above != nil:
-		above = replica.ParentAbove
-	case len(m.peers) > 0:
-		above = replica.PeersAbove
-	}
-	m.anchors = replica.NewAnchors(above, m.id, topNodes-1)
-	m.anchors.LeaveOut(f.left)
-	m.loadRows()
+	m.anchor()
+	m.recover()
 	for _, l := range m.links {
 		l.restart()
 	}
@@ -106,6 +109,20 @@ func (m *member) start() {
 	}
 }
 
+// anchor begins to decide anew what may be cosigned.
+func (m *member) anchor() {
+	above := replica.NothingAbove
+	switch {
+	case m.above != nil:
+		above = replica.ParentAbove
+	case len(m.peers) > 0:
+		above = replica.PeersAbove
+	}
+	m.anchors = replica.NewAnchors(above, m.id, topNodes-1)
+	m.anchors.LeaveOut(m.f.left)
+	m.loadRows()
+}
+
 // queue takes in what a frame says before its sync: what counts for whoever adds to the
 // log.
 func (m *member) queue(x frame) {
@@ -113,6 +130,9 @@ func (m *member) queue(x frame) {
 	case x.unit != nil:
 		h := m.mirrorOf(x.whose)
 		h.units = append(h.units, heldUnit{x.unit, x.end})
+	case x.next != nil:
+		m.incarnation, m.end = x.next, m.f.origin
+		m.newest, m.gave = map[byte]replica.Row{}, map[byte]given{}
 	case e == nil:
 	default:
 		m.end = m.end.then(e)
@@ -138,7 +158,7 @@ func (m *member) absorb(x frame) {
 			m.checkRow(x.entry.row)
 		}
 		if m.above == nil && m.anchors != nil {
-			m.f.count(m)
+			m.f.count(m.incarnation)
 		}
 		if e := x.entry; e.row != nil && m.anchors != nil {
 			m.logged(m.fast)
@@ -149,12 +169,15 @@ func (m *member) absorb(x frame) {
 		}
 	case x.unit != nil:
 		m.judge(x.whose, m.mirrorOf(x.whose))
+		m.succeed(x.whose)
 		if m.above == nil && m.anchors != nil {
-			m.f.count(m.f.node(x.whose))
+			m.f.count(m.f.logs[x.whose-1])
 		}
+	case x.next != nil:
+		m.fast, m.rows = m.f.origin, map[byte]replica.Row{}
 	case x.cut != nil:
 		m.mirrorOf(x.cut.whose).cut(m.f, x.cut.whose, x.cut.Row)
-	case x.fork == m.number:
+	case x.fork > 0 && x.fork == m.log:
 		m.forked = true
 	case x.fork > 0:
 		m.apart[x.fork] = true
@@ -193,8 +216,8 @@ func (m *member) logged(p *place) {
 	m.anchors.Logged(replica.LoggedRow{Position: p.size - 1, Row: identifier.ChildRow{Log: c.id, Node: c.key.Public(), Size: row.Size, Root: row.Root}})
 }
 
-// log adds an entry to the own log.
-func (m *member) log(e *entry) {
+// add adds an entry to the own log.
+func (m *member) add(e *entry) {
 	octets := 0
 	if m.f.large && m.f.drawn%7 == 0 {
 		octets = 90 << 10
@@ -257,7 +280,7 @@ func (m *member) write(e *entry) bool {
 		return false
 	}
 	m.anew = m.anew || m.end.size < m.anchoredTo()
-	m.log(e)
+	m.add(e)
 	return true
 }
 
@@ -308,9 +331,17 @@ func (m *member) takeBack(payload []byte) error {
 }
 
 func (m *member) String() string {
-	s := fmt.Sprintf("node %d: %d entries, marked %v, forked %v, astray %v, epoch %d, revoked %v", m.number, m.fast.size, m.marked, m.forked, m.astray, m.epoch, m.revoked)
+	s := fmt.Sprintf("node %d: %d entries, marked %v, forked %v, astray %v, epoch %d, revoked %v, receipts %v, rows %v, anchored %v", m.number, m.fast.size, m.marked, m.forked, m.astray, m.epoch, m.revoked, m.kept, sizesOf(m.rows), slices.Sorted(maps.Keys(m.anchored)))
 	for _, l := range m.links {
 		s += "\n\t" + l.String()
 	}
 	return s
+}
+
+func sizesOf(rows map[byte]replica.Row) map[byte]uint64 {
+	sizes := map[byte]uint64{}
+	for child, row := range rows {
+		sizes[child] = row.Size
+	}
+	return sizes
 }

@@ -58,7 +58,9 @@ func (f *forest) step(pick pick) error {
 // trouble does what seldom happens.
 func (f *forest) trouble(m *member, l *link, pick pick) error {
 	below := f.down[pick(len(f.down))].from
-	switch pick(13) {
+	switch pick(14) {
+	case 13:
+		f.tops[pick(topNodes)].restoreTop(pick)
 	case 0, 1:
 		f.note(crashedOne)
 		m.crash(pick(1 + len(m.frames) - m.synced))
@@ -102,9 +104,25 @@ func (m *member) restoreAll(pick pick) {
 	}
 	if m.above.above != nil {
 		m.above.restore(false, pick)
+	} else if pick(2) == 0 {
+		m.above.restoreTop(pick)
 	}
 	if m.f.restored > before+1 {
 		m.f.note(restoredBoth)
+	}
+}
+
+// restoreTop puts back a top-level node, as long as three others can tell what it lacks:
+// with more than two at once, people have to.
+func (m *member) restoreTop(pick pick) {
+	others := 0
+	for _, peer := range m.peers {
+		if peer.marked {
+			others++
+		}
+	}
+	if others < 2 {
+		m.restore(false, pick)
 	}
 }
 
@@ -290,11 +308,11 @@ func (m *member) stuck() bool {
 
 // healed reports whether a link has nothing more to wait for.
 func (l *link) healed() bool {
-	if l.owner.stuck() || l.from.stuck() || l.to.stuck() || l.to.apart[l.owner.number] {
+	if l.owner.stuck() || l.from.stuck() || l.to.stuck() || l.to.apart[l.key()] {
 		return true
 	}
 	m := l.owner
-	h := l.to.held[m.number]
+	h := l.to.held[l.key()]
 	if m.marked || h == nil || h.at(m.f, h.synced) != m.fast {
 		return false
 	}

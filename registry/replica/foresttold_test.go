@@ -27,13 +27,13 @@ func givenBy(e identifier.Envelope) given {
 // keepEvidence does what the end of a stream asks of the receiving side.
 func (l *link) keepEvidence(r *replica.Refusal) {
 	if r != nil && r.Duty() == replica.SetAside {
-		l.to.setAside(l.owner.number)
+		l.to.setAside(l.key())
 	}
 }
 
 // setAside durably sets a log aside.
 func (m *member) setAside(whose byte) {
-	if m.apart[whose] || whose == m.number && m.forked {
+	if m.apart[whose] || whose == m.log && m.forked {
 		return
 	}
 	m.append(frame{fork: whose}, nil)
@@ -48,7 +48,7 @@ func (m *member) setAside(whose byte) {
 // others returns which streams of other logs a node has taken in.
 func (m *member) others(whose byte) (connected []bool) {
 	for _, l := range m.f.links {
-		if l.to == m && l.owner.number != whose {
+		if l.to == m && l.key() != whose {
 			p := l.parent()
 			connected = append(connected, p != nil && p.Status().Connected)
 		}
@@ -60,7 +60,10 @@ func (m *member) others(whose byte) (connected []bool) {
 func (l *link) deliver(x replica.Message) error {
 	before := l.child.Status().Connected
 	l.child.Receive(x)
-	if u := l.child.Returned(); u != nil {
+	if u := l.child.Returned(); u != nil && u.Start != l.from.fast.size {
+		l.hangUp() // another peer was faster
+		return nil
+	} else if u != nil {
 		l.from.f.note(tookBack)
 		for _, payload := range u.Payloads {
 			if err := l.from.takeBack(payload); err != nil {
@@ -83,12 +86,14 @@ func (l *link) heed() error {
 		switch r.Duty() {
 		case replica.MarkLog:
 			if !l.relayed() {
-				m.marked = true
+				if m.marked = true; m.above == nil {
+					return m.mark(l, r)
+				}
 				m.lossTold = m.lossTold || r.Reason == replica.Loss
 				m.f.note(map[bool]event{true: foundLoss, false: foundBehind}[r.Reason == replica.Loss])
 			}
 		case replica.SetAside:
-			m.setAside(l.owner.number)
+			m.setAside(l.key())
 		}
 	}
 	s := l.child.Status()
@@ -98,6 +103,9 @@ func (l *link) heed() error {
 	l.credit = max(l.credit, s.Credit)
 	if !l.relayed() && l.greeted {
 		m.unheard = false
+	}
+	if m.above == nil && m.marked && !l.relayed() {
+		return m.hearPeer(l, s)
 	}
 	if l.child.Healed() && !l.relayed() {
 		m.marked = false
@@ -116,7 +124,7 @@ func (l *link) acknowledged(s replica.ChildStatus) {
 	m := l.from
 	l.acked = s.Acked
 	if l.to != m.above {
-		m.anchors.PeerHolds(l.to.key.Public(), l.owner.id, s.Acked)
+		m.anchors.PeerHolds(l.to.key.Public(), l.inc().id, s.Acked)
 		if !l.relayed() {
 			l.relays()
 		}
@@ -206,6 +214,11 @@ func (m *member) cutMirrors() {
 	}
 	m.sync()
 	m.loadRows()
+	for _, l := range m.links {
+		if l.relayed() {
+			l.restart()
+		}
+	}
 	for _, l := range m.f.links {
 		if l.to == m && slices.Contains(m.below, l.owner) {
 			l.stream, l.greeted = nil, false

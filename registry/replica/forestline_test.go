@@ -1,0 +1,167 @@
+package replica_test
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// A top-level node that was restored asks the others, and goes on with another log.
+
+// recover begins to ask, where the node may lack entries.
+func (m *member) recover() {
+	if m.recovery = nil; m.above == nil && m.marked {
+		m.recovery = replica.NewRecovery(topNodes - 1)
+		m.recovery.LeaveOut(m.f.left)
+	}
+}
+
+// mark does what a peer asks for that holds more of this node's log than there is here, or
+// knows of one that continues it.
+func (m *member) mark(l *link, r *replica.Refusal) error {
+	m.f.note(foundBehind)
+	if now := l.to.line(m).Current(); r.Reason == replica.Succeeded && m.log != now[15] {
+		// What continues the log is fetched from whoever has it, from its first entry on.
+		m.f.note(adopted)
+		m.next(m.f.logs[now[15]-1])
+		m.sync()
+	}
+	m.recover()
+	return nil
+}
+
+// hearPeer takes note of what an unmarked peer holds: a marked one lets nobody in.
+func (m *member) hearPeer(l *link, s replica.ChildStatus) error {
+	if !s.Connected || !l.live() {
+		return nil
+	}
+	if m.recovery == nil {
+		m.recover()
+	}
+	m.recovery.Hear(l.to.key.Public(), s.Acked)
+	if m.recovery.Whole(m.fast.size) && l.child.Healed() {
+		m.goOn()
+	}
+	return nil
+}
+
+// next makes another log the node's own.
+func (m *member) next(i *incarnation) {
+	m.append(frame{next: i}, nil)
+	m.sync()
+	m.anchor()
+	for _, l := range m.links {
+		if !l.relayed() {
+			l.restart()
+		}
+	}
+}
+
+// goOn continues the log with another one: rows of children first, then what was there.
+func (m *member) goOn() {
+	m.sync()
+	f, before, rows := m.f, m.fast, m.newest
+	f.note(healedOne)
+	f.note(continued)
+	after := &identifier.Predecessor{Log: m.id, Why: identifier.AfterRestore, Size: before.size, Held: before.root, Base: m.base() + before.size}
+	m.next(f.newLog(m, after))
+	m.marked, m.recovery = false, nil
+	m.add(&entry{genesis: m.incarnation})
+	for _, child := range slices.Sorted(maps.Keys(rows)) {
+		m.add(&entry{row: &loggedRow{child, rows[child]}})
+	}
+	for _, p := range before.way[1:] {
+		if e := p.last; e.given != nil || e.epoch > 0 {
+			m.add(&entry{given: e.given, epoch: e.epoch, bad: e.bad})
+		}
+	}
+	m.sync()
+	m.cutMirrors()
+}
+
+// base returns how many positions were used up before a log.
+func (i *incarnation) base() uint64 {
+	if i.after == nil {
+		return 0
+	}
+	return i.after.Base
+}
+
+// line returns the logs that a top-level node has had, as far as they are known here.
+func (m *member) line(owner *member) *replica.Lineage {
+	if m.lines[owner.number] == nil {
+		m.lines[owner.number] = &replica.Lineage{}
+		m.lines[owner.number].LeaveOut(m.f.left)
+	}
+	return m.lines[owner.number]
+}
+
+// hear returns why a log is not taken in.
+func (m *member) hear(i *incarnation) *replica.Refusal {
+	if i.owner.above != nil {
+		return nil
+	}
+	return m.line(i.owner).Hear(i.id)
+}
+
+// begins returns why a log may not begin with an entry.
+func (m *member) begins(i *incarnation, e *entry) *replica.Refusal {
+	line := m.line(i.owner)
+	if line.Current() == i.id {
+		return nil
+	}
+	if e.genesis == nil {
+		return &replica.Refusal{Reason: replica.Malformed, Detail: "a log begins with its genesis"}
+	}
+	if err := line.Follows(&identifier.Genesis{Log: e.genesis.id, After: e.genesis.after}, m.current(i.owner)); err != nil {
+		return &replica.Refusal{Reason: replica.OtherLog, Detail: err.Error()}
+	}
+	return nil
+}
+
+// current returns the log of a node that counts here, as it is held.
+func (m *member) current(owner *member) replica.Held {
+	end := m.currentEnd(owner)
+	return replica.Held{Size: end.size, Base: m.f.logs[m.line(owner).Current()[15]-1].base(), Root: func(size uint64) (identifier.Hash, error) { return end.at(size).root, nil }}
+}
+
+func (m *member) currentEnd(owner *member) *place {
+	h := m.mirrorOf(m.line(owner).Current()[15])
+	return h.at(m.f, h.synced)
+}
+
+// succeed lets a log count from the unit on with which it says all that it must.
+func (m *member) succeed(log byte) {
+	i := m.f.logs[log-1]
+	if i.owner.above != nil {
+		return
+	}
+	line := m.line(i.owner)
+	if line.Current() == (identifier.LogID{}) {
+		line.Take(i.id)
+		return
+	}
+	h := m.mirrorOf(log)
+	if line.Current() == i.id || line.Succeeded(i.id) || line.Follows(&identifier.Genesis{Log: i.id, After: i.after}, m.current(i.owner)) != nil {
+		return
+	}
+	if line.Repeats(rowsOf(m.f, m.currentEnd(i.owner)), rowsOf(m.f, h.at(m.f, h.synced))) {
+		line.Take(i.id)
+	}
+}
+
+// rowsOf returns the newest rows that a log has.
+func rowsOf(f *forest, end *place) (rows []identifier.ChildRow) {
+	newest := map[byte]replica.Row{}
+	for _, p := range end.way[1:] {
+		if row := p.last.row; row != nil {
+			newest[row.child] = row.Row
+		}
+	}
+	for child, row := range newest {
+		rows = append(rows, identifier.ChildRow{Log: f.node(child).id, Size: row.Size, Root: row.Root})
+	}
+	return rows
+}
