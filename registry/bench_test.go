@@ -43,6 +43,29 @@ func BenchmarkRegister(b *testing.B) {
 	}
 }
 
+// BenchmarkLog logs single identifiers, verified beforehand, from 64 callers.
+func BenchmarkLog(b *testing.B) {
+	n := openNode(b, registry.Config{Folder: b.TempDir(), Journal: journal.Options{SegmentSize: journal.DefaultSegmentSize}})
+	holder, d := maker(b, n)
+	order := rand.New(rand.NewPCG(1, 2)).Perm(b.N)
+	changes := make([]*registry.Verified, b.N)
+	parallel(b, 2, b.N, func(i int) {
+		var err error
+		changes[i], err = n.Verify(b.Context(), signed(b, holder, d, put(identifier.ID{Prefix: "88.118", Suffix: fmt.Sprintf("sn-%09d", order[i])}, nil, link("https://maker.example/product/4711"))))
+		if err != nil {
+			b.Error(err)
+		}
+	})
+	b.ResetTimer()
+	parallel(b, 64, b.N, func(i int) {
+		if _, err := n.Log(b.Context(), changes[i]); err != nil {
+			b.Error(err)
+		}
+	})
+	b.StopTimer()
+	report(b, n, 1)
+}
+
 // BenchmarkBatch registers changes of 1,000 rows, signed beforehand, from four callers.
 // An operation is one change.
 func BenchmarkBatch(b *testing.B) {
