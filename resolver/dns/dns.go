@@ -68,13 +68,14 @@
 // queue. What passes that, or the system's buffer, is dropped, as are datagrams from
 // port 0 and everything with the QR bit. Options.Rate bounds what one network gets over
 // UDP, whose addresses anybody can forge: every second question beyond it is answered
-// with TC alone, so that who is really there comes over TCP. TCP is
+// with TC alone, so that who is really there comes over TCP. Who sends a DNS cookie (RFC
+// 7873) gets one that is made as RFC 9018 says, on every way; with a good one he is answered
+// whatever the rate, for then his address is his own. No cookie is ever demanded. TCP is
 // bounded in connections, in connections per client, in queries at a time on one, and
 // in time. Whatever is sent: work and memory are linear in its length.
 //
 // # What is not there
 //
-// DNS cookies (RFC 7873), by which an asker could prove that his address is his own and
-// be spared the rate. DNSSEC. DNS over TLS, HTTPS or QUIC. The
+// DNSSEC. DNS over TLS, HTTPS or QUIC. The
 // server never offers recursion (RA); it hands RD to its Resolver as Query.Recursive.
 package dns

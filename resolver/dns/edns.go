@@ -30,6 +30,8 @@ type edns struct {
 	size    uint16 // how large an answer over UDP may be
 	secure  bool   // DO
 	place   []byte // the option [optionPlace]; nil without
+	cookie  []byte // the option COOKIE (RFC 7873); nil without
+	baked   []byte // what is answered to that
 }
 
 // optionPlace is the code of an EDNS option for local use (RFC 6891, section 9),
@@ -63,8 +65,13 @@ func readEDNS(rr record) (*edns, bool) {
 		if data = data[4:]; n > len(data) {
 			return nil, false
 		}
-		if code == optionPlace && e.place == nil {
+		switch {
+		case code == optionPlace && e.place == nil:
 			e.place = data[:n:n]
+		case code == dns.EDNS0COOKIE && !isCookie(data[:n]):
+			return nil, false // RFC 7873, section 5.2.2
+		case code == dns.EDNS0COOKIE && e.cookie == nil:
+			e.cookie = data[:n:n]
 		}
 		data = data[n:]
 	}
@@ -145,6 +152,9 @@ func readAge(text, begins string) (time.Duration, bool) {
 
 // optRecord makes an OPT record with our own size and the options.
 func optRecord(e *edns, options []dns.EDNS0) *dns.OPT {
+	if e.baked != nil {
+		options = append(options, &dns.EDNS0_LOCAL{Code: dns.EDNS0COOKIE, Data: e.baked})
+	}
 	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}, Option: options}
 	opt.SetUDPSize(maxDatagram)
 	if e.secure {

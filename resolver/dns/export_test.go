@@ -1,9 +1,24 @@
 package dns
 
 import (
+	"context"
 	"net/netip"
 	"time"
 )
+
+// Asker is where queries come from for which nothing else is said.
+var Asker = netip.MustParseAddr("192.0.2.99")
+
+// SetTime stops the clock by which a server makes cookies.
+func SetTime(s *Server, at time.Time) { s.cookies.now = func() time.Time { return at } }
+
+// Answer returns the answer to a datagram from [Asker].
+func Answer(ctx context.Context, s *Server, query []byte) []byte {
+	return s.Datagram(ctx, query, Asker)
+}
+
+// SipHash is SipHash-2-4.
+func SipHash(key *[16]byte, b []byte) uint64 { return sipHash(key, b) }
 
 // Plainly returns what answers plain questions at a server, with what records lend.
 func Plainly(s *Server, records Records) func(query []byte) []byte {
@@ -12,7 +27,10 @@ func Plainly(s *Server, records Records) func(query []byte) []byte {
 	lent := func() (int, int) { answer = p.answer(0); return 0, 0 }
 	return func(query []byte) []byte {
 		p.begin()
-		if p.take(0, query); p.n == 0 {
+		if p.take(0, query) {
+			p.bake(Asker)
+		}
+		if p.n == 0 {
 			return nil
 		}
 		answer = nil

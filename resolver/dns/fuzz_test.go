@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nameplate-id/nameplate/resolver/dns"
+
 	wire "github.com/miekg/dns"
 )
 
@@ -33,7 +35,7 @@ func FuzzServeDatagram(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		kept := slices.Clone(msg)
-		b := s.Datagram(t.Context(), msg)
+		b := dns.Answer(t.Context(), s, msg)
 		if !bytes.Equal(msg, kept) {
 			t.Fatal("the query was changed")
 		}

@@ -98,7 +98,7 @@ func TestMessages(t *testing.T) {
 		}), wire.RcodeSuccess},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := s.Datagram(t.Context(), c.query)
+			b := dns.Answer(t.Context(), s, c.query)
 			if c.want == none {
 				if b != nil {
 					t.Fatalf("got %x; want no answer", b)
@@ -250,7 +250,7 @@ func TestOverloaded(t *testing.T) {
 	if !got.Truncated || len(got.Answer)+len(got.Ns)+len(got.Extra) > 0 {
 		t.Errorf("got %v; want TC and nothing else", got)
 	}
-	if b := s.Stream(t.Context(), packed(t, nil)); b != nil {
+	if b := s.Stream(t.Context(), packed(t, nil), dns.Asker); b != nil {
 		t.Errorf("over TCP: got %x; want none", b)
 	}
 	if stats := s.Stats(); stats.Overloaded != 2 || stats.Truncated != 1 {

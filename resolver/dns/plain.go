@@ -3,6 +3,7 @@ package dns
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -33,6 +34,7 @@ type plain struct {
 	zone    string // on the wire
 	server  string // the name of this node where no grant gives one
 	contact []byte // on the wire
+	cookies *cookies
 	folded  [maxName]byte
 	n       int // questions of the batch that are plain so far
 	asked   [batchSize]plainQuestion
@@ -45,7 +47,7 @@ type plain struct {
 
 // newPlain returns what answers plain questions at a server.
 func (s *Server) newPlain() *plain {
-	p := &plain{zone: s.zone.wire, server: s.nodes[0].Name}
+	p := &plain{zone: s.zone.wire, server: s.nodes[0].Name, cookies: s.cookies}
 	var b [maxName]byte
 	if n, err := dns.PackDomainName(s.contact, b[:], 0, nil, false); err == nil {
 		p.contact = b[:n]
@@ -62,6 +64,9 @@ type plainQuestion struct {
 	edns   bool
 	secure bool // DO
 	limit  int
+	// cookie is that of the query, none without; baked what is answered to it.
+	cookie []byte
+	baked  [wholeCookie]byte
 	// link are the octets of the link type that is asked for; none for all.
 	link []byte
 	// encoded says that the suffix was in base32hex.
@@ -75,13 +80,22 @@ func (p *plain) begin() {
 	p.n, p.text = 0, p.room[:0]
 }
 
-// take reads the ith datagram of a batch and keeps it when it is a plain question.
-func (p *plain) take(i int, query []byte) {
+// take reads the ith datagram of a batch and keeps it when it is a plain question. It
+// reports whether that has a cookie: then bake has to be told where it came from.
+func (p *plain) take(i int, query []byte) (cookie bool) {
 	q := &p.asked[p.n]
-	if p.read(q, query) {
-		q.of, q.query = i, query
-		p.n++
+	if !p.read(q, query) {
+		return false
 	}
+	q.of, q.query = i, query
+	p.n++
+	return q.cookie != nil
+}
+
+// bake makes the cookie for the question that was kept last.
+func (p *plain) bake(from netip.Addr) {
+	q := &p.asked[p.n-1]
+	q.baked, _ = p.cookies.answer(q.cookie, from)
 }
 
 // answer returns the answer to the ith of the questions that are kept; nil when there
@@ -147,7 +161,7 @@ func (p *plain) read(q *plainQuestion, msg []byte) bool {
 		return false
 	}
 	at += 4
-	q.end, q.edns, q.secure, q.limit = at, msg[11] == 1, false, minDatagram
+	q.end, q.edns, q.secure, q.limit, q.cookie = at, msg[11] == 1, false, minDatagram, nil
 	if !q.edns {
 		return at == len(msg)
 	}
@@ -172,6 +186,12 @@ func (q *plainQuestion) readEDNS(b []byte) bool {
 		}
 		if n = 4 + int(binary.BigEndian.Uint16(b[2:])); n > len(b) {
 			return false
+		}
+		if binary.BigEndian.Uint16(b) == dns.EDNS0COOKIE {
+			if q.cookie != nil || !isCookie(b[4:n]) {
+				return false
+			}
+			q.cookie = b[4:n]
 		}
 		b = b[n:]
 	}

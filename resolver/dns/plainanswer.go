@@ -80,14 +80,23 @@ func (w *answerWriter) end(data int) {
 
 // done ends the message.
 func (w *answerWriter) done() []byte {
+	opt := len(w.b)
 	if w.q.edns {
 		w.text(optPlain)
+	}
+	if w.q.cookie != nil {
+		w.u16(dns.EDNS0COOKIE)
+		w.u16(wholeCookie)
+		w.add(w.q.baked[:])
 	}
 	if w.full {
 		return nil
 	}
 	if w.q.secure {
-		w.b[len(w.b)-4] |= 0x80
+		w.b[opt+7] |= 0x80
+	}
+	if w.q.cookie != nil {
+		binary.BigEndian.PutUint16(w.b[opt+len(optPlain)-2:], 4+wholeCookie)
 	}
 	return w.b
 }

@@ -16,7 +16,8 @@ import (
 // forges the address of somebody else cannot flood him by way of this server. A network
 // is a /24 of IPv4 or a /56 of IPv6. Of what is too much every second question is
 // answered, with TC and nothing else, so that who is really there comes back over TCP;
-// the others get nothing.
+// the others get nothing. A query with a good cookie (RFC 7873) is answered whatever the
+// rate: its sender gets what is sent to his address.
 //
 // It is a token bucket for each network (the generic cell rate algorithm), in a table
 // of fixed size. Where two networks that are both busy meet at the same places of it,
@@ -97,25 +98,27 @@ func (s *Server) limit(batch *udp.Batch, done *[batchSize]bool) (any bool) {
 	now := uint64(time.Since(r.began).Microseconds())
 	for i := range batch.Len() {
 		peer := batch.Peer(i)
-		if from := peer.Address(); !from.IsValid() || r.allows(from.Addr(), now) {
+		from := peer.Address()
+		if !from.IsValid() || r.allows(from.Addr(), now) || s.cookies.proves(batch.Datagram(i), from.Addr()) {
 			continue
 		}
 		done[i], any = true, true
 		s.counts.limited.Add(1)
 		if r.over.Add(1)%2 == 0 {
-			batch.Answer(i, s.comeOverTCP(batch.Datagram(i)))
+			batch.Answer(i, s.comeOverTCP(batch.Datagram(i), from.Addr()))
 		}
 	}
 	return any
 }
 
-// comeOverTCP returns the shortest answer to a query: TC and nothing else. It is no
-// longer than the query, but for an OPT record.
-func (s *Server) comeOverTCP(query []byte) []byte {
+// comeOverTCP returns the shortest answer to a query: TC and nothing else but the cookie
+// with which to come again. It is no longer than the query, but for an OPT record.
+func (s *Server) comeOverTCP(query []byte, from netip.Addr) []byte {
 	q, v := readRequest(query)
 	if v != proceed {
 		return nil
 	}
+	q.edns.setCookie(s.cookies, from)
 	text, _, err := dns.UnpackDomainName(query, headerOctets)
 	if err != nil {
 		return nil

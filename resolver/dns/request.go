@@ -31,6 +31,7 @@ const (
 	broken          // FORMERR
 	unknown         // NOTIMP
 	newer           // BADVERS
+	asking          // for a cookie and nothing else
 )
 
 // readRequest reads a message. For all verdicts but drop the id, the opcode and the
@@ -53,16 +54,20 @@ func readRequest(msg []byte) (*request, verdict) {
 		return q, unknown
 	}
 	questions := binary.BigEndian.Uint16(msg[4:])
-	if questions != 1 {
+	if questions > 1 {
 		return q, broken // RFC 9619
 	}
 	at := headerOctets
-	if at = endOfName(msg, at, false); at < 0 || at+4 > len(msg) {
-		return q, broken
+	var name []byte
+	var rrtype, class uint16
+	if questions == 1 {
+		if at = endOfName(msg, at, false); at < 0 || at+4 > len(msg) {
+			return q, broken
+		}
+		name = msg[headerOctets:at]
+		rrtype, class = binary.BigEndian.Uint16(msg[at:]), binary.BigEndian.Uint16(msg[at+2:])
+		at += 4
 	}
-	name := msg[headerOctets:at]
-	rrtype, class := binary.BigEndian.Uint16(msg[at:]), binary.BigEndian.Uint16(msg[at+2:])
-	at += 4
 	records := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:]))
 	additional := int(binary.BigEndian.Uint16(msg[10:]))
 	for i := range records + additional {
@@ -83,8 +88,11 @@ func readRequest(msg []byte) (*request, verdict) {
 			return q, broken
 		}
 	}
-	if at != len(msg) {
+	if at != len(msg) || questions == 0 && (q.edns == nil || q.edns.cookie == nil || q.edns.version != 0 || records > 0) {
 		return q, broken
+	}
+	if questions == 0 {
+		return q, asking
 	}
 	q.name, q.rrtype, q.class = name, rrtype, class
 	if q.edns != nil && q.edns.version != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -53,6 +54,10 @@ type Options struct {
 	// Rate is how many answers over UDP one network (/24 of IPv4, /56 of IPv6) gets a
 	// second, and at once two and a half times as many; 0 for any number. See [rates].
 	Rate int
+	// CookieSecret are 32 hexadecimal digits from which DNS cookies are made (RFC 7873,
+	// RFC 9018): the same ones at all servers behind one address. Empty for a random
+	// secret of this server's own.
+	CookieSecret string
 
 	// Connections is how many TCP connections there may be, 1,024 when zero, and
 	// PerClient how many from one IPv4 address or IPv6 /64, 64 when zero. What comes
@@ -76,6 +81,7 @@ type Server struct {
 	o        Options
 	counts   counts
 	rates    *rates // nil for no bounds
+	cookies  *cookies
 	// connections are those of all calls of Serve.
 	connections *tcp.Server
 }
@@ -102,6 +108,10 @@ func New(r resolver.Resolver, o Options) (*Server, error) {
 	s := &Server{
 		resolver: r, zone: o.Zone, nodes: append([]identifier.Node{o.Node}, o.Peers...), contact: contact, o: o,
 	}
+	var err error
+	if s.cookies, err = newCookies(o.CookieSecret); err != nil {
+		return nil, err
+	}
 	s.connections, s.rates = s.newConnections(), newRates(o.Rate)
 	return s, nil
 }
@@ -117,19 +127,21 @@ func or[T comparable](v, otherwise T) T {
 
 // Datagram returns the answer to a query that came in a datagram, at most as long
 // as the asker takes and never longer than 1,232 octets; nil when none is due. The
-// context bounds how long it may take. It keeps nothing of the query.
-func (s *Server) Datagram(ctx context.Context, query []byte) []byte {
-	return s.answer(ctx, query, false)
+// context bounds how long it may take. From is where it came from, which cookies are for.
+// It keeps nothing of the query.
+func (s *Server) Datagram(ctx context.Context, query []byte, from netip.Addr) []byte {
+	return s.answer(ctx, query, from, false)
 }
 
 // Stream returns the answer to a query that came over TCP, at most 65,535 octets;
 // nil when the connection should be closed instead.
-func (s *Server) Stream(ctx context.Context, query []byte) []byte {
-	return s.answer(ctx, query, true)
+func (s *Server) Stream(ctx context.Context, query []byte, from netip.Addr) []byte {
+	return s.answer(ctx, query, from, true)
 }
 
-func (s *Server) answer(ctx context.Context, query []byte, stream bool) []byte {
+func (s *Server) answer(ctx context.Context, query []byte, from netip.Addr, stream bool) []byte {
 	q, v := readRequest(query)
+	proved := q != nil && q.edns.setCookie(s.cookies, from)
 	switch v {
 	case drop:
 		s.counts.dropped.Add(1)
@@ -138,6 +150,8 @@ func (s *Server) answer(ctx context.Context, query []byte, stream bool) []byte {
 		return s.count(header(q, dns.RcodeFormatError))
 	case unknown:
 		return s.count(header(q, dns.RcodeNotImplemented))
+	case asking:
+		return s.count(justCookie(q, proved))
 	}
 	limit := maxMessage
 	if !stream {

@@ -21,7 +21,7 @@ func (s *Server) newConnections() *tcp.Server {
 var errQueryTooLong = errors.New("a query is longer than any query")
 
 // next reads one query, with its length in front (RFC 1035, section 4.2.2).
-func (s *Server) next(_ tcp.Asker, r *bufio.Reader) (tcp.Answer, error) {
+func (s *Server) next(from tcp.Asker, r *bufio.Reader) (tcp.Answer, error) {
 	var length [2]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (s *Server) next(_ tcp.Asker, r *bufio.Reader) (tcp.Answer, error) {
 	}
 	s.counts.messages.Add(1)
 	return func(ctx context.Context, b []byte) []byte {
-		answer := s.Stream(ctx, query)
+		answer := s.Stream(ctx, query, from.Address())
 		if answer == nil {
 			return nil
 		}

@@ -76,7 +76,7 @@ func TestTemplatesAndHashedNames(t *testing.T) {
 		hashedName(t, "88.118.8", hashedSuffix): wire.RcodeSuccess,
 	} {
 		var m wire.Msg
-		if err := m.Unpack(server.Datagram(context.Background(), packed(t, func(m *wire.Msg) { m.SetQuestion(name, wire.TypeTXT) }))); err != nil {
+		if err := m.Unpack(dns.Answer(context.Background(), server, packed(t, func(m *wire.Msg) { m.SetQuestion(name, wire.TypeTXT) }))); err != nil {
 			t.Fatal(err)
 		}
 		if m.Rcode != want {

@@ -158,7 +158,7 @@ func ask(t testing.TB, s *dns.Server, m *wire.Msg) *wire.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := s.Datagram(t.Context(), packed)
+	b := dns.Answer(t.Context(), s, packed)
 	reply := &wire.Msg{}
 	if err := reply.Unpack(b); err != nil {
 		t.Fatalf("%v: the answer %x does not unpack: %v", m.Question, b, err)

@@ -137,7 +137,7 @@ func (p *pool) answer(ctx context.Context, d datagram, reply *udp.Batch) {
 		return
 	}
 	limited := resolver.Until(ctx, d.came.Add(p.s.o.Patience))
-	answer := p.s.Datagram(limited, d.query)
+	answer := p.s.Datagram(limited, d.query, d.from.Address().Addr())
 	limited.Release()
 	p.buffers.Put(buffer)
 	reply.To(d.from, answer)
@@ -186,7 +186,8 @@ func (r *reader) answerAll(ctx context.Context) {
 			r.s.counts.dropped.Add(1)
 			continue
 		}
-		r.batch.Answer(i, r.s.Datagram(limited, query))
+		from := r.batch.Peer(i)
+		r.batch.Answer(i, r.s.Datagram(limited, query, from.Address().Addr()))
 	}
 }
 
@@ -194,8 +195,9 @@ func (r *reader) answerAll(ctx context.Context) {
 func (r *reader) takePlain() {
 	r.plain.begin()
 	for i := range r.batch.Len() {
-		if query := r.batch.Datagram(i); query != nil && !r.done[i] {
-			r.plain.take(i, query)
+		if query := r.batch.Datagram(i); query != nil && !r.done[i] && r.plain.take(i, query) {
+			from := r.batch.Peer(i)
+			r.plain.bake(from.Address().Addr())
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (s *Server) converse(working, stopping context.Context, conn net.Conn, clie
 	// Whoever waits for the next message is woken.
 	stop := context.AfterFunc(stopping, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	c := &conversation{s: s, conn: conn, stopping: stopping, asker: Asker{s, client}}
+	c := &conversation{s: s, conn: conn, stopping: stopping, asker: Asker{s, client, addressOf(conn)}}
 	if s.o.Wrap != nil {
 		if !c.patient() {
 			return

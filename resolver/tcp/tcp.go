@@ -90,9 +90,13 @@ func (s *Server) TurnedAway() int64 {
 
 // Asker is who is at the other end of a connection.
 type Asker struct {
-	s      *Server
-	client netip.Prefix
+	s       *Server
+	client  netip.Prefix
+	address netip.Addr
 }
+
+// Address returns the address at the other end; the zero Addr where that is none of IP.
+func (a Asker) Address() netip.Addr { return a.address }
 
 // Claim takes room for a message of so many octets before it is read, and reports
 // false when there is none: the connection should end then. Whoever claims gives back
@@ -151,6 +155,12 @@ func (s *Server) Serve(working, stopping context.Context, listener net.Listener,
 			s.converse(working, stopping, conn, client, next)
 		})
 	}
+}
+
+// addressOf returns the address at the other end, without a zone; IPv4 as such.
+func addressOf(conn net.Conn) netip.Addr {
+	at, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+	return at.Addr().Unmap().WithZone("")
 }
 
 // pause waits a moment after the nth failure in a row, or until the context is done.

@@ -12,6 +12,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/resolver"
+	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
 )
 
 // Config is everything that a node can be told. [DefaultConfig] is a whole node on
@@ -106,6 +107,9 @@ type Limits struct {
 	DNSConnections int `yaml:"dns-connections"`
 	// DNSRate is how many answers over UDP one network gets a second; 0 for any number.
 	DNSRate int `yaml:"dns-rate"`
+	// DNSCookieSecret are 32 hexadecimal digits from which DNS cookies are made (RFC 9018):
+	// the same at all nodes behind one address. Empty: a random one at each start.
+	DNSCookieSecret string `yaml:"dns-cookie-secret"`
 	// GRPCConnections is how many connections gRPC keeps open, GRPCStreams how many
 	// calls one of them may have at once.
 	GRPCConnections int `yaml:"grpc-connections"`
@@ -259,6 +263,9 @@ const most = 1 << 20
 func (l *Limits) check() error {
 	if l.DNSRate < 0 || l.DNSRate > most {
 		return fmt.Errorf("limits.dns-rate is %d: use a number from 0 to %d", l.DNSRate, most)
+	}
+	if err := resolverdns.CheckCookieSecret(l.DNSCookieSecret); err != nil {
+		return fmt.Errorf("limits.dns-cookie-secret: %w", err)
 	}
 	for _, limit := range []struct {
 		name  string

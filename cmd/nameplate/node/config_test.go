@@ -44,6 +44,7 @@ func TestCheckNamesTheField(t *testing.T) {
 		{"journal.segment", func(c *node.Config) { c.Journal.Segment = 5<<20 + 1 }},
 		{"limits.grpc-streams", func(c *node.Config) { c.Limits.GRPCStreams = 0 }},
 		{"limits.dns-rate", func(c *node.Config) { c.Limits.DNSRate = -1 }},
+		{"limits.dns-cookie-secret", func(c *node.Config) { c.Limits.DNSCookieSecret = "secret" }},
 		{"limits.dns-connections", func(c *node.Config) { c.Limits.DNSConnections = -1 }},
 		{"limits.shutdown", func(c *node.Config) { c.Limits.Shutdown = -time.Second }},
 		{"log.level", func(c *node.Config) { c.Log.Level = "loud" }},

@@ -183,7 +183,7 @@ func (n *Node) wire(version string) error {
 		return err
 	}
 	d := resolverdns.Options{
-		Zone: zone, Node: self, Peers: peers, Log: n.log, Connections: n.config.Limits.DNSConnections, Rate: n.config.Limits.DNSRate, Recursive: recursive,
+		Zone: zone, Node: self, Peers: peers, Log: n.log, Connections: n.config.Limits.DNSConnections, Rate: n.config.Limits.DNSRate, CookieSecret: n.config.Limits.DNSCookieSecret, Recursive: recursive,
 		AtOnce: !recursive,
 	}
 	o := resolverrpc.Options{}
