@@ -234,3 +234,38 @@ func TestMirrorTellsAChildThatWasAwayOfAMove(t *testing.T) {
 		t.Errorf("%d honest entries are marked", got[0].Bad)
 	}
 }
+
+// The parent gave the child a grant, was restored to a time before that, and knows nothing
+// of it. Whatever it gives next has the same epoch.
+func TestChildTakesWhatARestoredParentGives(t *testing.T) {
+	f := newFamily(t)
+	give := func(key identifier.PrivateKey) (*identifier.Delegation, identifier.Envelope) {
+		next := *f.delegation
+		next.Epoch, next.Keyset = 2, keyset(2, 1, key)
+		return &next, identifier.Sign(identifier.DelegationType, delegationPayload(t, &next), f.parent.root)
+	}
+	_, envelope := give(newKey(t))
+	if err := f.child.Source().AcceptGrant(t.Context(), envelope); err != nil {
+		t.Fatal(err)
+	}
+	key := newKey(t)
+	again, _ := give(key)
+	f.parent.mustDelegate(again, f.parent.root)
+	f.takeGrants()
+	f.child.mustRegister(signed(t, key, again, put(mustID(t, "88.118/new"), nil, link("https://maker.example/"))))
+	f.send()
+	if f.mirrored("88.118/new").Record == nil {
+		t.Error("what rests on the grant that the parent made again does not resolve in the mirror")
+	}
+	if got := f.parent.Mirrors(); got[0].Bad != 1 {
+		t.Errorf("%d entries are marked, want the grant that was lost", got[0].Bad)
+	}
+	position := f.child.status().Position
+	for range 2 { // and then they have all been there
+		f.grants = 0
+		f.takeGrants()
+	}
+	if got := f.child.status().Position; got != position {
+		t.Errorf("grants that are there are logged again: %d entries, then %d", position, got)
+	}
+}

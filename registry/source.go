@@ -113,6 +113,21 @@ func (s *Source) AcceptGrant(ctx context.Context, e identifier.Envelope) error {
 	return err
 }
 
+// isThere reports whether a delegation is what a grant of the parent's says, or newer. One
+// with the same keyset version that says something else is neither: the parent was restored
+// to a time before it made that one, and what it says now counts.
+func (g *grant) isThere(current *identifier.Delegation) bool {
+	d := g.delegation
+	if g.keysetOnly {
+		if d.Epoch < current.Epoch {
+			return true
+		}
+		d = *current
+		d.Epoch, d.Keyset = g.delegation.Epoch, g.delegation.Keyset
+	}
+	return d.Keyset.Version < current.Keyset.Version || sameDelegation(current, &d)
+}
+
 // admitFromAbove queues a grant of the parent's.
 func (s *sequencer) admitFromAbove(g *grant, entry encoded) (admission, error) {
 	s.mu.Lock()
@@ -123,7 +138,7 @@ func (s *sequencer) admitFromAbove(g *grant, entry encoded) (admission, error) {
 	before := s.holders.heldAt(g.delegation.Prefix)
 	d := g.delegation
 	current := before.delegation
-	if current != nil && (before.apex || !g.keysetOnly) && d.Keyset.Version <= current.Keyset.Version {
+	if current != nil && (before.apex || !g.keysetOnly) && g.isThere(current) {
 		return admission{position: before.position, synced: s.grantSyncs[d.Prefix], duplicate: true}, nil
 	}
 	switch {
