@@ -35,6 +35,9 @@ type forest struct {
 	signed   map[signedAt]bool // checkpoints that a node has signed
 	cosigned map[cosignature]identifier.Hash
 	verdicts map[judgedAt]bool
+	// forgotten has the children who were given what only their parent knew, and forgot
+	// when it was restored: what rests on that nobody can judge as before.
+	forgotten map[byte]bool
 }
 
 type signedAt struct {
@@ -60,7 +63,7 @@ const topNodes = 5
 func newForest(middle, leaves int, left replica.Rule) *forest {
 	f := &forest{
 		left: left, origin: beginning(), entries: map[string]*entry{}, signed: map[signedAt]bool{},
-		cosigned: map[cosignature]identifier.Hash{}, verdicts: map[judgedAt]bool{}, happened: map[event]int{},
+		cosigned: map[cosignature]identifier.Hash{}, verdicts: map[judgedAt]bool{}, happened: map[event]int{}, forgotten: map[byte]bool{},
 	}
 	for i := range topNodes + middle + leaves {
 		m := &member{f: f, number: byte(i + 1), key: quickKey(i + 1)}

@@ -1,7 +1,6 @@
 package replica_test
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -95,8 +94,12 @@ func (m *member) judge(whose byte, h *heldLog) {
 			good = !e.bad
 		}
 		at := judgedAt{whose, p}
-		if before, judged := m.f.verdicts[at]; judged && before != good && m.f.wrong == nil {
-			m.f.wrong = fmt.Errorf("node %d judges entry %d of node %d to be good: %v; somebody else did not", m.number, p.size-1, whose, good)
+		if e.taken > 0 && !m.f.forgotten[whose] && !owner.above.known[owner.above.number][given{whose, e.taken, e.revoked}] {
+			m.f.forgotten[whose] = true
+			m.f.note(forgotGrant)
+		}
+		if before, judged := m.f.verdicts[at]; judged && before != good && !m.f.forgotten[whose] {
+			m.f.fail("node %d judges entry %d of node %d to be good: %v; somebody else did not", m.number, p.size-1, whose, good)
 		}
 		m.f.verdicts[at] = good
 		if !good {

@@ -150,7 +150,7 @@ func (l *link) takeGrant(taken bool) error {
 	if g.Number != l.grants && m.f.left != replica.RuleSession {
 		return fmt.Errorf("node %d is to take in grant %d instead of %d", m.number, g.Number, l.grants)
 	}
-	if x := givenBy(g.Envelope); taken && (x.epoch > m.epoch || x.epoch == m.epoch && x.revoked && !m.revoked) {
+	if x := givenBy(g.Envelope); taken && (x.epoch > m.epoch || x.epoch == m.epoch && x.revoked != m.revoked) {
 		taken = m.write(&entry{taken: x.epoch, revoked: x.revoked})
 	}
 	if taken {
