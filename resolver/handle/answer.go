@@ -105,7 +105,11 @@ func (s *Server) operate(ctx context.Context, request *Message) (Code, Body) {
 	case request.Opcode != OpResolution && request.Opcode != OpSiteInfo:
 		return NotSupported, failure(request, "this node answers resolution (1) and site information (2) only")
 	case request.Recursion > maxRecursion:
-		return RecursionTooDeep, failure(request, "the request has passed more than 40 servers: look for a circle")
+		code := RecursionTooDeep
+		if throws(request) {
+			code = Failed
+		}
+		return code, failure(request, "the request has passed more than 40 servers: look for a circle")
 	}
 	_, body, err := request.ParseBody()
 	if err != nil {
@@ -124,11 +128,14 @@ func (s *Server) operate(ctx context.Context, request *Message) (Code, Body) {
 }
 
 // outOfDate reports whether an asker goes by site information that is not this node's of
-// now. The SDK of CAICT, which suggests version 2.10 and throws on such an answer, is
-// answered all the same.
+// now, and can be told so.
 func (s *Server) outOfDate(request *Message) bool {
-	return request.Serial != NoSerial && request.Serial != s.serial() && request.Suggested != Version{2, 10}
+	return request.Serial != NoSerial && request.Serial != s.serial() && !throws(request)
 }
+
+// throws reports whether a request may be one of the SDK of CAICT, which suggests version
+// 2.10, and throws on the codes 300, 301, 6 and 7 where others read on.
+func throws(request *Message) bool { return request.Suggested == Version{2, 10} }
 
 // resolve answers a question.
 func (s *Server) resolve(ctx context.Context, request *Message, r *Resolution) (Code, Body) {
@@ -237,7 +244,7 @@ func (s *Server) refer(request *Message, r *Resolution, q *resolver.Query, a *re
 		case len(all) > 0:
 			return ValuesNotFound, failure(request, "")
 		}
-	case request.Flags&FlagDoNotRefer != 0:
+	case request.Flags&FlagDoNotRefer != 0 && !throws(request):
 		return NotResponsible, failure(request, "another node answers for "+a.Delegation.Prefix.String())
 	}
 	return referralCode(a), Refer{Values: s.referralValues(a)}

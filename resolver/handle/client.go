@@ -25,6 +25,9 @@ type ClientOptions struct {
 	// TLS asks over TCP inside of TLS, at the same port; the server proves Key, if there
 	// is one.
 	TLS bool
+	// Version is the newest to speak, for servers that cannot be told of newer ones; 2.11
+	// when zero. It is 2.1 or later, or of major 3.
+	Version Version
 	// Fallback is asked, over HTTP, when nothing comes over UDP and TCP; nil for nobody.
 	// It stays the caller's.
 	Fallback *Client
@@ -75,6 +78,7 @@ func (c *Client) Resolve(ctx context.Context, q resolver.Query) (resolver.Answer
 		defer cancel()
 	}
 	request := newRequest(&q)
+	request.Version, request.Suggested = c.versions()
 	if c.o.Key != nil {
 		request.Flags |= FlagCertified
 	}
@@ -91,6 +95,15 @@ func (c *Client) Resolve(ctx context.Context, q resolver.Query) (resolver.Answer
 		e = &resolver.Error{Kind: resolver.Unavailable, Detail: fmt.Sprintf("Handle server %s, asked about %s", c.address, q.ID), Err: err}
 	}
 	return resolver.Answer{}, e
+}
+
+// versions returns the version of a request, and that which it suggests.
+func (c *Client) versions() (speaks, suggests Version) {
+	speaks, suggests = Version{2, 3}, or(c.o.Version, newest)
+	if suggests.Compare(speaks) < 0 || suggests.Major > newest.Major {
+		speaks = suggests
+	}
+	return speaks, suggests
 }
 
 // newRequest makes the request for a query. Who does not know a server speaks 2.3 and

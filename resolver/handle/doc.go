@@ -31,7 +31,8 @@
 //     values; a prefix below a delegated prefix 303, with them as HS_SITE.PREFIX; and
 //     the delegated prefix itself, 0.NA/P, is found: a record with both, made here. So a
 //     stock client walks from the root to the node that answers. The referral handle is
-//     always empty. A request that does not want to be referred (DNR) gets 301.
+//     always empty. A request that does not want to be referred (DNR) gets 301, unless it
+//     is of an SDK that throws on that.
 //   - A prefix in this node's own zone that is found, the apex, or has something below
 //     it, has the node's own sites beside the values of its record.
 //   - A type HS_SITE is a place with an IPv4 address, HS_SITE.6 one with an IPv6
@@ -52,7 +53,7 @@
 //     delegation names for them. So a walk that asks for certified answers can check every
 //     step from the root down: the key of each node is in what the one above has signed.
 //     HS_PUBKEY is not made: it stands for administrators, and a node is none.
-//   - A request that has passed more than 40 servers is refused (6).
+//   - A request that has passed more than 40 servers is refused (6; 2 to that SDK).
 //   - A message that is compressed, or encrypted without a session, is a protocol
 //     error (4). One that is so broken that its length is unknown ends the connection,
 //     and gets no datagram.

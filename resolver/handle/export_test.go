@@ -8,10 +8,22 @@ import (
 	"github.com/nameplate-id/nameplate/resolver"
 )
 
+// PlainRules are those that may be left out, by name.
+var PlainRules = map[string]plainRule{
+	"flags": ruleFlags, "recursion": ruleRecursion, "serial": ruleSerial, "length": ruleLength, "schemes": ruleSchemes,
+	"hidden": ruleHidden, "subtypes": ruleSubtypes, "digest": ruleDigest, "echo": ruleEcho,
+}
+
 // Plainly returns what answers plain questions at a server, with what records lend.
 // Answers expire at the time that is given.
 func Plainly(s *Server, records Records, expires uint32) func(message []byte) []byte {
+	return PlainlyWithout(s, records, expires, everyRule)
+}
+
+// PlainlyWithout leaves out a rule.
+func PlainlyWithout(s *Server, records Records, expires uint32, without plainRule) func(message []byte) []byte {
 	p, room := newPlain(1), make([]byte, 0, maxDatagram)
+	p.without = without
 	var answer []byte
 	lent := func() (int, int) { answer = p.answer(room, 0); return 0, 0 }
 	return func(message []byte) []byte {

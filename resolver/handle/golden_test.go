@@ -51,8 +51,16 @@ func echo(t *testing.T, answer func(*handle.Message) *handle.Message) string {
 	return listener.Addr().String()
 }
 
-// exchanges are requests of every operation, and of the two that are answered in every
-// version.
+// everyVersion are those that are spoken.
+func everyVersion() []handle.Version {
+	var list []handle.Version
+	for minor := range uint8(11) {
+		list = append(list, handle.Version{Major: 2, Minor: minor + 1})
+	}
+	return append(list, handle.Version{Major: 3})
+}
+
+// exchanges are requests of every operation in every version.
 func exchanges() (names []string, requests []*handle.Message) {
 	add := func(name string, major, minor uint8, op handle.Opcode, flags handle.Flags, body handle.Body) {
 		m := request(op, flags, body)
@@ -70,11 +78,10 @@ func exchanges() (names []string, requests []*handle.Message) {
 		add("absent", major, minor, handle.OpResolution, 0, resolution("88.1/none"))
 		add("site information", major, minor, handle.OpSiteInfo, 0, handle.Name{Handle: "/"})
 	}
-	for minor := range uint8(11) {
-		every(2, minor+1)
+	for _, v := range everyVersion() {
+		every(v.Major, v.Minor)
 	}
-	every(3, 0)
-	for _, o := range []struct {
+	operations := []struct {
 		op   handle.Opcode
 		body handle.Body
 	}{
@@ -88,8 +95,11 @@ func exchanges() (names []string, requests []*handle.Message) {
 		{handle.OpSessionKey, handle.Opaque("x")}, {handle.OpNextTransaction, handle.Opaque(nil)}, {handle.OpTransactions, handle.Opaque("x")},
 		{handle.OpDump, handle.Opaque("x")}, {handle.OpBackup, handle.Opaque(nil)}, {handle.OpPasswordLogin, resolution("user", "password")},
 		{handle.OpPublicKeyLogin, handle.Login{Who: who}},
-	} {
-		add(fmt.Sprintf("operation %d", o.op), 2, 11, o.op, 0, o.body)
+	}
+	for _, v := range everyVersion() {
+		for _, o := range operations {
+			add(fmt.Sprintf("operation %d", o.op), v.Major, v.Minor, o.op, 0, o.body)
+		}
 	}
 	return names, requests
 }

@@ -39,7 +39,25 @@ type plain struct {
 	loans   []identifier.Loan
 	room    []byte // for what the loans ask for
 	text    []byte // of room, in use
+	// without is a rule that a test leaves out, to see that another notices.
+	without plainRule
 }
+
+// plainRule is one thing that a plain answer heeds.
+type plainRule uint8
+
+const (
+	everyRule     plainRule = iota
+	ruleFlags               // flags that ask for more are not plain
+	ruleRecursion           // nor are requests that have passed too many servers
+	ruleSerial              // nor those that go by other site information
+	ruleLength              // nor bodies with something behind them
+	ruleSchemes             // nor identifiers of other schemes
+	ruleHidden              // nor records with a value that not all may read
+	ruleSubtypes            // a type that ends in a dot stands for its subtypes
+	ruleDigest              // what the digest is of
+	ruleEcho                // the handle is repeated as it was asked
+)
 
 // plainText is how many octets the prefix and the key of a question have at most.
 const plainText = 2*maxDatagram + 2
@@ -87,7 +105,7 @@ func (p *plain) answer(b []byte, i int) []byte {
 	if p.loans[i].Stored == nil {
 		return nil
 	}
-	return p.asked[i].write(b, p.loans[i].Stored, p.serial, p.expires)
+	return p.asked[i].write(b, p.loans[i].Stored, p)
 }
 
 // read reads a message in its envelope; false when it is not a plain question.
@@ -107,8 +125,8 @@ func (p *plain) read(q *plainQuestion, message []byte) bool {
 	serial, body := binary.BigEndian.Uint16(b[12:]), binary.BigEndian.Uint32(b[20:])
 	switch {
 	case binary.BigEndian.Uint64(b) != uint64(OpResolution)<<32, // and the code is 0
-		q.flags&^plainFlags != 0, q.recursion > maxRecursion,
-		serial != NoSerial && serial != p.serial,
+		q.flags&^plainFlags != 0 && p.without != ruleFlags, q.recursion > maxRecursion && p.without != ruleRecursion,
+		serial != NoSerial && serial != p.serial && p.without != ruleSerial,
 		uint64(body) > uint64(len(b)-headerOctets):
 		return false
 	}
@@ -117,11 +135,11 @@ func (p *plain) read(q *plainQuestion, message []byte) bool {
 	if rest := b[len(q.signed):]; len(rest) > 0 && (len(rest) < 4 || uint64(binary.BigEndian.Uint32(rest)) != uint64(len(rest)-4)) {
 		return false
 	}
-	return q.readBody(q.signed[headerOctets:]) && p.readHandle(q.handle)
+	return q.readBody(q.signed[headerOctets:], p.without) && p.readHandle(q.handle)
 }
 
 // readBody reads handle, indexes and types; false when anything is wrong.
-func (q *plainQuestion) readBody(b []byte) bool {
+func (q *plainQuestion) readBody(b []byte, without plainRule) bool {
 	var ok bool
 	if q.handle, b, ok = cutText(b); !ok {
 		return false
@@ -145,7 +163,8 @@ func (q *plainQuestion) readBody(b []byte) bool {
 			return false
 		}
 	}
-	return len(b) == 0
+	q.types = q.types[:len(q.types)-len(b)]
+	return len(b) == 0 || without == ruleLength
 }
 
 // cutText cuts a string from the beginning of b.
@@ -181,7 +200,7 @@ func (p *plain) readHandle(handle []byte) bool {
 		}
 		key[i] = c
 	}
-	if isSchemed(prefix) {
+	if isSchemed(prefix) && p.without != ruleSchemes {
 		return false
 	}
 	key[slash], key[slash+1] = 0, 1
@@ -223,7 +242,7 @@ func isSchemed(prefix []byte) bool {
 
 // write appends the whole answer to b while that has room; nil when it has not, or when
 // there is anything about the values that is not plain.
-func (q *plainQuestion) write(b []byte, stored identifier.Stored, serial uint16, expires uint32) []byte {
+func (q *plainQuestion) write(b []byte, stored identifier.Stored, p *plain) []byte {
 	e := Envelope{
 		Version: q.envelope.answer(), Suggested: own(q.envelope.Version),
 		Session: q.envelope.Session, Request: q.envelope.Request,
@@ -233,26 +252,35 @@ func (q *plainQuestion) write(b []byte, stored identifier.Stored, serial uint16,
 	b = binary.BigEndian.AppendUint32(b, uint32(OpResolution))
 	b = binary.BigEndian.AppendUint32(b, uint32(Success))
 	b = binary.BigEndian.AppendUint32(b, uint32(q.flags&answerFlags))
-	b = binary.BigEndian.AppendUint16(b, serial)
+	b = binary.BigEndian.AppendUint16(b, p.serial)
 	b = append(b, q.recursion, 0)
-	b = binary.BigEndian.AppendUint32(b, expires)
+	b = binary.BigEndian.AppendUint32(b, p.expires)
 	b = append(b, 0, 0, 0, 0) // the length of the body
 	if q.flags&FlagDigest != 0 {
-		sum := sha256.Sum256(q.signed)
+		of := q.signed
+		if p.without == ruleDigest {
+			of = of[headerOctets:]
+		}
+		sum := sha256.Sum256(of)
 		b = append(append(b, byte(DigestSHA256)), sum[:]...)
 	}
 	if len(b)+4+len(q.handle)+4 > cap(b)-4 {
 		return nil
 	}
 	b = appendText(b, q.handle)
+	if p.without == ruleEcho {
+		for i := len(b) - len(q.handle); i < len(b); i++ {
+			b[i] = lower(b[i])
+		}
+	}
 	counted := len(b)
 	b = append(b, 0, 0, 0, 0) // how many values
 	n := uint32(0)
 	for v := range stored.Values() {
-		if v.Permissions&identifier.PublicRead == 0 {
+		if v.Permissions&identifier.PublicRead == 0 && p.without != ruleHidden {
 			return nil
 		}
-		if !q.selects(&v) {
+		if !q.selects(&v, p.without) {
 			continue
 		}
 		if n++; len(b)+plainLength(&v) > cap(b)-4 {
@@ -271,7 +299,7 @@ func (q *plainQuestion) write(b []byte, stored identifier.Stored, serial uint16,
 }
 
 // selects is [resolver.Query.Selects] for octets.
-func (q *plainQuestion) selects(v *identifier.ValueView) bool {
+func (q *plainQuestion) selects(v *identifier.ValueView, without plainRule) bool {
 	if len(q.indexes) == 0 && len(q.types) == 0 {
 		return true
 	}
@@ -288,7 +316,7 @@ func (q *plainQuestion) selects(v *identifier.ValueView) bool {
 		}
 		// "X." stands for X and every type that begins with "X.".
 		n := len(asked) - 1
-		if n > 0 && asked[n] == '.' && (string(asked[:n]) == string(v.Type) || bytes.HasPrefix(v.Type, asked)) {
+		if n > 0 && asked[n] == '.' && without != ruleSubtypes && (string(asked[:n]) == string(v.Type) || bytes.HasPrefix(v.Type, asked)) {
 			return true
 		}
 	}

@@ -33,8 +33,15 @@ func view(t testing.TB, s *resolvertest.Store, f func(full, plain func(message [
 	t.Helper()
 	a := resolver.NewAuthority(resolvertest.NewLender(s), resolver.Options{Node: thisKey})
 	server := handle.New(a, handle.Options{Node: here})
-	const expires = 0x01020304
-	f(func(message []byte) []byte {
+	f(fully(server), handle.Plainly(server, a, expires))
+}
+
+// expires is the time to which answers count.
+const expires = 0x01020304
+
+// fully returns what answers at a server the long way.
+func fully(server *handle.Server) func(message []byte) []byte {
+	return func(message []byte) []byte {
 		e, err := handle.ParseEnvelope(message)
 		if err != nil {
 			return nil
@@ -45,7 +52,7 @@ func view(t testing.TB, s *resolvertest.Store, f func(full, plain func(message [
 		}
 		m.Expiration = expires
 		return m.AppendStream(nil)
-	}, handle.Plainly(server, a, expires))
+	}
 }
 
 // same checks that a plain answer is that of the long way, and reports whether there is
@@ -151,6 +158,10 @@ func generated(r *rand.Rand) (*resolvertest.Store, []string) {
 	s := stored()
 	prefixes := []string{"88.118", "88.118.8", "88.1", "88.41", "10.1", "10.1.2", "88.30", "88.200", "88.40.1", "88.a-b.c", "88." + strings.Repeat("x", 60) + "." + strings.Repeat("y", 50)}
 	handles := []string{"88", "0.NA/88.30", "88.1/none", "99/x", "88.1/", "/x", "gs1.9.5.0.6/010", "oid.1.2", "88.30.5/x", "88..1/x", "0.na/88.1", "0.NA/0.NA/88.1", "88.1/x\x00y", "vaa/x", "88_1/x"}
+	s.Put("gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/sn", values()...)
+	for range 10 {
+		handles = append(handles, "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/sn")
+	}
 	for i := range 200 {
 		suffix := some(r, fmt.Sprint(i), fmt.Sprintf("sn-%d", i), fmt.Sprintf("sn-%d", i), strings.Repeat("z", 1+r.IntN(300)), "a b", "a/b/c", "größe", "~`|}", " ")
 		text := some(r, prefixes...) + "/" + suffix
@@ -280,6 +291,50 @@ func TestPathsAgree(t *testing.T) {
 	t.Logf("%d requests, %d plain, of these %d mutated", requests, plainly, mutated)
 	if plainly < requests/20 || mutated < requests/200 {
 		t.Errorf("got %d plain answers, %d of them to mutated requests; want more, or nothing is tested", plainly, mutated)
+	}
+}
+
+// unjudged lends whatever is stored.
+type unjudged struct{ *resolvertest.Lender }
+
+func (u unjudged) Lend(loans []identifier.Loan, f func() (found, absent int)) error {
+	return u.Lender.Lend(loans, func() { f() })
+}
+
+// The same comparison fails where the plain way heeds one rule less, or takes records from
+// who lends what this node may not tell: it would notice.
+func TestPathsAgreeNotices(t *testing.T) {
+	differs := func(plainly func(*handle.Server, *resolvertest.Lender, *resolver.Authority) func([]byte) []byte) bool {
+		for seed := range 4 {
+			r := rand.New(rand.NewPCG(uint64(seed), 5))
+			s, handles := generated(r)
+			lender := resolvertest.NewLender(s)
+			a := resolver.NewAuthority(lender, resolver.Options{Node: thisKey})
+			server := handle.New(a, handle.Options{Node: here})
+			full, plain := fully(server), plainly(server, lender, a)
+			for i := range 20_000 {
+				q := generate(r, handles)
+				if i%2 == 1 {
+					q = mutate(r, q)
+				}
+				if got := plain(q); got != nil && !bytes.Equal(got, full(q)) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for name, rule := range handle.PlainRules {
+		if !differs(func(s *handle.Server, _ *resolvertest.Lender, a *resolver.Authority) func([]byte) []byte {
+			return handle.PlainlyWithout(s, a, expires, rule)
+		}) {
+			t.Errorf("nothing differs without the rule of %s", name)
+		}
+	}
+	if !differs(func(s *handle.Server, l *resolvertest.Lender, _ *resolver.Authority) func([]byte) []byte {
+		return handle.Plainly(s, unjudged{l}, expires)
+	}) {
+		t.Error("nothing differs where delegations are not heeded")
 	}
 }
 

@@ -303,3 +303,48 @@ func BenchmarkUDP(b *testing.B) {
 		}
 	}
 }
+
+// pipes is a listener for connections in memory.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Envelope and message of an answer leave in one write: an SDK reads them so.
+func TestOneWrite(t *testing.T) {
+	for name, o := range map[string]handle.Options{"as ready": {}, "at once": {AtOnce: true}} {
+		near, far := net.Pipe()
+		p := make(pipes, 1)
+		p <- far
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		o.Node = here
+		go func() { done <- handle.New(resolverFunc(node), o).Serve(ctx, nil, []net.Listener{p}) }()
+		near.SetDeadline(time.Now().Add(10 * time.Second))
+		for _, body := range []handle.Body{handle.Name{Handle: "/"}, handle.Resolution{Handle: "88.1/sn"}} {
+			op := handle.OpSiteInfo
+			if _, ok := body.(handle.Resolution); ok {
+				op = handle.OpResolution
+			}
+			near.Write(request(op, handle.FlagKeepOpen, body).AppendStream(nil))
+			b := make([]byte, 4096) // a pipe gives what one write wrote
+			n, err := near.Read(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e, err := handle.ParseEnvelope(b[:n]); err != nil || int(e.Length) != n-20 {
+				t.Errorf("%s: the first write has %d octets of a message of %d, %v", name, n, e.Length+20, err)
+			}
+		}
+		cancel()
+		near.Close()
+		close(p)
+		<-done
+	}
+}

@@ -13,11 +13,16 @@ import (
 func (c *Client) Site(ctx context.Context) (*Site, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
-	m, err := c.exchange(ctx, &Message{
-		Envelope: Envelope{Version: Version{2, 3}, Suggested: newest, Request: randomRequest()},
+	request := &Message{
+		Envelope: Envelope{Request: randomRequest()},
 		Opcode:   OpSiteInfo, Serial: NoSerial, Flags: FlagDigest | FlagKeepOpen,
 		Expiration: uint32(time.Now().Add(validity).Unix()), Body: Name{"/"}.Append(nil),
-	})
+	}
+	request.Version, request.Suggested = c.versions()
+	if c.o.Key != nil {
+		request.Flags |= FlagCertified
+	}
+	m, err := c.exchange(ctx, request)
 	if err == nil {
 		var body Body
 		if _, body, err = m.ParseBody(); err == nil {

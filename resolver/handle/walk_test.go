@@ -340,6 +340,27 @@ func TestWalkIsBounded(t *testing.T) {
 	}
 }
 
+// A server that answers the third datagram only is asked a third time; one question has
+// used up three then.
+func TestWalkAsksAgain(t *testing.T) {
+	root := open(t, "udp")
+	root.has("0.NA/88.1", siteValue("HS_SITE", root.site))
+	root.has("88.1/x", valueOf("URL", "late"))
+	answer, heard := root.answers["88.1/X"], 0
+	root.answers["88.1/X"] = func(m *handle.Message) (handle.Code, handle.Body) {
+		if heard++; heard < 3 {
+			return 0, nil
+		}
+		return answer(m)
+	}
+	if got, want := ask(t, walkFrom(t, root.site), "88.1/x", resolver.Query{}), "found URL=late"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+	if got, want := root.log(), "udp 0.NA/88.1, udp 88.1/x, udp 88.1/x, udp 88.1/x"; got != want {
+		t.Errorf("asked %q; want %q", got, want)
+	}
+}
+
 // Only a root on loopback lets a walk go to loopback.
 func TestWalkStaysOutside(t *testing.T) {
 	_, _, enterprise := tree(t)
