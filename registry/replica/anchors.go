@@ -17,7 +17,8 @@ const (
 	// ParentAbove: the row stands in the node's own log, which its parent holds.
 	ParentAbove
 	// PeersAbove: a top-level node. More than half of the top-level nodes, three of
-	// five, hold the child's entries themselves.
+	// five, hold the child's entries themselves, and the row in the node's own log: a
+	// node that is restored together with its child has to learn what there was.
 	PeersAbove
 	// FileAbove: the row stands in the node's own log, and the anchor file holds a
 	// checkpoint of that.
@@ -133,7 +134,7 @@ func (a *Anchors) may(r LoggedRow) bool {
 	case ParentAbove, FileAbove:
 		return !a.left.lacks(ruleAbove, r.Position < a.held)
 	case PeersAbove:
-		return r.Row.Size <= a.among(r.Row.Log, r.Row.Size)
+		return r.Row.Size <= a.among(r.Row.Log, r.Row.Size) && !a.left.lacks(ruleAbove, r.Position < a.among(a.own, r.Position+1))
 	}
 	return false
 }

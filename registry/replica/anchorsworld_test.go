@@ -24,6 +24,9 @@ type above struct {
 	peers [4]map[identifier.LogID]uint64 // what the other top-level nodes hold
 }
 
+// ownID is the parent's own log.
+var ownID = replicatest.LogID(200)
+
 // peerKey is the node key of a peer.
 func peerKey(i int) identifier.PublicKey { return replicatest.NodeKey(byte(210 + i)).Public() }
 
@@ -38,7 +41,7 @@ func newAbove(kind replica.Above, left replica.Rule) *above {
 
 // restart makes the machine anew from what is synced: the newest row of each log.
 func (a *above) restart(left replica.Rule) {
-	a.anchors = replica.NewAnchors(a.kind, replicatest.LogID(200), len(a.peers))
+	a.anchors = replica.NewAnchors(a.kind, ownID, len(a.peers))
 	a.anchors.LeaveOut(left)
 	a.rows = a.rows[:a.synced]
 	newest := make(map[identifier.LogID]replica.LoggedRow)
@@ -63,6 +66,21 @@ func (a *above) held(n *node) uint64 {
 	}
 	for _, r := range a.rows[:a.synced] {
 		if r.Row.Log == n.log.ID && a.kind == replica.ParentAbove && r.Position < a.holds {
+			most = max(most, r.Row.Size)
+		}
+	}
+	return most
+}
+
+// rowHeld returns the size of the largest row of a log that three top-level nodes have.
+func (a *above) rowHeld(n *node) (most uint64) {
+	sizes := []uint64{uint64(a.synced)}
+	for _, p := range a.peers {
+		sizes = append(sizes, p[ownID])
+	}
+	slices.Sort(sizes)
+	for _, r := range a.rows[:a.synced] {
+		if r.Row.Log == n.log.ID && r.Position < sizes[2] {
 			most = max(most, r.Row.Size)
 		}
 	}
@@ -121,6 +139,10 @@ func (w *world) anchor(n *node, pick pick) error {
 		}
 		i := pick(len(a.peers))
 		a.anchors.PeerHolds(peerKey(i), n.log.ID, a.peers[i][n.log.ID])
+		if pick(2) == 0 {
+			a.peers[i][ownID] = uint64(a.synced)
+		}
+		a.anchors.PeerHolds(peerKey(i), ownID, a.peers[i][ownID])
 	case 5, 6:
 		w.cosign(n)
 	default:
@@ -171,6 +193,10 @@ func (w *world) checkAnchors() error {
 		if n.kept > n.heldAbove {
 			return fmt.Errorf("child %d has a receipt for %d entries, the level above holds %d", n.number, n.kept, n.heldAbove)
 		}
+		n.rowHeld = max(n.rowHeld, w.above.rowHeld(n))
+		if w.above.kind == replica.PeersAbove && n.kept > n.rowHeld {
+			return fmt.Errorf("child %d has a receipt for %d entries, three top-level nodes have a row of %d", n.number, n.kept, n.rowHeld)
+		}
 		if s := n.child.Status(); w.above.kind == replica.PeersAbove && s.Anchored > n.heldAbove {
 			return fmt.Errorf("child %d takes %d entries for anchored, three top-level nodes hold %d", n.number, s.Anchored, n.heldAbove)
 		}
@@ -196,6 +222,8 @@ func (w *world) anchorAll() error {
 		for i := range a.peers {
 			a.peers[i][n.log.ID] = max(a.peers[i][n.log.ID], n.floor)
 			a.anchors.PeerHolds(peerKey(i), n.log.ID, a.peers[i][n.log.ID])
+			a.peers[i][ownID] = uint64(a.synced)
+			a.anchors.PeerHolds(peerKey(i), ownID, a.peers[i][ownID])
 		}
 	}
 	a.holds = uint64(a.synced)

@@ -191,7 +191,7 @@
 // cosign: those that the level above has acknowledged. That is the parent's own parent,
 // for all that stands in the part of the parent's log that it acknowledges for anchoring
 // (Ack); at the top, more than half of the top-level nodes, three of five, which hold the
-// child's entries themselves; at a node that has nobody above it, the anchor file on
+// child's entries themselves and the row; at a node that has nobody above it, the anchor file on
 // another volume. A node without any of them cosigns nothing. A row's size never goes
 // down, and has one root.
 //

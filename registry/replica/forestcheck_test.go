@@ -59,7 +59,7 @@ func (m *member) receipt(c *member, h *heldLog, r replica.LoggedRow, top bool) {
 	case c.astray || m.astray:
 	case m.above == nil && size > c.heldBy3:
 		f.fail("%d entries of node %d are cosigned, three top-level nodes hold %d", size, c.number, c.heldBy3)
-	case m.above != nil && r.Position >= m.heldBy3:
+	case r.Position >= m.heldBy3:
 		f.fail("node %d cosigns what its entry %d says, three top-level nodes hold %d of them", m.number, r.Position, m.heldBy3)
 	}
 }

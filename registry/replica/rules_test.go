@@ -68,16 +68,17 @@ func TestEachRule(t *testing.T) {
 		rule replica.Rule
 		play func(*testing.T, replica.Rule) error
 	}{
-		"an acknowledgement of an old session": {replica.RuleSession, oldAck},
-		"a Welcome to an old Hello":            {replica.RuleNonce, oldWelcome},
-		"entries that were changed":            {replica.RuleRoot, changedEntries},
-		"entries that do not follow":           {replica.RuleGap, lostEntries},
-		"an acknowledgement before the sync":   {replica.RuleSync, unsynced},
-		"a parent that asks to wait":           {replica.RuleCredit, noCredit},
-		"a row that goes down":                 {replica.RuleGrow, lowerRow},
-		"a cosignature before the level above": {replica.RuleAbove, earlyCosignature},
-		"a cosignature of one of five":         {replica.RuleQuorum, loneCosignature},
-		"what a peer held before its restore":  {replica.RuleNow, restoredPeer},
+		"an acknowledgement of an old session":  {replica.RuleSession, oldAck},
+		"a Welcome to an old Hello":             {replica.RuleNonce, oldWelcome},
+		"entries that were changed":             {replica.RuleRoot, changedEntries},
+		"entries that do not follow":            {replica.RuleGap, lostEntries},
+		"an acknowledgement before the sync":    {replica.RuleSync, unsynced},
+		"a parent that asks to wait":            {replica.RuleCredit, noCredit},
+		"a row that goes down":                  {replica.RuleGrow, lowerRow},
+		"a cosignature before the level above":  {replica.RuleAbove, earlyCosignature},
+		"a cosignature before peers have a row": {replica.RuleAbove, lonelyRow},
+		"a cosignature of one of five":          {replica.RuleQuorum, loneCosignature},
+		"what a peer held before its restore":   {replica.RuleNow, restoredPeer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.play(t, 0); err != nil {
@@ -228,8 +229,27 @@ func loneCosignature(t *testing.T, left replica.Rule) error {
 		for i := range 2 {
 			w.above.peers[i][n.log.ID] = 5
 			w.above.anchors.PeerHolds(peerKey(i), n.log.ID, 5)
+			w.peerHasRows(i)
 		}
 	})
+}
+
+// peerHasRows lets a peer have all of the parent's own log.
+func (w *world) peerHasRows(i int) {
+	w.above.peers[i][ownID] = uint64(w.above.synced)
+	w.above.anchors.PeerHolds(peerKey(i), ownID, uint64(w.above.synced))
+}
+
+// Three have the entries, and none but the parent knows that it has them.
+func lonelyRow(t *testing.T, left replica.Rule) error {
+	w, n := begin(t, 5, left)
+	w.above = newAbove(replica.PeersAbove, left)
+	must(t, w.settle(n))
+	for i := range 2 {
+		w.above.peers[i][n.log.ID] = 5
+		w.above.anchors.PeerHolds(peerKey(i), n.log.ID, 5)
+	}
+	return cosignedAt(t, w, n, func() { w.peerHasRows(0); w.peerHasRows(3) })
 }
 
 // Two peers had the entries; one of them was restored before the parent had a row.
@@ -243,6 +263,8 @@ func restoredPeer(t *testing.T, left replica.Rule) error {
 	w.above.peers[0][n.log.ID], w.above.peers[1][n.log.ID] = 5, 2
 	w.above.anchors.PeerHolds(peerKey(1), n.log.ID, 2)
 	return cosignedAt(t, w, n, func() {
+		w.peerHasRows(0)
+		w.peerHasRows(1)
 		w.above.peers[1][n.log.ID] = 5
 		w.above.anchors.PeerHolds(peerKey(1), n.log.ID, 5)
 	})

@@ -53,6 +53,7 @@ type node struct {
 	acked     uint64 // of the session
 	credit    uint64 // the most that the session has allowed
 	kept      uint64 // how many entries the child's newest receipt is for, synced
+	rowHeld   uint64 // the largest row of it that three top-level nodes ever had
 	heldAbove uint64 // how many of its entries the level above ever held
 	tainted   bool   // something was changed on the way, so that a refusal is right
 }
