@@ -121,6 +121,9 @@ func keysetToProto(k *identifier.Keyset) *Keyset {
 	for _, key := range k.Keys {
 		m.Keys = append(m.Keys, KeyToProto(key))
 	}
+	if s := k.Suspect; s != nil {
+		m.Suspect = &Suspicion{Log: LogToProto(s.Log), Since: s.Since}
+	}
 	return m
 }
 
@@ -138,6 +141,13 @@ func keysetFromProto(m *Keyset) (identifier.Keyset, error) {
 			return identifier.Keyset{}, within(at("keys", i), err)
 		}
 		k.Keys = append(k.Keys, parsed)
+	}
+	if s := m.GetSuspect(); s != nil {
+		log, err := LogFromProto(s.GetLog())
+		if err != nil {
+			return identifier.Keyset{}, within("suspect", err)
+		}
+		k.Suspect = &identifier.Suspicion{Log: log, Since: s.GetSince()}
 	}
 	return k, nil
 }

@@ -312,7 +312,10 @@ type Record struct {
 	// it must name it.
 	RowHash []byte `protobuf:"bytes,4,opt,name=row_hash,json=rowHash,proto3" json:"row_hash,omitempty"`
 	// In ascending order of their index; at most 2,048.
-	Values        []*Value `protobuf:"bytes,5,rep,name=values,proto3" json:"values,omitempty"`
+	Values []*Value `protobuf:"bytes,5,rep,name=values,proto3" json:"values,omitempty"`
+	// The holder has said since that a key was in the wrong hands when this version was
+	// logged.
+	Suspect       bool `protobuf:"varint,6,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -382,6 +385,13 @@ func (x *Record) GetValues() []*Value {
 	return nil
 }
 
+func (x *Record) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
+	}
+	return false
+}
+
 // PublicKey is a key that signatures are checked with.
 type PublicKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -442,8 +452,10 @@ type Keyset struct {
 	// Counts the keysets of a prefix, from 1, through all its epochs.
 	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// How many of the keys must sign.
-	Threshold     uint32       `protobuf:"varint,2,opt,name=threshold,proto3" json:"threshold,omitempty"`
-	Keys          []*PublicKey `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	Threshold uint32       `protobuf:"varint,2,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	Keys      []*PublicKey `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	// From where on what was signed before this keyset is suspect; absent when nothing is.
+	Suspect       *Suspicion `protobuf:"bytes,4,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -499,6 +511,67 @@ func (x *Keyset) GetKeys() []*PublicKey {
 	return nil
 }
 
+func (x *Keyset) GetSuspect() *Suspicion {
+	if x != nil {
+		return x.Suspect
+	}
+	return nil
+}
+
+// Suspicion says that a key was in the wrong hands: what a log holds from a position on,
+// up to the entry that says so, may not be the holder's.
+type Suspicion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           []byte                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
+	Since         uint64                 `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Suspicion) Reset() {
+	*x = Suspicion{}
+	mi := &file_proto_identifier_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspicion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspicion) ProtoMessage() {}
+
+func (x *Suspicion) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_identifier_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspicion.ProtoReflect.Descriptor instead.
+func (*Suspicion) Descriptor() ([]byte, []int) {
+	return file_proto_identifier_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Suspicion) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *Suspicion) GetSince() uint64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
 // Delegation says who holds a prefix and which node answers for it.
 type Delegation struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -522,7 +595,7 @@ type Delegation struct {
 
 func (x *Delegation) Reset() {
 	*x = Delegation{}
-	mi := &file_proto_identifier_proto_msgTypes[6]
+	mi := &file_proto_identifier_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +607,7 @@ func (x *Delegation) String() string {
 func (*Delegation) ProtoMessage() {}
 
 func (x *Delegation) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_identifier_proto_msgTypes[6]
+	mi := &file_proto_identifier_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +620,7 @@ func (x *Delegation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delegation.ProtoReflect.Descriptor instead.
 func (*Delegation) Descriptor() ([]byte, []int) {
-	return file_proto_identifier_proto_rawDescGZIP(), []int{6}
+	return file_proto_identifier_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Delegation) GetPrefix() string {
@@ -615,7 +688,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_proto_identifier_proto_msgTypes[7]
+	mi := &file_proto_identifier_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +700,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_identifier_proto_msgTypes[7]
+	mi := &file_proto_identifier_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +713,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_proto_identifier_proto_rawDescGZIP(), []int{7}
+	return file_proto_identifier_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Node) GetName() string {
@@ -686,7 +759,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_proto_identifier_proto_msgTypes[8]
+	mi := &file_proto_identifier_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +771,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_identifier_proto_msgTypes[8]
+	mi := &file_proto_identifier_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +784,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_proto_identifier_proto_rawDescGZIP(), []int{8}
+	return file_proto_identifier_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Address) GetIp() string {
@@ -766,7 +839,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_proto_identifier_proto_msgTypes[9]
+	mi := &file_proto_identifier_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +851,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_identifier_proto_msgTypes[9]
+	mi := &file_proto_identifier_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +864,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_proto_identifier_proto_rawDescGZIP(), []int{9}
+	return file_proto_identifier_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Envelope) GetPayloadType() string {
@@ -827,7 +900,7 @@ type Signature struct {
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_proto_identifier_proto_msgTypes[10]
+	mi := &file_proto_identifier_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +912,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_identifier_proto_msgTypes[10]
+	mi := &file_proto_identifier_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +925,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_proto_identifier_proto_rawDescGZIP(), []int{10}
+	return file_proto_identifier_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Signature) GetKeyId() []byte {
@@ -896,20 +969,25 @@ const file_proto_identifier_proto_rawDesc = "" +
 	"\adefault\x18\x06 \x01(\bR\adefault\"9\n" +
 	"\tReference\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\tR\x06handle\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\rR\x05index\"\xaa\x01\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\"\xc4\x01\n" +
 	"\x06Record\x12\x1a\n" +
 	"\bspelling\x18\x01 \x01(\tR\bspelling\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x17\n" +
 	"\atime_ms\x18\x03 \x01(\x03R\x06timeMs\x12\x19\n" +
 	"\brow_hash\x18\x04 \x01(\fR\arowHash\x126\n" +
-	"\x06values\x18\x05 \x03(\v2\x1e.nameplate.identifier.v1.ValueR\x06values\"1\n" +
+	"\x06values\x18\x05 \x03(\v2\x1e.nameplate.identifier.v1.ValueR\x06values\x12\x18\n" +
+	"\asuspect\x18\x06 \x01(\bR\asuspect\"1\n" +
 	"\tPublicKey\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\rR\x04type\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\fR\x03key\"x\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"\xb6\x01\n" +
 	"\x06Keyset\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1c\n" +
 	"\tthreshold\x18\x02 \x01(\rR\tthreshold\x126\n" +
-	"\x04keys\x18\x03 \x03(\v2\".nameplate.identifier.v1.PublicKeyR\x04keys\"\x96\x02\n" +
+	"\x04keys\x18\x03 \x03(\v2\".nameplate.identifier.v1.PublicKeyR\x04keys\x12<\n" +
+	"\asuspect\x18\x04 \x01(\v2\".nameplate.identifier.v1.SuspicionR\asuspect\"3\n" +
+	"\tSuspicion\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\fR\x03log\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x04R\x05since\"\x96\x02\n" +
 	"\n" +
 	"Delegation\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
@@ -953,7 +1031,7 @@ func file_proto_identifier_proto_rawDescGZIP() []byte {
 	return file_proto_identifier_proto_rawDescData
 }
 
-var file_proto_identifier_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_proto_identifier_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_proto_identifier_proto_goTypes = []any{
 	(*Value)(nil),      // 0: nameplate.identifier.v1.Value
 	(*Link)(nil),       // 1: nameplate.identifier.v1.Link
@@ -961,29 +1039,31 @@ var file_proto_identifier_proto_goTypes = []any{
 	(*Record)(nil),     // 3: nameplate.identifier.v1.Record
 	(*PublicKey)(nil),  // 4: nameplate.identifier.v1.PublicKey
 	(*Keyset)(nil),     // 5: nameplate.identifier.v1.Keyset
-	(*Delegation)(nil), // 6: nameplate.identifier.v1.Delegation
-	(*Node)(nil),       // 7: nameplate.identifier.v1.Node
-	(*Address)(nil),    // 8: nameplate.identifier.v1.Address
-	(*Envelope)(nil),   // 9: nameplate.identifier.v1.Envelope
-	(*Signature)(nil),  // 10: nameplate.identifier.v1.Signature
+	(*Suspicion)(nil),  // 6: nameplate.identifier.v1.Suspicion
+	(*Delegation)(nil), // 7: nameplate.identifier.v1.Delegation
+	(*Node)(nil),       // 8: nameplate.identifier.v1.Node
+	(*Address)(nil),    // 9: nameplate.identifier.v1.Address
+	(*Envelope)(nil),   // 10: nameplate.identifier.v1.Envelope
+	(*Signature)(nil),  // 11: nameplate.identifier.v1.Signature
 }
 var file_proto_identifier_proto_depIdxs = []int32{
 	1,  // 0: nameplate.identifier.v1.Value.link:type_name -> nameplate.identifier.v1.Link
 	2,  // 1: nameplate.identifier.v1.Value.references:type_name -> nameplate.identifier.v1.Reference
 	0,  // 2: nameplate.identifier.v1.Record.values:type_name -> nameplate.identifier.v1.Value
 	4,  // 3: nameplate.identifier.v1.Keyset.keys:type_name -> nameplate.identifier.v1.PublicKey
-	5,  // 4: nameplate.identifier.v1.Delegation.keyset:type_name -> nameplate.identifier.v1.Keyset
-	7,  // 5: nameplate.identifier.v1.Delegation.node:type_name -> nameplate.identifier.v1.Node
-	7,  // 6: nameplate.identifier.v1.Delegation.mirrors:type_name -> nameplate.identifier.v1.Node
-	4,  // 7: nameplate.identifier.v1.Node.key:type_name -> nameplate.identifier.v1.PublicKey
-	8,  // 8: nameplate.identifier.v1.Node.addresses:type_name -> nameplate.identifier.v1.Address
-	4,  // 9: nameplate.identifier.v1.Node.handle_key:type_name -> nameplate.identifier.v1.PublicKey
-	10, // 10: nameplate.identifier.v1.Envelope.signatures:type_name -> nameplate.identifier.v1.Signature
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	6,  // 4: nameplate.identifier.v1.Keyset.suspect:type_name -> nameplate.identifier.v1.Suspicion
+	5,  // 5: nameplate.identifier.v1.Delegation.keyset:type_name -> nameplate.identifier.v1.Keyset
+	8,  // 6: nameplate.identifier.v1.Delegation.node:type_name -> nameplate.identifier.v1.Node
+	8,  // 7: nameplate.identifier.v1.Delegation.mirrors:type_name -> nameplate.identifier.v1.Node
+	4,  // 8: nameplate.identifier.v1.Node.key:type_name -> nameplate.identifier.v1.PublicKey
+	9,  // 9: nameplate.identifier.v1.Node.addresses:type_name -> nameplate.identifier.v1.Address
+	4,  // 10: nameplate.identifier.v1.Node.handle_key:type_name -> nameplate.identifier.v1.PublicKey
+	11, // 11: nameplate.identifier.v1.Envelope.signatures:type_name -> nameplate.identifier.v1.Signature
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_proto_identifier_proto_init() }
@@ -997,7 +1077,7 @@ func file_proto_identifier_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_identifier_proto_rawDesc), len(file_proto_identifier_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -112,6 +112,7 @@ func RecordToProto(r *identifier.Record) *Record {
 		TimeMs:   r.Time.UnixMilli(),
 		RowHash:  octetsOf(r.RowHash[:]),
 		Values:   ValuesToProto(r.Values),
+		Suspect:  r.Suspect,
 	}
 }
 
@@ -125,6 +126,7 @@ func RecordFromProto(id identifier.ID, m *Record) (*identifier.Record, error) {
 		Spelling: m.GetSpelling(),
 		Version:  m.GetVersion(),
 		Time:     time.UnixMilli(m.GetTimeMs()).UTC(),
+		Suspect:  m.GetSuspect(),
 	}
 	if err := setOctets("row_hash", r.RowHash[:], m.GetRowHash()); err != nil {
 		return nil, err

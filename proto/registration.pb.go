@@ -1938,7 +1938,9 @@ type StatusResponse struct {
 	Peers []*PeerStatus `protobuf:"bytes,23,rep,name=peers,proto3" json:"peers,omitempty"`
 	// Why neither changes nor entries of children are taken for want of room on the disk;
 	// empty when they are.
-	DiskLow       string `protobuf:"bytes,24,opt,name=disk_low,json=diskLow,proto3" json:"disk_low,omitempty"`
+	DiskLow string `protobuf:"bytes,24,opt,name=disk_low,json=diskLow,proto3" json:"disk_low,omitempty"`
+	// What is suspect of its log, and of those that it has copies of.
+	Suspicions    []*SuspectStatus `protobuf:"bytes,25,rep,name=suspicions,proto3" json:"suspicions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2141,6 +2143,83 @@ func (x *StatusResponse) GetDiskLow() string {
 	return ""
 }
 
+func (x *StatusResponse) GetSuspicions() []*SuspectStatus {
+	if x != nil {
+		return x.Suspicions
+	}
+	return nil
+}
+
+// SuspectStatus is a part of a log that may not be its holder's, because a key of the
+// prefix was in the wrong hands: from an entry on, up to the one that says so.
+type SuspectStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           []byte                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
+	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Since         uint64                 `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`
+	Until         uint64                 `protobuf:"varint,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspectStatus) Reset() {
+	*x = SuspectStatus{}
+	mi := &file_proto_registration_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspectStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspectStatus) ProtoMessage() {}
+
+func (x *SuspectStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspectStatus.ProtoReflect.Descriptor instead.
+func (*SuspectStatus) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SuspectStatus) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *SuspectStatus) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *SuspectStatus) GetSince() uint64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *SuspectStatus) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 // MirrorStatus tells of the copy of a child's log.
 type MirrorStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2175,7 +2254,7 @@ type MirrorStatus struct {
 
 func (x *MirrorStatus) Reset() {
 	*x = MirrorStatus{}
-	mi := &file_proto_registration_proto_msgTypes[27]
+	mi := &file_proto_registration_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2266,7 @@ func (x *MirrorStatus) String() string {
 func (*MirrorStatus) ProtoMessage() {}
 
 func (x *MirrorStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[27]
+	mi := &file_proto_registration_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2279,7 @@ func (x *MirrorStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorStatus.ProtoReflect.Descriptor instead.
 func (*MirrorStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{27}
+	return file_proto_registration_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MirrorStatus) GetNode() *PublicKey {
@@ -2307,7 +2386,7 @@ type PeerStatus struct {
 
 func (x *PeerStatus) Reset() {
 	*x = PeerStatus{}
-	mi := &file_proto_registration_proto_msgTypes[28]
+	mi := &file_proto_registration_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2398,7 @@ func (x *PeerStatus) String() string {
 func (*PeerStatus) ProtoMessage() {}
 
 func (x *PeerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[28]
+	mi := &file_proto_registration_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2411,7 @@ func (x *PeerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerStatus.ProtoReflect.Descriptor instead.
 func (*PeerStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{28}
+	return file_proto_registration_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PeerStatus) GetName() string {
@@ -2376,7 +2455,7 @@ type RelayStatus struct {
 
 func (x *RelayStatus) Reset() {
 	*x = RelayStatus{}
-	mi := &file_proto_registration_proto_msgTypes[29]
+	mi := &file_proto_registration_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2467,7 @@ func (x *RelayStatus) String() string {
 func (*RelayStatus) ProtoMessage() {}
 
 func (x *RelayStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[29]
+	mi := &file_proto_registration_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2480,7 @@ func (x *RelayStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayStatus.ProtoReflect.Descriptor instead.
 func (*RelayStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{29}
+	return file_proto_registration_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RelayStatus) GetLog() []byte {
@@ -2455,7 +2534,7 @@ type UpstreamStatus struct {
 
 func (x *UpstreamStatus) Reset() {
 	*x = UpstreamStatus{}
-	mi := &file_proto_registration_proto_msgTypes[30]
+	mi := &file_proto_registration_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2546,7 @@ func (x *UpstreamStatus) String() string {
 func (*UpstreamStatus) ProtoMessage() {}
 
 func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[30]
+	mi := &file_proto_registration_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2559,7 @@ func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
 func (*UpstreamStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{30}
+	return file_proto_registration_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *UpstreamStatus) GetAddress() string {
@@ -2552,7 +2631,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_proto_registration_proto_msgTypes[31]
+	mi := &file_proto_registration_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2643,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[31]
+	mi := &file_proto_registration_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2656,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{31}
+	return file_proto_registration_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Quarantine) GetSinceMs() int64 {
@@ -2609,7 +2688,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[32]
+	mi := &file_proto_registration_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2700,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[32]
+	mi := &file_proto_registration_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2713,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{32}
+	return file_proto_registration_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -2790,7 +2869,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\await_ms\x18\x03 \x01(\rR\x06waitMs\")\n" +
 	"\rProveResponse\x12\x18\n" +
 	"\areceipt\x18\x01 \x01(\fR\areceipt\"\x0f\n" +
-	"\rStatusRequest\"\x9f\a\n" +
+	"\rStatusRequest\"\xe9\a\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
@@ -2821,7 +2900,15 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x06rooted\x18\x15 \x01(\x04R\x06rooted\x12\x1a\n" +
 	"\bcosigned\x18\x16 \x01(\fR\bcosigned\x12;\n" +
 	"\x05peers\x18\x17 \x03(\v2%.nameplate.registration.v1.PeerStatusR\x05peers\x12\x19\n" +
-	"\bdisk_low\x18\x18 \x01(\tR\adiskLow\"\x82\x03\n" +
+	"\bdisk_low\x18\x18 \x01(\tR\adiskLow\x12H\n" +
+	"\n" +
+	"suspicions\x18\x19 \x03(\v2(.nameplate.registration.v1.SuspectStatusR\n" +
+	"suspicions\"e\n" +
+	"\rSuspectStatus\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\fR\x03log\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05since\x18\x03 \x01(\x04R\x05since\x12\x14\n" +
+	"\x05until\x18\x04 \x01(\x04R\x05until\"\x82\x03\n" +
 	"\fMirrorStatus\x126\n" +
 	"\x04node\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\fR\x03log\x12\x12\n" +
@@ -2911,7 +2998,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -2944,22 +3031,23 @@ var file_proto_registration_proto_goTypes = []any{
 	(*ProveResponse)(nil),          // 28: nameplate.registration.v1.ProveResponse
 	(*StatusRequest)(nil),          // 29: nameplate.registration.v1.StatusRequest
 	(*StatusResponse)(nil),         // 30: nameplate.registration.v1.StatusResponse
-	(*MirrorStatus)(nil),           // 31: nameplate.registration.v1.MirrorStatus
-	(*PeerStatus)(nil),             // 32: nameplate.registration.v1.PeerStatus
-	(*RelayStatus)(nil),            // 33: nameplate.registration.v1.RelayStatus
-	(*UpstreamStatus)(nil),         // 34: nameplate.registration.v1.UpstreamStatus
-	(*Quarantine)(nil),             // 35: nameplate.registration.v1.Quarantine
-	(*Checkpoint)(nil),             // 36: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 37: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 38: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 39: nameplate.identifier.v1.Delegation
-	(*Record)(nil),                 // 40: nameplate.identifier.v1.Record
-	(*PublicKey)(nil),              // 41: nameplate.identifier.v1.PublicKey
+	(*SuspectStatus)(nil),          // 31: nameplate.registration.v1.SuspectStatus
+	(*MirrorStatus)(nil),           // 32: nameplate.registration.v1.MirrorStatus
+	(*PeerStatus)(nil),             // 33: nameplate.registration.v1.PeerStatus
+	(*RelayStatus)(nil),            // 34: nameplate.registration.v1.RelayStatus
+	(*UpstreamStatus)(nil),         // 35: nameplate.registration.v1.UpstreamStatus
+	(*Quarantine)(nil),             // 36: nameplate.registration.v1.Quarantine
+	(*Checkpoint)(nil),             // 37: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 38: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 39: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 40: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 41: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 42: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	37, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	38, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	38, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	39, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -2973,54 +3061,55 @@ var file_proto_registration_proto_depIdxs = []int32{
 	7,  // 13: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
 	0,  // 14: nameplate.registration.v1.AwaitRequest.level:type_name -> nameplate.registration.v1.Level
 	0,  // 15: nameplate.registration.v1.AwaitResponse.level:type_name -> nameplate.registration.v1.Level
-	38, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	39, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 17: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	39, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	40, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
 	26, // 19: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
 	24, // 20: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
 	23, // 21: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
-	40, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
-	41, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
+	41, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	42, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
 	2,  // 24: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	38, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	39, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 26: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
 	25, // 27: nameplate.registration.v1.LoggedEntry.children:type_name -> nameplate.registration.v1.ChildRow
 	0,  // 28: nameplate.registration.v1.ProveRequest.level:type_name -> nameplate.registration.v1.Level
-	41, // 29: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	36, // 30: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	42, // 29: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	37, // 30: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
 	0,  // 31: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
-	31, // 32: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
-	34, // 33: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	35, // 34: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	32, // 35: nameplate.registration.v1.StatusResponse.peers:type_name -> nameplate.registration.v1.PeerStatus
-	41, // 36: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
-	35, // 37: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	41, // 38: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
-	34, // 39: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	33, // 40: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
-	9,  // 41: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 42: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 43: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
-	15, // 44: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	17, // 45: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	19, // 46: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	21, // 47: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	27, // 48: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
-	29, // 49: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 50: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 51: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 52: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
-	16, // 53: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	18, // 54: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	20, // 55: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	22, // 56: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	28, // 57: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
-	30, // 58: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	50, // [50:59] is the sub-list for method output_type
-	41, // [41:50] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	32, // 32: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
+	35, // 33: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	36, // 34: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	33, // 35: nameplate.registration.v1.StatusResponse.peers:type_name -> nameplate.registration.v1.PeerStatus
+	31, // 36: nameplate.registration.v1.StatusResponse.suspicions:type_name -> nameplate.registration.v1.SuspectStatus
+	42, // 37: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	36, // 38: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	42, // 39: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
+	35, // 40: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	34, // 41: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
+	9,  // 42: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 43: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 44: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
+	15, // 45: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	17, // 46: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	19, // 47: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	21, // 48: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	27, // 49: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
+	29, // 50: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 51: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 52: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 53: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
+	16, // 54: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	18, // 55: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	20, // 56: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	22, // 57: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	28, // 58: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
+	30, // 59: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	51, // [51:60] is the sub-list for method output_type
+	42, // [42:51] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -3043,7 +3132,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -77,6 +77,9 @@ func effectOfDelegation(h held, signed *identifier.Envelope) (effect, error) {
 		m = state.Mutation{Table: state.Notes, Key: append([]byte(grantNote), key...), Value: stored}
 	}
 	mutations := []state.Mutation{m}
+	if s := h.delegation.Keyset.Suspect; s != nil {
+		mutations = append(mutations, suspectMutation(h.delegation.Prefix, s, h.position))
+	}
 	if !h.apex {
 		// The node that answers gets what was signed, and so does one that answered.
 		kind := identifier.EntryDelegation

@@ -38,13 +38,14 @@ func (r *Registry) Export(ctx context.Context, below identifier.Prefix, after id
 		if row.Withdrawn {
 			continue
 		}
-		record, err := recordOf(row)
+		record, position, err := recordOf(row)
 		if err != nil {
 			return unavailable(err)
 		}
 		if h := r.holders.of(record.ID.Prefix); !h.inZone || r.elsewhere(h.delegation) {
 			continue // another node answers for it now
 		}
+		record.Suspect = r.suspects(record.ID.Prefix, position)
 		if err := yield(record); err != nil {
 			return err
 		}
@@ -52,14 +53,16 @@ func (r *Registry) Export(ctx context.Context, below identifier.Prefix, after id
 	return nil
 }
 
-func recordOf(row state.Row) (*identifier.Record, error) {
+// recordOf returns a stored record, and the position of the entry that made it.
+func recordOf(row state.Row) (*identifier.Record, uint64, error) {
 	id, err := identifier.ParseKey(row.Key)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	stored, err := identifier.CheckStored(row.Key, row.Value)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return stored.Record(id)
+	record, err := stored.Record(id)
+	return record, stored.Position(), err
 }

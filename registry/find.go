@@ -99,7 +99,9 @@ func (l *ledger) fill(f *identifier.Finding, v *state.Reader, id identifier.ID) 
 			return err
 		}
 		if !stored.Withdrawn() {
-			f.Record, err = stored.Record(id)
+			if f.Record, err = stored.Record(id); err == nil {
+				f.Record.Suspect = l.suspects(id.Prefix, stored.Position())
+			}
 			return err
 		}
 		f.Withdrawn = true

@@ -60,8 +60,8 @@ func (j *judge) authenticate(h identifier.Header, e identifier.Envelope) (*ident
 		return nil, refuse(Denied, "prefix %q lies below %q, which is answered by node %q: have it delegated and register there", h.Prefix, hidden.Prefix, hidden.Node.Name)
 	case d.Epoch != h.Epoch:
 		return nil, refuse(Denied, "prefix %q is in epoch %d, the change names %d: sign it again with the current one", h.Prefix, d.Epoch, h.Epoch)
-	case d.Keyset.Version != h.KeysetVersion:
-		return nil, refuse(Denied, "the keyset of prefix %q is version %d, the change names %d: sign it again with a current key", h.Prefix, d.Keyset.Version, h.KeysetVersion)
+	case !d.Accepts(h):
+		return nil, oldKeyset(d, h)
 	}
 	if h.Agent != "" {
 		if d.NoAgents {
@@ -72,10 +72,18 @@ func (j *judge) authenticate(h identifier.Header, e identifier.Envelope) (*ident
 		}
 		return d, nil
 	}
-	if n := e.SignedBy(d.Keyset.Keys); n < d.Keyset.Threshold {
+	switch n := e.SignedBy(d.Keyset.Keys); {
+	case n >= d.Keyset.Threshold:
+		return d, nil
+	case d.Keyset.Version != h.KeysetVersion:
+		return nil, oldKeyset(d, h)
+	default:
 		return nil, refuse(Unauthenticated, "%d good signatures by keys of prefix %q, %d are needed: sign with the holder's key", n, h.Prefix, d.Keyset.Threshold)
 	}
-	return d, nil
+}
+
+func oldKeyset(d *identifier.Delegation, h identifier.Header) error {
+	return refuse(Denied, "the keyset of prefix %q is version %d, the change names %d: sign it again with a current key", h.Prefix, d.Keyset.Version, h.KeysetVersion)
 }
 
 // checkHolder checks that every row belongs to the prefix whose holder signed, and

@@ -37,6 +37,7 @@ type ledger struct {
 
 	acknowledged acknowledged // of the node's own log
 	levels       *levels      // of the node's own log
+	suspicions   suspicions
 }
 
 func newLedger(number uint32, node identifier.PublicKey, s *state.Store) *ledger {
@@ -112,7 +113,7 @@ func (l *ledger) readState() error {
 			return err
 		}
 	}
-	return l.loadHolders()
+	return errors.Join(l.loadHolders(), l.loadSuspicions())
 }
 
 // note returns a note that the state keeps beside the log; nil when there is none.
@@ -271,6 +272,7 @@ func (l *ledger) publish(x effect, leaf []byte, position uint64, at, end journal
 		return err
 	}
 	if x.holds != nil {
+		l.suspect(x.holds)
 		l.holders.put(*x.holds)
 	}
 	l.grow(position + 1)

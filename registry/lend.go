@@ -59,8 +59,8 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 				loan.Absent = !l.shared[i] && bare.without(loan)
 				continue
 			}
-			// Of one that is damaged Find says what is wrong.
-			if stored, err := identifier.CheckStored(w.Key, w.Value); err == nil {
+			// Of one that is damaged or suspect Find says so.
+			if stored, err := identifier.CheckStored(w.Key, w.Value); err == nil && !r.suspects(identifier.Prefix(loan.Prefix), stored.Position()) {
 				loan.Stored = stored
 			}
 		}

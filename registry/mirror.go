@@ -113,6 +113,7 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 			marked++
 		}
 		if x.holds != nil {
+			m.suspect(x.holds)
 			m.holders.put(*x.holds)
 		}
 		mutations = append(append(mutations, x.mutations...), m.tree.append(leaf)...)

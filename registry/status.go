@@ -28,6 +28,9 @@ type Status struct {
 	// DiskLow says why neither changes nor entries of children are taken in for want of
 	// room on the disk; empty when they are.
 	DiskLow string
+	// Suspicions are the parts of this log, and of those that are mirrored here, that are
+	// suspect because a key was in the wrong hands.
+	Suspicions []Suspicion
 	// Quarantine is the evidence that two histories of the log were signed; nil when
 	// none is known.
 	Quarantine *Quarantine
@@ -58,6 +61,7 @@ func (r *Registry) Status(context.Context) (Status, error) {
 		s.Checkpoint = *c
 	}
 	s.ReadOnly, s.DiskLow, s.Quarantine = r.ReadOnly(), r.DiskLow(), r.quarantine.Load()
+	s.Suspicions = r.Suspicions()
 	s.Anchored, s.Rooted = r.levels.heights()
 	switch {
 	case s.Rooted > 0:

@@ -201,7 +201,7 @@ func (a *Authority) compute(ctx context.Context, answer *Answer, q *Query, f *id
 			"the template of %s gives no answer for %s: its holder tries it with 'nameplate template test'", t.Prefix, q.ID)}
 	case ok:
 		answer.found(&identifier.Record{
-			ID: q.ID, Spelling: q.ID.String(), Version: t.Record.Version, Time: t.Record.Time, Values: values,
+			ID: q.ID, Spelling: q.ID.String(), Version: t.Record.Version, Time: t.Record.Time, Suspect: t.Record.Suspect, Values: values,
 		}, *q, time.Now())
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 )
 
 // delegateFlags are the flags of delegate.
@@ -29,6 +31,9 @@ type delegateFlags struct {
 	addresses      []string
 	mirrors        []string
 	epoch, version uint64
+	suspectSince   uint64
+	suspectLog     string
+	suspected      bool
 }
 
 func newDelegate() *cobra.Command {
@@ -45,10 +50,16 @@ that. --revoke takes the prefix back. With --node and --address another node ans
 for it, and with --mirror those answer that have a copy of that node's log when it is
 away, as a rule this one at its listen.mirror and listen.mirror-handle. --handle-key is the
 key with which that node signs Handle answers ('nameplate handle key' shows it), so that
-those who come from above can check them; NAME=KEY is that of the mirror NAME. What is in force already is left as it is.`,
+those who come from above can check them; NAME=KEY is that of the mirror NAME.
+
+When a key was in the wrong hands, --rotate or --revoke with --suspect-since POSITION says
+since when: what was registered with it from that entry of the log on stays, and is told
+as suspect until its holder registers it anew. 'nameplate status' and 'nameplate log
+verify' tell what is suspect. What is in force already is left as it is.`,
 		Example: `  nameplate delegate 88.118.8 --to maker.key --key nameplate-data/node.key
   nameplate delegate gs1.9.5.0.6 --to ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --key nameplate-data/node.key
   nameplate delegate 88.118.8 --rotate --to new.key --key maker.key
+  nameplate delegate 88.118.8 --rotate --to new.key --suspect-since 4711 --key nameplate-data/node.key
   nameplate delegate 88.118.9 --to maker.key --node east --node-key east.pub --address 192.0.2.7,dns=53,grpc=2640 --mirror region-mirror,region.pub,192.0.2.54,dns=53 --key region.key`,
 		Args: arguments(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -64,6 +75,9 @@ those who come from above can check them; NAME=KEY is that of the mirror NAME. W
 			}
 			if len(f.to) == 0 && !f.revoke {
 				return usagef("nobody is named to hold %s: say --to KEY, or --revoke to take it back", prefix)
+			}
+			if f.suspected = c.Flags().Changed("suspect-since"); f.suspected && !f.rotate && !f.revoke {
+				return usagef("--suspect-since is about keys that are not good any more: say --rotate with the new ones, or --revoke")
 			}
 			return within(c.Context(), f.timeout, func(ctx context.Context) error { return delegate(ctx, c, &f, prefix) })
 		},
@@ -82,6 +96,8 @@ those who come from above can check them; NAME=KEY is that of the mirror NAME. W
 	c.Flags().StringArrayVar(&f.mirrors, "mirror", nil, "a node that has a copy of that node's log and where it answers from it, as `NAME,KEY,IP,dns=PORT…`; repeated with the same name for more addresses")
 	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "the epoch to sign for (default the one that follows)")
 	c.Flags().Uint64Var(&f.version, "keyset-version", 0, "the keyset version to sign for (default the one that follows)")
+	c.Flags().Uint64Var(&f.suspectSince, "suspect-since", 0, "with --rotate or --revoke: the `POSITION` in the log since which a key was in the wrong hands")
+	c.Flags().StringVar(&f.suspectLog, "suspect-log", "", "the `LOG` that is meant (default that of the node that answers for the prefix)")
 	c.MarkFlagsMutuallyExclusive("to", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "node")
@@ -230,6 +246,11 @@ func delegate(ctx context.Context, c *cobra.Command, f *delegateFlags, p identif
 	if current != nil && current.Prefix != p {
 		current = nil
 	}
+	if f.suspected && current != nil {
+		if d.Keyset.Suspect, err = f.suspicion(ctx, node.registry, current); err != nil {
+			return err
+		}
+	}
 	if current != nil && f.inForce(current, d) {
 		return f.print(c, delegated{Prefix: string(p), Result: "unchanged", Epoch: current.Epoch, Version: current.Keyset.Version})
 	}
@@ -255,8 +276,40 @@ func delegate(ctx context.Context, c *cobra.Command, f *delegateFlags, p identif
 	return f.print(c, delegated{Prefix: string(p), Result: result, Epoch: d.Epoch, Version: d.Keyset.Version, place: newPlace(logged)})
 }
 
+// suspicion says since when what the keys in force have signed is suspect, in the log of
+// the node that answers for the prefix.
+func (f *delegateFlags) suspicion(ctx context.Context, node *registryrpc.Client, current *identifier.Delegation) (*identifier.Suspicion, error) {
+	s := &identifier.Suspicion{Since: f.suspectSince}
+	if f.suspectLog != "" {
+		log, err := hex.DecodeString(f.suspectLog)
+		if err != nil || len(log) != len(s.Log) {
+			return nil, usagef("--suspect-log %q: a log has 32 hexadecimal digits, as 'nameplate status' shows them", f.suspectLog)
+		}
+		s.Log = identifier.LogID(log)
+		return s, nil
+	}
+	status, err := node.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if current.Node == nil || current.Node.Key == status.Key {
+		s.Log = status.Log
+		return s, nil
+	}
+	for _, m := range status.Mirrors {
+		if m.Node == current.Node.Key {
+			s.Log = m.Log
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("prefix %s is answered by node %s, whose log is not known here: name it with --suspect-log", current.Prefix, current.Node.Name)
+}
+
 // inForce reports whether what is wanted is there.
 func (f *delegateFlags) inForce(current, wanted *identifier.Delegation) bool {
+	if s := wanted.Keyset.Suspect; s != nil && (current.Keyset.Suspect == nil || *s != *current.Keyset.Suspect) {
+		return false
+	}
 	same := current.Keyset.Threshold == wanted.Keyset.Threshold && slices.Equal(current.Keyset.Keys, wanted.Keyset.Keys)
 	if f.rotate || !same {
 		return same

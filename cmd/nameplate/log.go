@@ -121,7 +121,21 @@ func verifyLog(c *cobra.Command, f *logFlags) error {
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "ok: log %s, %s entries with %s rows and %s delegations\n    the checkpoint of %s entries has root %x\n    and is signed by %s\n",
 		s.Log, thousands(int(s.Entries)), thousands(int(s.Rows)), thousands(int(s.Delegations)), thousands(int(s.Size)), s.Root, s.Node)
+	for _, x := range s.Suspect {
+		if err == nil {
+			_, err = fmt.Fprintf(c.OutOrStdout(), "suspect: entries %d to %d of prefix %s: its holder has said in entry %d that a key was in the wrong hands\n", x.Since, x.Until-1, x.Prefix, x.Until)
+		}
+	}
 	return err
+}
+
+// shownSuspicion is a part of a log that is suspect, from an entry on up to the one that
+// says so.
+type shownSuspicion struct {
+	Log    string            `json:"log"`
+	Prefix identifier.Prefix `json:"prefix"`
+	Since  uint64            `json:"since"`
+	Until  uint64            `json:"until"`
 }
 
 // verifyEvidence checks a file that says that a node has signed two histories.
@@ -160,11 +174,17 @@ type verified struct {
 	Checkpoints uint64               `json:"checkpoints"`
 	Size        uint64               `json:"size"`
 	Root        string               `json:"root"`
+	Suspect     []shownSuspicion     `json:"suspect,omitempty"`
 }
 
 func newVerified(s *audit.Summary) verified {
+	var suspect []shownSuspicion
+	for _, x := range s.Suspect {
+		suspect = append(suspect, shownSuspicion{Log: s.Log.String(), Prefix: x.Prefix, Since: x.Since, Until: x.Until})
+	}
 	return verified{
-		Log: s.Log.String(), Node: s.Node, Entries: s.Entries, Rows: s.Rows, Delegations: s.Delegations,
+		Suspect: suspect,
+		Log:     s.Log.String(), Node: s.Node, Entries: s.Entries, Rows: s.Rows, Delegations: s.Delegations,
 		Checkpoints: s.Checkpoints, Size: s.Size, Root: hex.EncodeToString(s.Root[:]),
 	}
 }

@@ -270,6 +270,9 @@ func printRecord(w io.Writer, r *identifier.Record) {
 		spelled = ", registered as " + r.Spelling
 	}
 	fmt.Fprintf(w, "  version %d of %s%s\n", r.Version, r.Time.UTC().Format(time.RFC3339), spelled)
+	if r.Suspect {
+		fmt.Fprintln(w, "  suspect: its holder has said that a key was in the wrong hands when this was registered")
+	}
 }
 
 // maxPrinted is how many octets of a value people are shown.

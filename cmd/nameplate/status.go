@@ -73,6 +73,7 @@ type nodeStatus struct {
 	Peers       []shownPeer          `json:"peers,omitempty"`
 	Fork        *shownFork           `json:"fork,omitempty"` // of the node's own log
 	Mirrors     []shownMirror        `json:"mirrors,omitempty"`
+	Suspect     []shownSuspicion     `json:"suspect,omitempty"` // of its log and the mirrors
 }
 
 type shownUpstream struct {
@@ -166,6 +167,9 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 		f := newShownFork(fork{s.Quarantine, true})
 		shown.Fork = &f
 	}
+	for _, x := range s.Suspicions {
+		shown.Suspect = append(shown.Suspect, shownSuspicion{Log: x.Log.String(), Prefix: x.Prefix, Since: x.Since, Until: x.Until})
+	}
 	for _, m := range s.Mirrors {
 		var forked *shownFork
 		if m.Quarantine != nil {
@@ -243,6 +247,9 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 		if q := m.Quarantine; q != nil {
 			line("quarantine", "log %s, since %s: two histories of its first %s entries were signed: run 'nameplate fork show'", m.Log, q.Since.UTC().Format(time.RFC3339), thousands(int(q.Size)))
 		}
+	}
+	for _, x := range s.Suspicions {
+		line("suspect", "entries %d to %d of log %s, prefix %s: a key was in the wrong hands", x.Since, x.Until-1, x.Log, x.Prefix)
 	}
 	if s.ReadOnly != "" {
 		line("read-only", "%s", s.ReadOnly)

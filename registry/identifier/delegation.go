@@ -44,6 +44,18 @@ type Delegation struct {
 // Revoked reports whether the delegation takes a prefix back.
 func (d *Delegation) Revoked() bool { return len(d.Keyset.Keys) == 0 }
 
+// Accepts reports whether a change may name this epoch and keyset version while the
+// delegation is in force. It may name the keyset before the present one: then too the
+// keys of the present one must have signed it. So keys are replaced without a gap: with a
+// keyset that has the old and the new ones, and then with one that has the new ones
+// alone. An agent's change names the present one.
+func (d *Delegation) Accepts(h Header) bool {
+	if d.Epoch != h.Epoch {
+		return false
+	}
+	return d.Keyset.Version == h.KeysetVersion || h.Agent == "" && h.KeysetVersion > 0 && d.Keyset.Version == h.KeysetVersion+1
+}
+
 // Flags of an encoded delegation.
 const (
 	delegationNoAgents = 1 << iota
@@ -51,6 +63,7 @@ const (
 	delegationNode
 	delegationMirrors
 	delegationHandleKeys
+	delegationSuspect
 )
 
 // AppendDelegation appends the encoding of a delegation, the payload of an
@@ -58,7 +71,7 @@ const (
 //
 //	format      u8       1
 //	flags       u8       1 no agents, 2 private, 4 there is a node, 8 there are mirrors,
-//	                     16 there are Handle keys
+//	                     16 there are Handle keys, 32 there is a suspicion
 //	prefix      text     at most 126 octets
 //	epoch       u64
 //	keyset      version u64, threshold u8, count u8 (at most 16), keys
@@ -66,6 +79,7 @@ const (
 //	mirrors     when flagged: count u8 (1 to 8), each as the node is
 //	handle keys when flagged: one for the node and one for each mirror, a key or u8 0 for
 //	                     none; not all of them none
+//	suspicion   when flagged: log 16 octets, since u64
 //
 // A key is its type u8 (not 0) and a text of 1 to 4,096 octets. An address is its
 // size u8 (4 or 16), as many octets, and the ports for DNS, gRPC, HTTP and Handle,
@@ -96,6 +110,9 @@ func AppendDelegation(dst []byte, d *Delegation) ([]byte, error) {
 	if err := checkLimit(what, "the list of mirrors", len(d.Mirrors), 0, MaxMirrors); err != nil {
 		return nil, err
 	}
+	if d.Keyset.Suspect != nil {
+		flags |= delegationSuspect
+	}
 	b := append(dst, 1, flags)
 	b = appendText(b, d.Prefix)
 	b = binary.BigEndian.AppendUint64(b, d.Epoch)
@@ -115,9 +132,9 @@ func AppendDelegation(dst []byte, d *Delegation) ([]byte, error) {
 		}
 	}
 	if keyed {
-		return appendHandleKeys(b, what, d)
+		b, err = appendHandleKeys(b, what, d)
 	}
-	return b, nil
+	return appendSuspicion(b, d.Keyset.Suspect), err
 }
 
 // ParseDelegation reads what [AppendDelegation] writes, and nothing else. The
@@ -126,8 +143,8 @@ func ParseDelegation(b []byte) (*Delegation, error) {
 	c := cursor{what: "delegation", b: b}
 	c.format(1)
 	flags := c.u8()
-	if flags >= delegationHandleKeys<<1 {
-		c.fail(c.off-1, "the flags are 1, 2, 4, 8 and 16")
+	if flags >= delegationSuspect<<1 {
+		c.fail(c.off-1, "the flags are 1, 2, 4, 8, 16 and 32")
 	}
 	d := &Delegation{
 		NoAgents: flags&delegationNoAgents != 0,
@@ -144,6 +161,9 @@ func ParseDelegation(b []byte) (*Delegation, error) {
 	}
 	if flags&delegationHandleKeys != 0 {
 		parseHandleKeys(&c, d)
+	}
+	if flags&delegationSuspect != 0 {
+		d.Keyset.Suspect = parseSuspicion(&c)
 	}
 	if err := c.end(); err != nil {
 		return nil, err

@@ -11,6 +11,17 @@ type Keyset struct {
 	Version   uint64
 	Threshold int // 1 or more, at most len(Keys)
 	Keys      []PublicKey
+	// Suspect says from where on what was signed before this keyset is not to be
+	// trusted; nil when all of it is.
+	Suspect *Suspicion
+}
+
+// Suspicion says that a key was in the wrong hands: what the log of the node that
+// answers for the prefix holds from a position on, up to the entry that says so, may not
+// be the holder's. It stays in the log and in the records, and is told as suspect.
+type Suspicion struct {
+	Log   LogID // positions of another log are not meant
+	Since uint64
 }
 
 // KeysetChange replaces the keyset of a delegated prefix. It is signed by the
@@ -23,24 +34,51 @@ type KeysetChange struct {
 
 // AppendKeysetChange appends the encoding of a change of keyset, the payload of an
 // envelope of type [KeysetType]: format u8 (1), prefix, epoch and keyset as in
-// [AppendDelegation].
+// [AppendDelegation]; with format 2 a suspicion follows, log (16 octets) and since (u64).
 func AppendKeysetChange(dst []byte, k *KeysetChange) ([]byte, error) {
 	const what = "keyset"
 	if err := checkLimit(what, "a prefix", len(k.Prefix), 0, MaxPrefix-1); err != nil {
 		return nil, err
 	}
-	b := append(dst, 1)
+	format := byte(1)
+	if k.Keyset.Suspect != nil {
+		format = 2
+	}
+	b := append(dst, format)
 	b = appendText(b, k.Prefix)
 	b = binary.BigEndian.AppendUint64(b, k.Epoch)
-	return appendKeyset(b, what, &k.Keyset)
+	b, err := appendKeyset(b, what, &k.Keyset)
+	return appendSuspicion(b, k.Keyset.Suspect), err
+}
+
+func appendSuspicion(b []byte, s *Suspicion) []byte {
+	if s == nil {
+		return b
+	}
+	return binary.BigEndian.AppendUint64(append(b, s.Log[:]...), s.Since)
+}
+
+func parseSuspicion(c *cursor) *Suspicion {
+	s := &Suspicion{}
+	c.fixed(s.Log[:])
+	s.Since = c.u64()
+	return s
 }
 
 // ParseKeysetChange reads what [AppendKeysetChange] writes, and nothing else. The
 // error is a [*FormatError].
 func ParseKeysetChange(b []byte) (*KeysetChange, error) {
 	c := cursor{what: "keyset", b: b}
-	c.format(1)
+	suspected := len(b) > 0 && b[0] == 2
+	if suspected {
+		c.format(2)
+	} else {
+		c.format(1)
+	}
 	k := &KeysetChange{Prefix: parsePrefixText(&c), Epoch: c.u64(), Keyset: parseKeyset(&c)}
+	if suspected {
+		k.Keyset.Suspect = parseSuspicion(&c)
+	}
 	if err := c.end(); err != nil {
 		return nil, err
 	}

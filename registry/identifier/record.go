@@ -99,6 +99,9 @@ type Record struct {
 	// that replaces it must name it.
 	RowHash Hash
 	Values  []Value
+	// Suspect says that the holder has said since that a key was in the wrong hands when
+	// this version was logged. It is no part of what is stored.
+	Suspect bool
 }
 
 // Limits of a record.

@@ -150,6 +150,9 @@ func statusToProto(s *Status) *proto.StatusResponse {
 	for _, p := range s.Apexes {
 		m.Apexes = append(m.Apexes, string(p))
 	}
+	for _, x := range s.Suspicions {
+		m.Suspicions = append(m.Suspicions, &proto.SuspectStatus{Log: proto.LogToProto(x.Log), Prefix: string(x.Prefix), Since: x.Since, Until: x.Until})
+	}
 	for _, x := range s.Mirrors {
 		m.Mirrors = append(m.Mirrors, &proto.MirrorStatus{
 			Node: proto.KeyToProto(x.Node), Log: proto.LogToProto(x.Log), Size: x.Size, Root: proto.HashToProto(x.Root),
@@ -198,6 +201,17 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 			return Status{}, err
 		}
 		s.Mirrors = append(s.Mirrors, mirror)
+	}
+	for _, x := range m.GetSuspicions() {
+		log, err := proto.LogFromProto(x.GetLog())
+		if err != nil {
+			return Status{}, err
+		}
+		prefix, err := proto.PrefixFromProto(x.GetPrefix())
+		if err != nil {
+			return Status{}, err
+		}
+		s.Suspicions = append(s.Suspicions, registry.Suspicion{Log: log, Prefix: prefix, Since: x.GetSince(), Until: x.GetUntil()})
 	}
 	s.Upstream = upstreamFromProto(m.GetUpstream())
 	if s.Peers, err = peersFromProto(m.GetPeers()); err != nil {

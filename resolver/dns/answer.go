@@ -62,8 +62,14 @@ func (s *Server) reply(ctx context.Context, r *request, text string) *reply {
 	if a.Origin.Stale {
 		rep.explained(int(dns.ExtendedErrorCodeStaleAnswer), staleText(a.Origin.Age))
 	}
+	if a.Record != nil && a.Record.Suspect {
+		rep.explained(int(dns.ExtendedErrorCodeOther), suspectText)
+	}
 	return rep
 }
+
+// suspectText is told with whatever rests on a record that is suspect.
+const suspectText = "suspect: its holder has said that a key was in the wrong hands when this was registered"
 
 // as gives a reply the codes that the table of outcomes has for a case.
 func (r *reply) as(c resolver.Case, text string) *reply {

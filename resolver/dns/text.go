@@ -115,6 +115,9 @@ func head(r *identifier.Record, link *identifier.Value) line {
 	if r.Spelling != id {
 		l = l.add("spelling", r.Spelling)
 	}
+	if r.Suspect {
+		l = l.add("suspect", "yes")
+	}
 	return l
 }
 
@@ -265,6 +268,8 @@ func parseHead(parts []part) (*identifier.Record, int, error) {
 			copy(r.RowHash[:], row)
 		case "spelling":
 			r.Spelling, spelled = p.text, true
+		case "suspect":
+			r.Suspect = p.text == "yes"
 		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("TXT %s: %w", p.key, err)

@@ -42,7 +42,8 @@ const (
 	tellDefaultIndex = 32
 	tellDefaultValue = 64
 	tellDelegation   = 128
-	tellUnknown      = 256 // this flag and those above it
+	tellSuspect      = 256
+	tellUnknown      = 512 // this flag and those above it
 )
 
 // appendAsked returns what of a query the request cannot say; "" when nothing.
@@ -97,7 +98,7 @@ func appendAnswer(a *resolver.Answer) (string, error) {
 		flag uint16
 	}{
 		{a.InZone, tellInZone}, {a.Below, tellBelow}, {a.Origin.Mirror, tellMirror}, {a.Origin.Stale, tellStale},
-		{a.Record != nil, tellRecord}, {a.Delegation != nil, tellDelegation},
+		{a.Record != nil, tellRecord}, {a.Record != nil && a.Record.Suspect, tellSuspect}, {a.Delegation != nil, tellDelegation},
 	} {
 		if f.on {
 			flags |= f.flag
@@ -177,7 +178,7 @@ func readAnswer(extra string, id identifier.ID, values []identifier.Value) (reso
 	a := resolver.Answer{ID: id, Outcome: resolver.Outcome(c.u8())}
 	flags := c.u16()
 	if flags >= tellUnknown {
-		c.fail(2, "the flags are 1 to 128")
+		c.fail(2, "the flags are 1 to 256")
 	}
 	a.InZone, a.Below = flags&tellInZone != 0, flags&tellBelow != 0
 	a.Lifetime = time.Duration(c.u64() &^ (1 << 63))
@@ -190,7 +191,9 @@ func readAnswer(extra string, id identifier.ID, values []identifier.Value) (reso
 		}
 	}
 	if flags&tellRecord != 0 {
-		a.Record = c.record(id, values)
+		if a.Record = c.record(id, values); a.Record != nil {
+			a.Record.Suspect = flags&tellSuspect != 0
+		}
 	}
 	if flags&tellDefaultIndex != 0 {
 		at := c.off

@@ -41,6 +41,7 @@ type recordDoc struct {
 	Version  uint64     `json:"version"`
 	Time     time.Time  `json:"time"`
 	RowHash  hexBytes   `json:"rowHash"`
+	Suspect  bool       `json:"suspect,omitempty"`
 	Values   []valueDoc `json:"values"`
 }
 
@@ -157,7 +158,7 @@ func newDocument(a *resolver.Answer) *document {
 
 func newRecordDoc(r *identifier.Record) *recordDoc {
 	d := &recordDoc{
-		Spelling: r.Spelling, Version: r.Version, Time: r.Time.UTC(), RowHash: r.RowHash[:],
+		Suspect: r.Suspect, Spelling: r.Spelling, Version: r.Version, Time: r.Time.UTC(), RowHash: r.RowHash[:],
 		Values: make([]valueDoc, len(r.Values)),
 	}
 	for i := range r.Values {
@@ -306,7 +307,7 @@ func (d *recordDoc) record(id identifier.ID) (*identifier.Record, error) {
 		return nil, fmt.Errorf("a record with %d values, a spelling of %d and a row hash of %d octets", len(d.Values), len(d.Spelling), len(d.RowHash))
 	}
 	r := &identifier.Record{
-		ID: id, Spelling: d.Spelling, Version: d.Version, Time: d.Time.UTC(), RowHash: identifier.Hash(d.RowHash),
+		ID: id, Suspect: d.Suspect, Spelling: d.Spelling, Version: d.Version, Time: d.Time.UTC(), RowHash: identifier.Hash(d.RowHash),
 		Values: make([]identifier.Value, len(d.Values)),
 	}
 	for i := range d.Values {

@@ -126,6 +126,7 @@ func records() []fixture {
 		found("another spelling", identifier.ID{Prefix: "gs1.9.5.0.6.0.0.0.1.3.4.3.5", Suffix: "010/21/spelled"}, link(1, "https://maker.example/s")).spelled("(01)09506000134352(21)spelled"),
 		shortest, until, now, old, large,
 		found("no values at all", id("bare")),
+		found("suspect", id("suspect"), link(1, "https://maker.example/suspect")).suspect(),
 	}
 }
 
@@ -287,6 +288,12 @@ func found(name string, id identifier.ID, values ...identifier.Value) fixture {
 	}
 	f := negative(name, id, resolver.Found)
 	f.answer.Record, f.answer.Lifetime = r, hour
+	return f
+}
+
+// suspect says that a key was in the wrong hands when it was registered.
+func (f fixture) suspect() fixture {
+	f.answer.Record.Suspect = true
 	return f
 }
 

@@ -44,9 +44,25 @@ type Summary struct {
 	Rows        uint64
 	Delegations uint64 // and keysets
 	Checkpoints uint64
+	// Suspect are the parts that are suspect, as the entries themselves say.
+	Suspect []Suspect
 	// Size and Root are those of the newest checkpoint: what the node cannot take back.
 	Size uint64
 	Root identifier.Hash
+}
+
+// Suspect is a part of the log that may not be its holder's, because a key of the prefix
+// was in the wrong hands: from an entry on, up to the one that says so.
+type Suspect struct {
+	Prefix       identifier.Prefix
+	Since, Until uint64
+}
+
+// suspect takes note of what a keyset says.
+func (a *Auditor) suspect(p identifier.Prefix, k *identifier.Keyset) {
+	if s := k.Suspect; s != nil && s.Log == a.log && s.Since < a.tree.Size() {
+		a.summary.Suspect = append(a.summary.Suspect, Suspect{Prefix: p, Since: s.Since, Until: a.tree.Size()})
+	}
 }
 
 // New returns an auditor of a log that a node signs. With the zero key it goes by the
@@ -157,7 +173,7 @@ func (a *Auditor) change(c *identifier.Change) error {
 	switch {
 	case d == nil || d.Revoked():
 		return fmt.Errorf("prefix %q is not delegated at this place", h.Prefix)
-	case d.Epoch != h.Epoch || d.Keyset.Version != h.KeysetVersion:
+	case !d.Accepts(h), h.Agent == "" && h.KeysetVersion != d.Keyset.Version && signedBy(c.Envelope, d) != nil:
 		return fmt.Errorf("it is signed for epoch %d and keyset version %d of prefix %q, in force are %d and %d", h.Epoch, h.KeysetVersion, h.Prefix, d.Epoch, d.Keyset.Version)
 	}
 	for i := range c.Rows {
@@ -221,6 +237,7 @@ func (a *Auditor) keyset(e *identifier.Entry) error {
 	next := *current
 	next.Keyset = k.Keyset
 	a.held[k.Prefix] = &next
+	a.suspect(k.Prefix, &k.Keyset)
 	a.summary.Delegations++
 	return nil
 }
@@ -254,6 +271,7 @@ func (a *Auditor) delegation(e *identifier.Entry) error {
 		}
 	}
 	a.held[d.Prefix] = d
+	a.suspect(d.Prefix, &d.Keyset)
 	a.summary.Delegations++
 	return nil
 }
