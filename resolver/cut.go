@@ -99,10 +99,12 @@ func (c *cut) isLame(e Endpoint, now time.Time) bool {
 	return now.Before(c.lame[e])
 }
 
-// names reports whether the referral names the same node and the same mirrors, at the
-// same addresses.
+// names reports whether the referral names the same node and the same mirrors, with the
+// same keys and at the same addresses.
 func (c *cut) names(d *identifier.Delegation) bool {
-	same := func(a, b identifier.Node) bool { return a.Key == b.Key && slices.Equal(a.Addresses, b.Addresses) }
+	same := func(a, b identifier.Node) bool {
+		return a.Key == b.Key && a.HandleKey == b.HandleKey && slices.Equal(a.Addresses, b.Addresses)
+	}
 	return len(c.nodes) == 1 && same(c.nodes[0], *d.Node) && slices.EqualFunc(c.mirrors, d.Mirrors, same)
 }
 
@@ -144,7 +146,7 @@ func delegationWeight(d *identifier.Delegation) int {
 }
 
 func nodeWeight(n *identifier.Node) int {
-	return 128 + len(n.Name) + len(n.Key.Raw) + 64*len(n.Addresses)
+	return 128 + len(n.Name) + len(n.Key.Raw) + len(n.HandleKey.Raw) + 64*len(n.Addresses)
 }
 
 // longest returns the deepest cut that covers a prefix and has not expired.

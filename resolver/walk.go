@@ -144,6 +144,15 @@ func (w *Walk) Stats() WalkStats {
 // returns how many.
 func (w *Walk) Flush(p identifier.Prefix) int { return w.cuts.flush(p) }
 
+// Referral returns the delegation by which a walk last came to who answers for a prefix;
+// nil for a top-level node, and when that is not known any more.
+func (w *Walk) Referral(p identifier.Prefix) *identifier.Delegation {
+	if c := w.cuts.longest(p, time.Now()); c.parent != nil {
+		return c.referral.Delegation
+	}
+	return nil
+}
+
 // Resolve implements [Resolver].
 func (w *Walk) Resolve(ctx context.Context, q Query) (Answer, error) {
 	w.stats.walks.Add(1)

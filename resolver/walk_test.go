@@ -69,6 +69,35 @@ func found(t *testing.T, r resolver.Resolver, q resolver.Query) (resolver.Origin
 	return a.Origin, time.Since(begin)
 }
 
+// A walk tells by which referral it came to a prefix, for as long as it knows.
+func TestWalkTellsTheReferral(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w, _, _ := national()
+		r := w.walk(nil)
+		defer r.Close()
+		told := func() string {
+			if d := r.Referral(product.Prefix); d != nil {
+				return d.Prefix.String() + " at " + d.Node.Name
+			}
+			return "nobody"
+		}
+		if got := told(); got != "nobody" {
+			t.Errorf("got %s before anything was asked", got)
+		}
+		found(t, r, resolver.Query{ID: product})
+		if got, want := told(), "88.118.8 at "; !strings.HasPrefix(got, want) {
+			t.Errorf("got %s; want the prefix of the maker", got)
+		}
+		if d := r.Referral("88.5"); d == nil || d.Prefix != "88" {
+			t.Errorf("got %+v; want that of the region", d)
+		}
+		time.Sleep(resolver.ReferralTTL + time.Second)
+		if got := told(); got != "nobody" {
+			t.Errorf("got %s; want it forgotten", got)
+		}
+	})
+}
+
 func TestWalkFollowsReferrals(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w, _, _ := national()

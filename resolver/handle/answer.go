@@ -176,7 +176,7 @@ func (s *Server) resolve(ctx context.Context, request *Message, r *Resolution) (
 	if request.Flags&FlagAnswer != 0 {
 		return s.whole(request, code, &a)
 	}
-	return s.stock(request, r, code, &q, &a)
+	return s.stock(ctx, request, r, code, &q, &a)
 }
 
 // challenge is the body of an answer that wants to know who asks.
@@ -209,7 +209,7 @@ func (s *Server) whole(request *Message, code Code, a *resolver.Answer) (Code, B
 }
 
 // stock is the answer to stock software.
-func (s *Server) stock(request *Message, r *Resolution, code Code, q *resolver.Query, a *resolver.Answer) (Code, Body) {
+func (s *Server) stock(ctx context.Context, request *Message, r *Resolution, code Code, q *resolver.Query, a *resolver.Answer) (Code, Body) {
 	if a.Outcome == resolver.Referral {
 		return s.refer(request, r, q, a)
 	}
@@ -218,8 +218,13 @@ func (s *Server) stock(request *Message, r *Resolution, code Code, q *resolver.Q
 		values = a.Record.Values
 	}
 	known := a.Outcome == resolver.Found || a.Outcome == resolver.Absent && (a.Below || a.ID.Prefix == a.Apex)
-	if !s.o.Recursive && a.ID.IsPrefix() && a.InZone && known {
-		own := s.zoneValues(a)
+	if a.ID.IsPrefix() && a.InZone && known {
+		var own []identifier.Value
+		if s.o.Recursive {
+			own = s.passedOn(ctx, q)
+		} else {
+			own = s.zoneValues(a)
+		}
 		made := selected(q, own)
 		if a.Outcome == resolver.Absent && len(made) == 0 && len(own) > 0 {
 			return ValuesNotFound, failure(request, "")

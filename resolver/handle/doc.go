@@ -35,6 +35,8 @@
 //     is of an SDK that throws on that.
 //   - A prefix in this node's own zone that is found, the apex, or has something below
 //     it, has the node's own sites beside the values of its record.
+//   - A recursive node gives a prefix the sites that its parent named, as far as it walked
+//     there itself: an SDK asks for them and goes on there.
 //   - A type HS_SITE is a place with an IPv4 address, HS_SITE.6 one with an IPv6
 //     address, HS_SITE.PREFIX either. A site has one server, so nobody hashes; its first
 //     interface is TCP for both kinds of requests, as the SDKs want it.

@@ -9,6 +9,46 @@ import (
 	"github.com/nameplate-id/nameplate/resolver/handle"
 )
 
+// A recursive node gives a prefix the site of the node that answers for it, for the SDK
+// that asks it for that and goes on there; when it has forgotten the way it walks again.
+func TestRecursiveSites(t *testing.T) {
+	var heard *identifier.Delegation
+	walks := 0
+	s := handle.New(resolverFunc(func(_ context.Context, q resolver.Query) (resolver.Answer, error) {
+		a := resolver.Answer{ID: q.ID, Apex: "88.118", InZone: true, Outcome: resolver.Absent, Lifetime: resolver.NegativeTTL}
+		if q.ID.Prefix == "99" {
+			a.Outcome, a.InZone = resolver.Refused, false
+		}
+		if q.Authoritative {
+			walks++
+			heard = &identifier.Delegation{Prefix: "88.118", Epoch: 1, Node: &there, Mirrors: []identifier.Node{mirror}}
+		}
+		return a, nil
+	}), handle.Options{Recursive: true, Node: here, Referral: func(identifier.Prefix) *identifier.Delegation { return heard }})
+	for _, c := range []struct {
+		text, types, want string
+		code              handle.Code
+	}{
+		{"88.118", "HS_SITE", "HS_SITE=192.0.2.2 HS_SITE=192.0.2.3(mirror)", handle.Success},
+		{"0.NA/88.118", "HS_SERV", "HS_SERV=0.NA/88.118", handle.Success},
+		{"88.118/x", "HS_SITE", "", handle.NotFound},
+		{"88.118.5", "HS_SITE", "", handle.NotFound},
+		{"99", "HS_SITE", "", handle.NotPermitted},
+	} {
+		m, _, body := tell(t, s, request(handle.OpResolution, handle.FlagRecursive, handle.Resolution{Handle: c.text, Types: []string{c.types}}))
+		got := ""
+		if v, ok := body.(handle.Values); ok {
+			got = show(t, v.Values)
+		}
+		if m.Code != c.code || got != c.want {
+			t.Errorf("%s %s: got %v, %q; want %v, %q", c.text, c.types, m.Code, got, c.code, c.want)
+		}
+	}
+	if walks != 1 {
+		t.Errorf("it walked %d times again; want once", walks)
+	}
+}
+
 // At the address of a mirror the zone of another node is answered for from a copy: its
 // prefixes have the sites that the delegation names, also those without a record that have
 // something below them, and nothing that the copy has no record of is denied.

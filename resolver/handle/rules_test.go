@@ -319,6 +319,7 @@ var rules = []rule{
 	{section: "3.15", rule: "lookups are not challenged: public values are served", check: wantCode("88.1/sn", 0, handle.Success, nil)},
 	{section: "3.15", rule: "no 300 to the SDK of CAICT", test: "certify_test.go TestOutOfDate"},
 	{section: "3.15", rule: "a bare prefix is asked for HS_SITE", test: "server_test.go TestResolution"},
+	{section: "3.15", rule: "and a recursive node, which tells the site of who answers for it", test: "mirror_test.go TestRecursiveSites"},
 	{section: "3.15", rule: "no 301 to the SDK of CAICT, whatever it says of referrals", check: func(t *testing.T) {
 		for suggested, want := range map[uint8]handle.Code{10: handle.ServiceReferral, 11: handle.NotResponsible} {
 			got := codeOf(t, "88.118/x", handle.FlagDoNotRefer, func(m *handle.Message) { m.Version.Minor, m.Suggested.Minor = 3, suggested })

@@ -29,6 +29,10 @@ type Options struct {
 	// Recursive says that the Resolver follows referrals, and is the authority for
 	// nothing: prefixes are not given this node's sites.
 	Recursive bool
+	// Referral returns, at a recursive node, the delegation by which the Resolver last came
+	// to who answers for a prefix; nil when it does not know any. An SDK asks its recursive
+	// node for the site of a prefix and goes on there.
+	Referral func(identifier.Prefix) *identifier.Delegation
 	// Log receives what an operator should know; nil for nothing.
 	Log *slog.Logger
 

@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"context"
 	"crypto/x509"
 	"net/netip"
 	"slices"
@@ -48,6 +49,27 @@ func (s *Server) zoneValues(a *resolver.Answer) []identifier.Value {
 		values = withService(values, a.Apex)
 	}
 	return numbered(values)
+}
+
+// passedOn are those of a prefix that a recursive node has heard of: what its parent says
+// of it. Where the answer came from the cache and nobody remembers the way any more, it is
+// gone again.
+func (s *Server) passedOn(ctx context.Context, q *resolver.Query) []identifier.Value {
+	if s.o.Referral == nil {
+		return nil
+	}
+	d := s.o.Referral(q.ID.Prefix)
+	if d == nil {
+		again := *q
+		again.Authoritative = true
+		if _, err := s.resolver.Resolve(ctx, again); err != nil {
+			return nil
+		}
+		if d = s.o.Referral(q.ID.Prefix); d == nil {
+			return nil // a top-level node answers
+		}
+	}
+	return s.delegatedValues(d)
 }
 
 // unheldValues are those of a prefix of which a mirror holds no record, but what lies

@@ -215,6 +215,9 @@ func (n *Node) wire(version string) error {
 	if f.records != nil {
 		h.Records = m.measureRecords(f.records, "handle")
 	}
+	if recursive && n.walker.walk != nil {
+		h.Referral = n.walker.walk.Referral
+	}
 	n.handle = resolverhandle.New(m.measure(f.answers, "handle"), h)
 	m.handlePaths(n.handle.Stats)
 	n.mirrorHandle = resolverhandle.New(m.measure(f.mirrors, "handle-mirror"), n.mirrorOptions(h))
