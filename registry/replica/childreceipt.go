@@ -1,5 +1,7 @@
 package replica
 
+import "fmt"
+
 // receiveCosigned takes note of a receipt, to be stored. It must be for the child's own
 // log and lead up from the parent: a parent that cosigns another root than the log's has
 // another log in its hands.
@@ -27,7 +29,7 @@ func (c *Child) receiveCosigned(m *Cosigned) {
 		return
 	}
 	if own != root {
-		c.end(&Refusal{Reason: Fork, Held: r.Note, Detail: "the parent cosigned a checkpoint with this node's signature that is not one of this log"})
+		c.contradicted(r.Note, size)
 		return
 	}
 	if size <= c.kept[0] && (!r.Top || size <= c.kept[1]) {
@@ -37,6 +39,24 @@ func (c *Child) receiveCosigned(m *Cosigned) {
 		c.receipts = c.receipts[1:] // the heartbeat asks for it again
 	}
 	c.receipts = append(c.receipts, r)
+}
+
+// contradicted ends the stream because the parent has cosigned what this node once signed,
+// and its log is another one. The parent has it from a time before it was restored, or
+// this node was: entries that would show the same may never get there.
+func (c *Child) contradicted(held []byte, size uint64) {
+	r := &Refusal{Reason: Fork, Held: held,
+		Detail: fmt.Sprintf("the parent cosigned a checkpoint of the first %d entries with this node's signature that is not one of this log: the log was restored and written to, or the node runs twice", size)}
+	var err error
+	if r.Signed, _, err = c.config.Log.SignCheckpoint(size); err != nil {
+		c.end(refuse(Unavailable, "the child's log cannot be read: %v", err))
+		return
+	}
+	e := &Evidence{Node: c.config.Owner, Log: c.config.ID, Held: held, Signed: r.Signed}
+	if _, err := e.Check(c.config.Verify); err == nil {
+		r.Evidence = e
+	}
+	c.end(r)
 }
 
 // maxReceipts is how many receipts wait to be stored.

@@ -65,9 +65,16 @@ func (p *Parent) receiveFetch(m *Fetch) {
 // when it is some.
 func (p *Parent) receiveRefuse(m *Refuse) {
 	r := &Refusal{Reason: m.Reason, Detail: m.Detail, Remote: true}
-	e := &Evidence{Node: p.config.Child, Log: p.config.Log, Held: p.checkpoint, Signed: m.Evidence}
-	if _, err := e.Check(p.config.Verify); err == nil {
-		r.Reason, r.Held, r.Signed, r.Evidence = Fork, e.Held, e.Signed, e
+	held := [][]byte{p.checkpoint}
+	if row, err := p.row(); err == nil {
+		held = append(held, row.Checkpoint)
+	}
+	for _, checkpoint := range held {
+		e := &Evidence{Node: p.config.Child, Log: p.config.Log, Held: checkpoint, Signed: m.Evidence}
+		if _, err := e.Check(p.config.Verify); err == nil {
+			r.Reason, r.Held, r.Signed, r.Evidence = Fork, e.Held, e.Signed, e
+			break
+		}
 	}
 	p.end(r)
 }

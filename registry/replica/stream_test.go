@@ -110,6 +110,32 @@ func TestForkOfALongerLog(t *testing.T) {
 	must(t, contradict(n, parent))
 }
 
+// The parent has lost its mirror, and still has what the child had signed and it cosigned:
+// that gets to the child before any entry shows the fork.
+func TestForkThatAReceiptShows(t *testing.T) {
+	w, n := mirror(t, 6, 0)
+	note, _, err := n.log.SignCheckpoint(6)
+	must(t, err)
+	n.log.Restore(4)
+	grow(w, n, 2)
+	w.loseDisk()
+	w.connect(n)
+	for !n.child.Status().Connected {
+		move(t, w, n, false)
+		if !n.child.Status().Connected {
+			move(t, w, n, true)
+		}
+	}
+	n.tainted = true
+	n.parent.Cosign(&replica.Receipt{Note: replicatest.Cosign(note, w.key), Cosigner: w.key.Public()}, 6)
+	move(t, w, n, false)
+	r := n.child.Refusal()
+	if r == nil || r.Reason != replica.Fork || r.Duty() != replica.SetAside {
+		t.Fatalf("got %v, want a fork with evidence", r)
+	}
+	must(t, contradict(n, r))
+}
+
 // A parent believes no child that says it has forked, and shows nothing.
 func TestForkWithoutEvidence(t *testing.T) {
 	w, n := mirror(t, 6, 0)
