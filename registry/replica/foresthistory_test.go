@@ -82,7 +82,10 @@ func (e event) String() string {
 
 func (f *forest) note(e event) { f.happened[e]++ }
 
-var restores = flag.Uint64("restores", 5000, "how many histories with restores TestRestores plays")
+var (
+	restores     = flag.Uint64("restores", 5000, "how many histories with restores TestRestores plays")
+	firstRestore = flag.Uint64("first", 0, "the seed of the first of them")
+)
 
 // Whatever is restored, at one node or at several at once: nothing that is anchored gets
 // lost or replaced without a word, no history forks without evidence on both sides, none
@@ -99,7 +102,8 @@ func TestRestores(t *testing.T) {
 	var running sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		running.Go(func() {
-			for seed := next.Add(1) - 1; seed < histories && !t.Failed(); seed = next.Add(1) - 1 {
+			for i := next.Add(1) - 1; i < histories && !t.Failed(); i = next.Add(1) - 1 {
+				seed := *firstRestore + i
 				if err := restored(forestSteps, 0, seeded(seed), &seen); err != nil {
 					t.Errorf("seed %d: %v", seed, err)
 				}
