@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
@@ -204,7 +203,7 @@ func (a *anchoring) cosign(r replica.LoggedRow, top bool) (*replica.Receipt, err
 	if err != nil {
 		return nil, err
 	}
-	if note, err = journal.Cosign(note, row.Log, row.Node, time.Now(), a.r.key); err != nil {
+	if note, err = journal.Cosign(note, row.Log, row.Node, a.r.config.Clock(), a.r.key); err != nil {
 		return nil, err
 	}
 	a.r.config.Hook(HookCosigned)

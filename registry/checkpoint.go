@@ -30,7 +30,7 @@ func (r *Registry) signCheckpoint(ctx context.Context) error {
 		return err
 	}
 	r.config.Hook(HookSigned)
-	c := &Checkpoint{Size: size, Root: root, Time: now(), Note: note}
+	c := &Checkpoint{Size: size, Root: root, Time: r.now(), Note: note}
 	if err := r.keepCheckpoint(ctx, c); err != nil {
 		return err
 	}

@@ -139,7 +139,7 @@ func (r *Registry) logRows(ctx context.Context, rows []identifier.ChildRow) erro
 		return err
 	}
 	entry, err := encode(&identifier.Entry{
-		Kind: identifier.EntryChildren, Time: now(), Children: rows,
+		Kind: identifier.EntryChildren, Time: r.now(), Children: rows,
 		Envelope: identifier.Sign(identifier.ChildrenType, header.Append(nil), r.key),
 	})
 	if err != nil {

@@ -22,7 +22,7 @@ func (r *Registry) Delegate(ctx context.Context, e identifier.Envelope) (Receipt
 	if g.keysetOnly {
 		kind = identifier.EntryKeyset
 	}
-	entry, err := encode(&identifier.Entry{Kind: kind, Time: now(), Envelope: e})
+	entry, err := encode(&identifier.Entry{Kind: kind, Time: r.now(), Envelope: e})
 	if err != nil {
 		return Receipt{}, err
 	}

@@ -179,7 +179,7 @@ func (s *Source) TakeBack(ctx context.Context, u *replica.Unit) error {
 	if size != u.End() || root != u.Root {
 		return fmt.Errorf("the log has %d entries with root %x, and should have %d with root %x", size, root, u.End(), u.Root)
 	}
-	return r.keepCheckpoint(ctx, &Checkpoint{Size: size, Root: root, Time: now(), Note: u.Checkpoint})
+	return r.keepCheckpoint(ctx, &Checkpoint{Size: size, Root: root, Time: r.now(), Note: u.Checkpoint})
 }
 
 // takeBackEntry queues one entry. It waits while there is no room.

@@ -40,14 +40,14 @@ func (r *Registry) Verify(ctx context.Context, c *identifier.Change) (*Verified,
 		return nil, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
 	}
 	entry, err := encode(&identifier.Entry{
-		Kind: identifier.EntryChange, Time: now(), Envelope: c.Envelope,
+		Kind: identifier.EntryChange, Time: r.now(), Envelope: c.Envelope,
 		IDSeed: c.IDSeed, ValueSeed: c.ValueSeed, Rows: c.Rows,
 	})
 	if err != nil {
 		return nil, err
 	}
 	p := &proposal{header: header, hashes: hashes, entry: entry}
-	if err := p.fresh(); err != nil {
+	if err := p.fresh(r.now()); err != nil {
 		return nil, err
 	}
 	// The signatures are checked outside the sequencer, against what it holds now;
@@ -59,8 +59,8 @@ func (r *Registry) Verify(ctx context.Context, c *identifier.Change) (*Verified,
 }
 
 // fresh returns an error when a change has expired.
-func (p *proposal) fresh() error {
-	if !now().Before(p.header.Expiry) {
+func (p *proposal) fresh(now time.Time) error {
+	if !now.Before(p.header.Expiry) {
 		return refuse(Expired, "the change expired at %s: sign it again", p.header.Expiry.UTC().Format(time.RFC3339))
 	}
 	return nil
@@ -69,7 +69,7 @@ func (p *proposal) fresh() error {
 // Log logs a change that was verified, with the time at which it was. What
 // [Registry.Register] promises holds; keys that have changed since are noticed.
 func (r *Registry) Log(ctx context.Context, v *Verified) (Receipt, error) {
-	if err := v.proposal.fresh(); err != nil {
+	if err := v.proposal.fresh(r.now()); err != nil {
 		return Receipt{}, err
 	}
 	if why := r.DiskLow(); why != "" {
@@ -119,7 +119,11 @@ func unknown(err error) *Error {
 }
 
 // now is the node's clock as entries carry it.
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+func (r *Registry) now() time.Time { return whole(r.config.Clock()) }
+
+func now() time.Time { return whole(time.Now()) }
+
+func whole(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // await waits until what an admission depends on is synced.
 func (r *Registry) await(ctx context.Context, a admission) (Receipt, error) {

@@ -63,10 +63,12 @@ type Config struct {
 	// second. Hook is called at the points that the Hook constants name; nil for none.
 	Journal journal.Options
 	State   state.Options
-	// Volume tells of the room on the disk; nil for what the system says.
+	// Volume tells of the room on the disk; nil for what the system says. Clock is the
+	// node's clock, which entries carry and by which changes expire; nil for the system's.
 	CheckpointEvery time.Duration
 	Hook            func(point string)
 	Volume          Volume
+	Clock           func() time.Time
 }
 
 // Points of Config.Hook.
@@ -85,6 +87,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CheckpointEvery <= 0 {
 		c.CheckpointEvery = time.Second
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.Volume == nil {
 		c.Volume = volume

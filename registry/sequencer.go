@@ -97,7 +97,7 @@ func (s *sequencer) newestQueued() <-chan struct{} {
 func (s *sequencer) write(kind identifier.EntryKind, e identifier.Envelope) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	entry, err := encode(&identifier.Entry{Kind: kind, Time: now(), Envelope: e})
+	entry, err := encode(&identifier.Entry{Kind: kind, Time: s.registry.now(), Envelope: e})
 	if err != nil {
 		return err
 	}

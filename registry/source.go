@@ -105,7 +105,7 @@ func (s *Source) AcceptGrant(ctx context.Context, e identifier.Envelope) error {
 	if g.keysetOnly {
 		kind = identifier.EntryKeyset
 	}
-	entry, err := encode(&identifier.Entry{Kind: kind, Time: now(), Envelope: e})
+	entry, err := encode(&identifier.Entry{Kind: kind, Time: s.r.now(), Envelope: e})
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,8 @@ type branch struct {
 	known []acknowledged
 	seen  int // of known, checked before
 	took  []time.Duration
-	large int // octets of a value, beside the link; 0 for 2,000
+	lasts time.Duration // how long changes are good; 0 for an hour
+	large int           // octets of a value, beside the link; 0 for 2,000
 }
 
 // acknowledged is what a node said it has.
@@ -487,8 +488,12 @@ func (b *branch) change(m *member, id identifier.ID) (*identifier.Change, error)
 		{Index: 1, Type: "URL", Data: []byte(linkOf(id)), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions},
 		{Index: 2, Type: "DESC", Data: bytes.Repeat([]byte("x"), max(2000, b.large)), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions},
 	}
+	lasts := b.lasts
+	if lasts == 0 {
+		lasts = time.Hour
+	}
 	return identifier.SignChange(identifier.Header{
-		Prefix: m.prefix, Epoch: 1, KeysetVersion: 1, Expiry: time.Now().Add(time.Hour).Truncate(time.Second),
+		Prefix: m.prefix, Epoch: 1, KeysetVersion: 1, Expiry: time.Now().Add(lasts).Truncate(time.Second),
 	}, []identifier.Row{row}, nil, m.key)
 }
 

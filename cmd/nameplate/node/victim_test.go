@@ -52,6 +52,8 @@ type victim struct {
 	Reserve      int64
 	EndsWhenFull bool
 
+	ClockOff time.Duration // by how much the node's clock is wrong
+
 	BackupTo, RestoreFrom string // instead of running
 
 	// Point, unless empty, is the point of a hook at whose Nth passing the process kills
@@ -84,6 +86,9 @@ func (v *victim) run() error {
 		Journal: journal.Options{SegmentSize: 256 << 10, FS: &journaltest.WriteBack{IgnoreSync: v.IgnoreSync}, Hook: t.pass},
 	}
 	r.State.Gather, r.State.Hook = 3*time.Millisecond, t.pass
+	if v.ClockOff != 0 {
+		r.Clock = func() time.Time { return time.Now().Add(v.ClockOff) }
+	}
 	r.Reserve = v.Reserve
 	if v.EndsWhenFull {
 		r.State.FullPause = -1
