@@ -17,7 +17,7 @@ type disk struct{ free atomic.Uint64 }
 func (d *disk) volume(string) (free, size uint64, known bool) { return d.free.Load(), 1000 << 20, true }
 
 // until calls until it holds.
-func until(t *testing.T, what string, holds func() bool) {
+func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {

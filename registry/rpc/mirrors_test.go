@@ -17,6 +17,7 @@ type memoryMirrors struct {
 	mu      sync.Mutex
 	refuse  error // what every child is told
 	mirrors map[identifier.LogID]*memoryMirror
+	forked  map[identifier.LogID]bool // logs of which no more is taken in
 }
 
 func (m *memoryMirrors) Mirror(_ context.Context, log identifier.LogID, _, _ identifier.PublicKey, _ uint64) (rpc.Mirror, error) {
@@ -25,7 +26,17 @@ func (m *memoryMirrors) Mirror(_ context.Context, log identifier.LogID, _, _ ide
 	if m.refuse != nil {
 		return nil, m.refuse
 	}
+	if m.forked[log] {
+		return nil, &replica.Refusal{Reason: replica.Fork, Detail: "two histories of the log were signed"}
+	}
 	return m.of(log), nil
+}
+
+// quarantine sets a log aside.
+func (m *memoryMirrors) quarantine(log identifier.LogID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forked = map[identifier.LogID]bool{log: true}
 }
 
 func (m *memoryMirrors) of(log identifier.LogID) *memoryMirror {
