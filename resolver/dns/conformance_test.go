@@ -18,6 +18,12 @@ func serve(t testing.TB, r resolver.Resolver, o dns.Options) (string, *dns.Serve
 	if err != nil {
 		t.Fatal(err)
 	}
+	return begin(t, s), s
+}
+
+// begin serves on loopback until the test ends, and returns the address.
+func begin(t testing.TB, s *dns.Server) string {
+	t.Helper()
 	socket, listener := listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -28,7 +34,7 @@ func serve(t testing.TB, r resolver.Resolver, o dns.Options) (string, *dns.Serve
 			t.Errorf("serving ended with %v", err)
 		}
 	})
-	return socket.LocalAddr().String(), s
+	return socket.LocalAddr().String()
 }
 
 // listen opens a UDP and a TCP port with the same number.

@@ -65,7 +65,8 @@
 // 1,232; what does not fit is TC without records. Queries have 4,096 octets at most. They are
 // read and answered in batches, by the goroutine that read them where the Resolver
 // waits for nobody (Options.AtOnce), else by a fixed number of workers from a bounded
-// queue. What passes that, or the system's buffer, is dropped, as are datagrams from
+// queue. What passes that, or the system's buffer, is dropped, and so is what has waited
+// there for longer than an asker is patient ([udp.Backlog]), as are datagrams from
 // port 0 and everything with the QR bit. Options.Rate bounds what one network gets over
 // UDP, whose addresses anybody can forge: every second question beyond it is answered
 // with TC alone, so that who is really there comes over TCP. Who sends a DNS cookie (RFC

@@ -17,6 +17,9 @@ func Answer(ctx context.Context, s *Server, query []byte) []byte {
 	return s.Datagram(ctx, query, Asker)
 }
 
+// KeepLate lets a server answer what has waited too long in the system's buffer.
+func KeepLate(s *Server) { s.keepsLate = true }
+
 // SipHash is SipHash-2-4.
 func SipHash(key *[16]byte, b []byte) uint64 { return sipHash(key, b) }
 

@@ -82,6 +82,8 @@ type Server struct {
 	counts   counts
 	rates    *rates // nil for no bounds
 	cookies  *cookies
+	// keepsLate is for a test: what has waited too long unread is answered all the same.
+	keepsLate bool
 	// connections are those of all calls of Serve.
 	connections *tcp.Server
 }

@@ -74,7 +74,9 @@ func (p *pool) read(working, stopping context.Context, socket udp.Socket) error 
 	if p.s.o.AtOnce {
 		all = p.s.newReader(batch)
 	}
+	var late udp.Backlog
 	for failures := 0; ; {
+		late.Asking()
 		if err := socket.Receive(batch); err != nil {
 			if stopping.Err() != nil {
 				return nil
@@ -89,6 +91,10 @@ func (p *pool) read(working, stopping context.Context, socket udp.Socket) error 
 		}
 		failures = 0
 		p.s.counts.datagrams.Add(uint64(batch.Len()))
+		if all != nil && late.Overdue(batch.Len() == batchSize, p.s.o.Patience) && !p.s.keepsLate {
+			p.s.counts.dropped.Add(uint64(batch.Len()))
+			continue
+		}
 		if all != nil {
 			all.answerAll(working)
 			p.send(socket, batch)

@@ -72,7 +72,9 @@ func (p *pool) read(working, stopping context.Context, socket udp.Socket) error 
 	if p.s.o.AtOnce && p.s.o.Records != nil {
 		r.plain, r.lent = newPlain(batchSize), r.answerPlain
 	}
+	var late udp.Backlog
 	for failures := 0; ; {
+		late.Asking()
 		if err := socket.Receive(batch); err != nil {
 			if stopping.Err() != nil {
 				return nil
@@ -87,6 +89,10 @@ func (p *pool) read(working, stopping context.Context, socket udp.Socket) error 
 		}
 		failures = 0
 		p.s.counts.datagrams.Add(uint64(batch.Len()))
+		if p.s.o.AtOnce && late.Overdue(batch.Len() == batchSize, p.s.o.Patience) {
+			p.s.counts.dropped.Add(uint64(batch.Len()))
+			continue
+		}
 		r.take(working)
 	}
 }
