@@ -21,13 +21,33 @@ func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	for seed := range *verdictHistories {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			v := newVerdicts(t, rand.New(rand.NewPCG(seed, 9)).IntN)
-			for range 40 {
-				v.step()
+			if differ := playVerdicts(t, seed, false); differ != "" {
+				t.Error(differ)
 			}
-			v.finish()
 		})
 	}
+}
+
+// A watcher that gets the child's log before what the parent has granted since finds other
+// things, and that is seen.
+func TestVerdictsNotice(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(12) {
+		if playVerdicts(t, seed, true) != "" {
+			return
+		}
+	}
+	t.Error("nobody noticed that the logs came in the wrong order")
+}
+
+// playVerdicts plays a history, and returns what two nodes do not agree on.
+func playVerdicts(t *testing.T, seed uint64, early bool) string {
+	v := newVerdicts(t, rand.New(rand.NewPCG(seed, 9)).IntN)
+	v.early = early
+	for range 40 {
+		v.step()
+	}
+	return v.finish()
 }
 
 // verdicts is a family, and two other top-level nodes that keep the child's log.
@@ -37,6 +57,7 @@ type verdicts struct {
 	keys  []identifier.PrivateKey // all that ever were the holder's
 	soon  *watcher
 	tried []string
+	early bool // the child's log comes before the rest of the parent's
 }
 
 // watcher is another top-level node.
@@ -130,7 +151,12 @@ func (v *verdicts) relay(w *watcher) {
 		t.Fatal(err)
 	}
 	tip, _ := v.parent.Source().Growth()
-	w.own = copyLog(t, own, v.parent.Source(), w.own, tip, 1+uint64(v.pick(5)))
+	if v.early {
+		w.own = copyLog(t, own, v.parent.Source(), w.own, 3, 3) // genesis, root, the child's prefix
+		defer func() { w.own = copyLog(t, own, v.parent.Source(), w.own, tip, 1+uint64(v.pick(5))) }()
+	} else {
+		w.own = copyLog(t, own, v.parent.Source(), w.own, tip, 1+uint64(v.pick(5)))
+	}
 	child, err := w.Mirror(t.Context(), v.child.LogID(), v.child.root.Public(), parent, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -160,8 +186,7 @@ func copyLog(t testing.TB, m *registry.Mirror, source *registry.Source, from, ti
 	return from
 }
 
-func (v *verdicts) finish() {
-	t := v.parent.t
+func (v *verdicts) finish() (differ string) {
 	v.takeGrants()
 	v.register(v.keys[len(v.keys)-1])
 	v.send()
@@ -172,7 +197,7 @@ func (v *verdicts) finish() {
 		want := v.verdict(v.parent)
 		for i, w := range []*watcher{v.soon, late} {
 			if got := v.verdict(w.node); got != want {
-				t.Errorf("round %d, watcher %d: got %s\nwant what the parent found: %s", round, i, got, want)
+				differ = fmt.Sprintf("round %d, watcher %d: got %s\nwant what the parent found: %s", round, i, got, want)
 			}
 		}
 		for _, n := range []*node{v.parent, v.soon.node, late.node} {
@@ -183,6 +208,7 @@ func (v *verdicts) finish() {
 			}
 		}
 	}
+	return differ
 }
 
 // verdict tells what a node makes of the child's log: how many entries it has marked, and
