@@ -312,6 +312,12 @@ func (l *link) healed() bool {
 		return true
 	}
 	m := l.owner
+	if r := l.child.Refusal(); l.relayed() && r != nil && r.Reason == replica.Behind {
+		// The node and its child were restored at once, to a time before what a peer holds.
+		// Nobody gives that back: the child writes on, and then there is a fork.
+		m.f.note(peerHasMore)
+		return true
+	}
 	h := l.to.held[l.key()]
 	if m.marked || h == nil || h.at(m.f, h.synced) != m.fast {
 		return false
