@@ -49,7 +49,7 @@ type faker struct {
 
 func fake(t *testing.T, f *faker) *faker {
 	t.Helper()
-	socket, listener := listen(t)
+	socket, listener := resolvertest.Listen(t)
 	f.address = socket.LocalAddr().String()
 	done := make(chan struct{}, 2)
 	go func() {

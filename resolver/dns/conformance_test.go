@@ -1,8 +1,6 @@
 package dns_test
 
 import (
-	"context"
-	"net"
 	"testing"
 
 	"github.com/nameplate-id/nameplate/resolver"
@@ -18,41 +16,7 @@ func serve(t testing.TB, r resolver.Resolver, o dns.Options) (string, *dns.Serve
 	if err != nil {
 		t.Fatal(err)
 	}
-	return begin(t, s), s
-}
-
-// begin serves on loopback until the test ends, and returns the address.
-func begin(t testing.TB, s *dns.Server) string {
-	t.Helper()
-	socket, listener := listen(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- s.Serve(ctx, []net.PacketConn{socket}, []net.Listener{listener}) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("serving ended with %v", err)
-		}
-	})
-	return socket.LocalAddr().String()
-}
-
-// listen opens a UDP and a TCP port with the same number.
-func listen(t testing.TB) (net.PacketConn, net.Listener) {
-	t.Helper()
-	for range 20 {
-		socket, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		listener, err := net.Listen("tcp", socket.LocalAddr().String())
-		if err == nil {
-			return socket, listener
-		}
-		socket.Close()
-	}
-	t.Fatal("no port is free for both UDP and TCP")
-	return nil, nil
+	return resolvertest.Serve(t, s.Serve), s
 }
 
 // omissions are what DNS has no place for.

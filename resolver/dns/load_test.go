@@ -136,7 +136,7 @@ func TestOverload(t *testing.T) {
 			t.Fatal(err)
 		}
 		before(s)
-		return load(t, begin(t, s))
+		return load(t, resolvertest.Serve(t, s.Serve))
 	}
 	nothing := func(*dns.Server) {}
 	late := run(dns.Options{AtOnce: true}, dns.KeepLate)

@@ -21,8 +21,8 @@ import (
 	wire "github.com/miekg/dns"
 )
 
-// view calls f with a server and with what answers plain questions there.
-func view(t testing.TB, s *resolvertest.Store, f func(full, plain func(query []byte) []byte)) {
+// view returns both ways of a server.
+func view(t testing.TB, s *resolvertest.Store) resolvertest.Ways {
 	t.Helper()
 	a := resolver.NewAuthority(resolvertest.NewLender(s), resolver.Options{Node: thisKey})
 	contacts := []string{"", "host.master@maker.example", "x@internal", "root@8.118.88.id.internal", "a@ns._ns.id.internal"}
@@ -31,25 +31,10 @@ func view(t testing.TB, s *resolvertest.Store, f func(full, plain func(query []b
 		t.Fatal(err)
 	}
 	dns.SetTime(server, time.Unix(1_800_000_000, 0))
-	f(func(query []byte) []byte { return dns.Answer(context.Background(), server, query) }, dns.Plainly(server, a))
-}
-
-// same checks that a plain answer is that of the long way, and reports whether there
-// is one.
-func same(t testing.TB, full, plain func([]byte) []byte, query []byte) bool {
-	t.Helper()
-	kept := slices.Clone(query)
-	got := plain(query)
-	if !bytes.Equal(query, kept) {
-		t.Fatalf("%x: the query was changed", kept)
+	return resolvertest.Ways{
+		Full:  func(query []byte) []byte { return dns.Answer(context.Background(), server, query) },
+		Plain: dns.Plainly(server, a),
 	}
-	if got == nil {
-		return false
-	}
-	if want := full(query); !bytes.Equal(got, want) {
-		t.Fatalf("%x:\ngot  %x\nwant %x", query, got, want)
-	}
-	return true
 }
 
 // Which questions are plain.
@@ -65,68 +50,67 @@ func TestPlainQuestions(t *testing.T) {
 	s.Put("88.200.1/private", link("", "https://maker.example/a", 86400))
 	s.Put("88.30/elsewhere", link("", "https://maker.example/a", 86400))
 	encodedName := defaultZone.Name(identifier.ID{Prefix: "88.118.8", Suffix: threeLabels})
-	view(t, s, func(full, plain func([]byte) []byte) {
-		for _, c := range []struct {
-			name   string
-			change func(*wire.Msg)
-			want   bool
-		}{
-			{"plain._i.8.118.88.id.internal.", nil, true},
-			{"pLaIn._I.8.118.88.ID.Internal.", nil, true},
-			{"sn-42._i.8.118.88.id.internal.", nil, true},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(4096, true) }, true},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(0, false) }, true},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.RecursionDesired, m.CheckingDisabled = true, true }, true},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) {
-				m.SetEdns0(1232, false)
-				m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_COOKIE{Code: wire.EDNS0COOKIE, Cookie: "0102030405060708"}}
-			}, true},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) {
-				m.SetEdns0(1232, false)
-				m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_LOCAL{Code: 65353, Data: []byte{0}}}
-			}, false}, // our own client wants the place
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(1232, false); m.IsEdns0().SetVersion(1) }, false},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT }, true},
-			{"sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT; m.SetEdns0(1232, false) }, true},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeNAPTR }, true},
-			{"sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeNAPTR }, true},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeA }, true},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeANY }, false},
-			{"_dpp.sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT; m.SetEdns0(1232, false) }, true},
-			{"_none.sn-42._i.8.118.88.id.internal.", nil, true},
-			{encodedName, nil, true},
-			{"absent._i.9.5.0.6.gs1.id.internal.", nil, false}, // malformed there
-			{"absent._i.9.118.88.id.internal.", nil, false},    // the prefix has a record, which might be a template
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qclass = wire.ClassANY }, false},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Opcode = wire.OpcodeNotify }, false},
-			{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Response = true }, false},
-			{"_dpp.sn-42._i.8.118.88.id.internal.", nil, true},
-			{"absent._i.8.118.88.id.internal.", nil, true},
-			{"gone._i.8.118.88.id.internal.", nil, true},
-			{"sealed._i.8.118.88.id.internal.", nil, false},
-			{"ends._i.8.118.88.id.internal.", nil, false},
-			{"bare._i.8.118.88.id.internal.", nil, true},
-			{"long._i.8.118.88.id.internal.", nil, false}, // with 512 octets
-			{"long._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(1232, false) }, true},
-			{"private._i.1.200.88.id.internal.", nil, false},
-			{"elsewhere._i.30.88.id.internal.", nil, false},
-			{"8._i.118.88.id.internal.", nil, true},
-			{"9.118.88.id.internal.", nil, false},
-			{"plain._i.8.118.88.id.example.", nil, false},
-		} {
-			m := query(t, c.name, wire.TypeURI)
-			if c.change != nil {
-				c.change(m)
-			}
-			b, err := m.Pack()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := same(t, full, plain, b); got != c.want {
-				t.Errorf("%v: got plain %v; want %v", m, got, c.want)
-			}
+	ways := view(t, s)
+	for _, c := range []struct {
+		name   string
+		change func(*wire.Msg)
+		want   bool
+	}{
+		{"plain._i.8.118.88.id.internal.", nil, true},
+		{"pLaIn._I.8.118.88.ID.Internal.", nil, true},
+		{"sn-42._i.8.118.88.id.internal.", nil, true},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(4096, true) }, true},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(0, false) }, true},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.RecursionDesired, m.CheckingDisabled = true, true }, true},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) {
+			m.SetEdns0(1232, false)
+			m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_COOKIE{Code: wire.EDNS0COOKIE, Cookie: "0102030405060708"}}
+		}, true},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) {
+			m.SetEdns0(1232, false)
+			m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_LOCAL{Code: 65353, Data: []byte{0}}}
+		}, false}, // our own client wants the place
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(1232, false); m.IsEdns0().SetVersion(1) }, false},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT }, true},
+		{"sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT; m.SetEdns0(1232, false) }, true},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeNAPTR }, true},
+		{"sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeNAPTR }, true},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeA }, true},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeANY }, false},
+		{"_dpp.sn-42._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT; m.SetEdns0(1232, false) }, true},
+		{"_none.sn-42._i.8.118.88.id.internal.", nil, true},
+		{encodedName, nil, true},
+		{"absent._i.9.5.0.6.gs1.id.internal.", nil, false}, // malformed there
+		{"absent._i.9.118.88.id.internal.", nil, false},    // the prefix has a record, which might be a template
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Question[0].Qclass = wire.ClassANY }, false},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Opcode = wire.OpcodeNotify }, false},
+		{"plain._i.8.118.88.id.internal.", func(m *wire.Msg) { m.Response = true }, false},
+		{"_dpp.sn-42._i.8.118.88.id.internal.", nil, true},
+		{"absent._i.8.118.88.id.internal.", nil, true},
+		{"gone._i.8.118.88.id.internal.", nil, true},
+		{"sealed._i.8.118.88.id.internal.", nil, false},
+		{"ends._i.8.118.88.id.internal.", nil, false},
+		{"bare._i.8.118.88.id.internal.", nil, true},
+		{"long._i.8.118.88.id.internal.", nil, false}, // with 512 octets
+		{"long._i.8.118.88.id.internal.", func(m *wire.Msg) { m.SetEdns0(1232, false) }, true},
+		{"private._i.1.200.88.id.internal.", nil, false},
+		{"elsewhere._i.30.88.id.internal.", nil, false},
+		{"8._i.118.88.id.internal.", nil, true},
+		{"9.118.88.id.internal.", nil, false},
+		{"plain._i.8.118.88.id.example.", nil, false},
+	} {
+		m := query(t, c.name, wire.TypeURI)
+		if c.change != nil {
+			c.change(m)
 		}
-	})
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ways.Same(t, b); got != c.want {
+			t.Errorf("%v: got plain %v; want %v", m, got, c.want)
+		}
+	}
 }
 
 // some returns one of the given.
@@ -274,28 +258,10 @@ func TestPathsAgree(t *testing.T) {
 	if testing.Short() {
 		questions = 40_000
 	}
-	const stores = 40
-	plainly, mutated := 0, 0
-	for seed := range stores {
-		r := rand.New(rand.NewPCG(uint64(seed), 5))
+	resolvertest.Messages{Many: questions, Worlds: 40, Mutate: mutate, World: func(r *rand.Rand) (resolvertest.Ways, func() []byte) {
 		s, names := generated(r)
-		view(t, s, func(full, plain func([]byte) []byte) {
-			for i := range questions / stores {
-				q := generate(r, names)
-				if i%2 == 1 {
-					q = mutate(r, q)
-				}
-				if same(t, full, plain, q) {
-					plainly++
-					mutated += i % 2
-				}
-			}
-		})
-	}
-	t.Logf("%d questions, %d plain, of these %d mutated", questions, plainly, mutated)
-	if plainly < questions/20 || mutated < questions/200 {
-		t.Errorf("got %d plain answers, %d of them to mutated questions; want more, or nothing is tested", plainly, mutated)
-	}
+		return view(t, s), func() []byte { return generate(r, names) }
+	}}.Agree(t)
 }
 
 // Whatever comes in, both ways give the same answer.
@@ -305,9 +271,8 @@ func FuzzPaths(f *testing.F) {
 	for range 50 {
 		f.Add(generate(r, names))
 	}
-	view(f, s, func(full, plain func([]byte) []byte) {
-		f.Fuzz(func(t *testing.T, query []byte) { same(t, full, plain, query) })
-	})
+	ways := view(f, s)
+	f.Fuzz(func(t *testing.T, query []byte) { ways.Same(t, query) })
 }
 
 // An answer to a plain question allocates nothing.

@@ -15,6 +15,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	"github.com/nameplate-id/nameplate/resolver/dns"
+	"github.com/nameplate-id/nameplate/resolver/resolvertest"
 
 	wire "github.com/miekg/dns"
 	"go.uber.org/goleak"
@@ -400,7 +401,7 @@ func TestConnectionLimits(t *testing.T) {
 func TestStopAnswersWhatCame(t *testing.T) {
 	g := &gate{open: make(chan struct{})}
 	s := newServer(t, g)
-	socket, listener := listen(t)
+	socket, listener := resolvertest.Listen(t)
 	address := socket.LocalAddr().String()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -435,7 +436,7 @@ func TestStopAnswersWhatCame(t *testing.T) {
 func TestServeFails(t *testing.T) {
 	for _, which := range []string{"udp", "tcp"} {
 		s := newServer(t, authority(node()))
-		socket, listener := listen(t)
+		socket, listener := resolvertest.Listen(t)
 		done := make(chan error)
 		go func() { done <- s.Serve(t.Context(), []net.PacketConn{socket}, []net.Listener{listener}) }()
 		time.Sleep(10 * time.Millisecond)

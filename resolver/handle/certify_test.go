@@ -25,6 +25,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	"github.com/nameplate-id/nameplate/resolver/handle"
+	"github.com/nameplate-id/nameplate/resolver/resolvertest"
 )
 
 func identity(t testing.TB, folder string) *handle.Identity {
@@ -383,7 +384,7 @@ func TestFallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer last.Close()
-	socket, listener := listen(t) // where nobody answers
+	socket, listener := resolvertest.Listen(t) // where nobody answers
 	address := socket.LocalAddr().String()
 	socket.Close()
 	listener.Close()

@@ -27,13 +27,13 @@ func some[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 // expiry is where an answer in its envelope says how long it counts.
 const expiry = 20 + 16
 
-// view calls f with a server and with what answers plain questions there. Both say of
-// all their answers that they count to the same time.
-func view(t testing.TB, s *resolvertest.Store, f func(full, plain func(message []byte) []byte)) {
+// view returns both ways of a server. Both say of all their answers that they count to the
+// same time.
+func view(t testing.TB, s *resolvertest.Store) resolvertest.Ways {
 	t.Helper()
 	a := resolver.NewAuthority(resolvertest.NewLender(s), resolver.Options{Node: thisKey})
 	server := handle.New(a, handle.Options{Node: here})
-	f(fully(server), handle.Plainly(server, a, expires))
+	return resolvertest.Ways{Full: fully(server), Plain: handle.Plainly(server, a, expires)}
 }
 
 // expires is the time to which answers count.
@@ -53,24 +53,6 @@ func fully(server *handle.Server) func(message []byte) []byte {
 		m.Expiration = expires
 		return m.AppendStream(nil)
 	}
-}
-
-// same checks that a plain answer is that of the long way, and reports whether there is
-// one.
-func same(t testing.TB, full, plain func([]byte) []byte, message []byte) bool {
-	t.Helper()
-	kept := slices.Clone(message)
-	got := plain(message)
-	if !bytes.Equal(message, kept) {
-		t.Fatalf("%x: the message was changed", kept)
-	}
-	if got == nil {
-		return false
-	}
-	if want := full(message); !bytes.Equal(got, want) {
-		t.Fatalf("%x:\ngot  %x\nwant %x", message, got, want)
-	}
-	return true
 }
 
 func stored(records ...string) *resolvertest.Store {
@@ -100,57 +82,56 @@ func TestPlainQuestions(t *testing.T) {
 	at("88.1/gone").Withdrawn = true
 	at("88.1/sealed").Values[4].Permissions = identifier.AdminRead
 	at("88.1/many").Values[4].Data = bytes.Repeat([]byte{7}, 400)
-	view(t, s, func(full, plain func([]byte) []byte) {
-		for _, c := range []struct {
-			handle  string
-			types   string
-			indexes []uint32
-			flags   handle.Flags
-			change  func(*handle.Message)
-			want    bool
-		}{
-			{handle: "88.1/sn", want: true},
-			{handle: "88.1/SN", types: "URL", want: true},
-			{handle: "88.1/sn", types: "X. NONE", indexes: []uint32{1, 77}, want: true},
-			{handle: "88.1/sn", types: "NONE"},
-			{handle: "88.1/sn", types: "."},
-			{handle: "88.1/sn", flags: handle.FlagDigest | handle.FlagPublicOnly | handle.FlagKeepOpen, want: true},
-			{handle: "88.1/sn", flags: handle.FlagAuthoritative | handle.FlagRecursive | handle.FlagDoNotRefer | handle.FlagTrustedQuery, want: true},
-			{handle: "88.1/sn", flags: handle.FlagCertified},
-			{handle: "88.1/sn", flags: handle.FlagAnswer},
-			{handle: "88.1/sn", flags: handle.FlagEncrypted},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Version, m.Suggested = handle.Version{Major: 3}, handle.Version{Major: 3} }, want: true},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Suggested = handle.Version{} }, want: true},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Credential = []byte("whatever") }, want: true},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Session, m.Recursion = 7, 40 }, want: true},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Recursion = 41 }},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Opcode = handle.OpSiteInfo }},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Code = handle.Success }},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Encrypted = true }},
-			{handle: "88.1/sn", change: func(m *handle.Message) { m.Body = append(m.Body, 0) }},
-			{handle: "88.1/none"},
-			{handle: "88.1/gone"},
-			{handle: "88.1/sealed", types: "URL"},
-			{handle: "88.1/many"}, // does not fit
-			{handle: "88.1/many", types: "URL", want: true},
-			{handle: "88.1/größe"},
-			{handle: "88.200.1/private"},
-			{handle: "88.30/elsewhere"},
-			{handle: "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/sn"},
-			{handle: "88.1"},
-			{handle: "0.NA/88.1"},
-			{handle: "88.1/"},
-			{handle: ""},
-		} {
-			m := request(handle.OpResolution, c.flags, handle.Resolution{Handle: c.handle, Types: strings.Fields(c.types), Indexes: c.indexes})
-			if c.change != nil {
-				c.change(m)
-			}
-			if got := same(t, full, plain, m.AppendStream(nil)); got != c.want {
-				t.Errorf("%s, types %q, %+v: got plain %v; want %v", c.handle, c.types, m, got, c.want)
-			}
+	ways := view(t, s)
+	for _, c := range []struct {
+		handle  string
+		types   string
+		indexes []uint32
+		flags   handle.Flags
+		change  func(*handle.Message)
+		want    bool
+	}{
+		{handle: "88.1/sn", want: true},
+		{handle: "88.1/SN", types: "URL", want: true},
+		{handle: "88.1/sn", types: "X. NONE", indexes: []uint32{1, 77}, want: true},
+		{handle: "88.1/sn", types: "NONE"},
+		{handle: "88.1/sn", types: "."},
+		{handle: "88.1/sn", flags: handle.FlagDigest | handle.FlagPublicOnly | handle.FlagKeepOpen, want: true},
+		{handle: "88.1/sn", flags: handle.FlagAuthoritative | handle.FlagRecursive | handle.FlagDoNotRefer | handle.FlagTrustedQuery, want: true},
+		{handle: "88.1/sn", flags: handle.FlagCertified},
+		{handle: "88.1/sn", flags: handle.FlagAnswer},
+		{handle: "88.1/sn", flags: handle.FlagEncrypted},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Version, m.Suggested = handle.Version{Major: 3}, handle.Version{Major: 3} }, want: true},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Suggested = handle.Version{} }, want: true},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Credential = []byte("whatever") }, want: true},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Session, m.Recursion = 7, 40 }, want: true},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Recursion = 41 }},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Opcode = handle.OpSiteInfo }},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Code = handle.Success }},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Encrypted = true }},
+		{handle: "88.1/sn", change: func(m *handle.Message) { m.Body = append(m.Body, 0) }},
+		{handle: "88.1/none"},
+		{handle: "88.1/gone"},
+		{handle: "88.1/sealed", types: "URL"},
+		{handle: "88.1/many"}, // does not fit
+		{handle: "88.1/many", types: "URL", want: true},
+		{handle: "88.1/größe"},
+		{handle: "88.200.1/private"},
+		{handle: "88.30/elsewhere"},
+		{handle: "gs1.9.5.0.6.0.0.0.1.3.4.3.5/010/21/sn"},
+		{handle: "88.1"},
+		{handle: "0.NA/88.1"},
+		{handle: "88.1/"},
+		{handle: ""},
+	} {
+		m := request(handle.OpResolution, c.flags, handle.Resolution{Handle: c.handle, Types: strings.Fields(c.types), Indexes: c.indexes})
+		if c.change != nil {
+			c.change(m)
 		}
-	})
+		if got := ways.Same(t, m.AppendStream(nil)); got != c.want {
+			t.Errorf("%s, types %q, %+v: got plain %v; want %v", c.handle, c.types, m, got, c.want)
+		}
+	}
 }
 
 // generated returns a store with random records, and handles of most and of others.
@@ -270,28 +251,10 @@ func TestPathsAgree(t *testing.T) {
 	if testing.Short() {
 		requests = 40_000
 	}
-	const stores = 20
-	plainly, mutated := 0, 0
-	for seed := range stores {
-		r := rand.New(rand.NewPCG(uint64(seed), 5))
+	resolvertest.Messages{Many: requests, Worlds: 20, Mutate: mutate, World: func(r *rand.Rand) (resolvertest.Ways, func() []byte) {
 		s, handles := generated(r)
-		view(t, s, func(full, plain func([]byte) []byte) {
-			for i := range requests / stores {
-				q := generate(r, handles)
-				if i%2 == 1 {
-					q = mutate(r, q)
-				}
-				if same(t, full, plain, q) {
-					plainly++
-					mutated += i % 2
-				}
-			}
-		})
-	}
-	t.Logf("%d requests, %d plain, of these %d mutated", requests, plainly, mutated)
-	if plainly < requests/20 || mutated < requests/200 {
-		t.Errorf("got %d plain answers, %d of them to mutated requests; want more, or nothing is tested", plainly, mutated)
-	}
+		return view(t, s), func() []byte { return generate(r, handles) }
+	}}.Agree(t)
 }
 
 // unjudged lends whatever is stored.
@@ -305,24 +268,13 @@ func (u unjudged) Lend(loans []identifier.Loan, f func() (found, absent int)) er
 // who lends what this node may not tell: it would notice.
 func TestPathsAgreeNotices(t *testing.T) {
 	differs := func(plainly func(*handle.Server, *resolvertest.Lender, *resolver.Authority) func([]byte) []byte) bool {
-		for seed := range 4 {
-			r := rand.New(rand.NewPCG(uint64(seed), 5))
+		return resolvertest.Messages{Many: 80_000, Worlds: 4, Mutate: mutate, World: func(r *rand.Rand) (resolvertest.Ways, func() []byte) {
 			s, handles := generated(r)
 			lender := resolvertest.NewLender(s)
 			a := resolver.NewAuthority(lender, resolver.Options{Node: thisKey})
 			server := handle.New(a, handle.Options{Node: here})
-			full, plain := fully(server), plainly(server, lender, a)
-			for i := range 20_000 {
-				q := generate(r, handles)
-				if i%2 == 1 {
-					q = mutate(r, q)
-				}
-				if got := plain(q); got != nil && !bytes.Equal(got, full(q)) {
-					return true
-				}
-			}
-		}
-		return false
+			return resolvertest.Ways{Full: fully(server), Plain: plainly(server, lender, a)}, func() []byte { return generate(r, handles) }
+		}}.Differ()
 	}
 	for name, rule := range handle.PlainRules {
 		if !differs(func(s *handle.Server, _ *resolvertest.Lender, a *resolver.Authority) func([]byte) []byte {
@@ -345,9 +297,8 @@ func FuzzPaths(f *testing.F) {
 	for range 50 {
 		f.Add(generate(r, handles))
 	}
-	view(f, s, func(full, plain func([]byte) []byte) {
-		f.Fuzz(func(t *testing.T, message []byte) { same(t, full, plain, message) })
-	})
+	ways := view(f, s)
+	f.Fuzz(func(t *testing.T, message []byte) { ways.Same(t, message) })
 }
 
 // lentAlways lends one record.

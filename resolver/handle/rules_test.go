@@ -236,12 +236,11 @@ var rules = []rule{
 		s := stored("88.1/alias")
 		id := identifier.ID{Prefix: "88.1", Suffix: "alias"}
 		s.Records[id].Values = []identifier.Value{{Index: 1, Type: "HS_ALIAS", Data: []byte("88.1/sn"), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions}}
-		view(t, s, func(full, _ func([]byte) []byte) {
-			b := full(request(handle.OpResolution, 0, handle.Resolution{Handle: "88.1/alias", Types: []string{"URL", "HS_ALIAS"}}).AppendStream(nil))
-			if !bytes.Contains(b, []byte("HS_ALIAS")) || bytes.Contains(b, []byte("maker.example")) {
-				t.Errorf("got %q; want the alias itself", b)
-			}
-		})
+		ways := view(t, s)
+		b := ways.Full(request(handle.OpResolution, 0, handle.Resolution{Handle: "88.1/alias", Types: []string{"URL", "HS_ALIAS"}}).AppendStream(nil))
+		if !bytes.Contains(b, []byte("HS_ALIAS")) || bytes.Contains(b, []byte("maker.example")) {
+			t.Errorf("got %q; want the alias itself", b)
+		}
 	}},
 	// 3.8 and 3.9
 	{section: "3.8", rule: "the signed text of each version", test: "certify_test.go TestCertifiedLayouts"},
@@ -304,12 +303,11 @@ var rules = []rule{
 	{section: "3.14", rule: "HS_SERV that a record has is data", check: func(t *testing.T) {
 		s := stored("88.1")
 		s.Records[identifier.ID{Prefix: "88.1"}].Values = []identifier.Value{{Index: 1, Type: "HS_SERV", Data: []byte("88.1/service"), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions}}
-		view(t, s, func(full, _ func([]byte) []byte) {
-			b := full(request(handle.OpResolution, 0, handle.Resolution{Handle: "0.NA/88.1", Types: []string{"HS_SERV"}}).AppendStream(nil))
-			if !bytes.Contains(b, []byte("88.1/service")) {
-				t.Errorf("got %q; want the service", b)
-			}
-		})
+		ways := view(t, s)
+		b := ways.Full(request(handle.OpResolution, 0, handle.Resolution{Handle: "0.NA/88.1", Types: []string{"HS_SERV"}}).AppendStream(nil))
+		if !bytes.Contains(b, []byte("88.1/service")) {
+			t.Errorf("got %q; want the service", b)
+		}
 	}},
 	{section: "3.14", rule: "a referral is bounded", test: "walk_test.go TestWalkIsBounded"},
 	// 3.15 IDIS
