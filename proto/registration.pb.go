@@ -1940,7 +1940,13 @@ type StatusResponse struct {
 	// empty when they are.
 	DiskLow string `protobuf:"bytes,24,opt,name=disk_low,json=diskLow,proto3" json:"disk_low,omitempty"`
 	// What is suspect of its log, and of those that it has copies of.
-	Suspicions    []*SuspectStatus `protobuf:"bytes,25,rep,name=suspicions,proto3" json:"suspicions,omitempty"`
+	Suspicions []*SuspectStatus `protobuf:"bytes,25,rep,name=suspicions,proto3" json:"suspicions,omitempty"`
+	// Which log its own continues; missing for none.
+	After *Predecessor `protobuf:"bytes,26,opt,name=after,proto3" json:"after,omitempty"`
+	// How many rows of that were handed to their holders when it was continued, and where
+	// they were written.
+	Handed        uint64 `protobuf:"varint,27,opt,name=handed,proto3" json:"handed,omitempty"`
+	HandedFile    string `protobuf:"bytes,28,opt,name=handed_file,json=handedFile,proto3" json:"handed_file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2150,6 +2156,27 @@ func (x *StatusResponse) GetSuspicions() []*SuspectStatus {
 	return nil
 }
 
+func (x *StatusResponse) GetAfter() *Predecessor {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetHanded() uint64 {
+	if x != nil {
+		return x.Handed
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetHandedFile() string {
+	if x != nil {
+		return x.HandedFile
+	}
+	return ""
+}
+
 // SuspectStatus is a part of a log that may not be its holder's, because a key of the
 // prefix was in the wrong hands: from an entry on, up to the one that says so.
 type SuspectStatus struct {
@@ -2247,7 +2274,12 @@ type MirrorStatus struct {
 	Policy string `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`
 	// How many entries the newest checkpoint covers that the node has cosigned since its
 	// start; 0 for none.
-	Cosigned      uint64 `protobuf:"varint,13,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
+	Cosigned uint64 `protobuf:"varint,13,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
+	// Whether this is the log of its node that counts; others were continued, or have not
+	// begun.
+	Counts bool `protobuf:"varint,14,opt,name=counts,proto3" json:"counts,omitempty"`
+	// Which log it continues; missing for none.
+	After         *Predecessor `protobuf:"bytes,15,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2371,6 +2403,20 @@ func (x *MirrorStatus) GetCosigned() uint64 {
 		return x.Cosigned
 	}
 	return 0
+}
+
+func (x *MirrorStatus) GetCounts() bool {
+	if x != nil {
+		return x.Counts
+	}
+	return false
+}
+
+func (x *MirrorStatus) GetAfter() *Predecessor {
+	if x != nil {
+		return x.After
+	}
+	return nil
 }
 
 // PeerStatus tells how far another top-level node has a node's logs.
@@ -2618,6 +2664,92 @@ func (x *UpstreamStatus) GetPaused() string {
 	return ""
 }
 
+// Predecessor tells which log another one continues, as its genesis has it.
+type Predecessor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Log   []byte                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
+	// 1 fork, 2 loss, 3 restore, 4 other log.
+	Why           uint32 `protobuf:"varint,2,opt,name=why,proto3" json:"why,omitempty"`
+	Size          uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Held          []byte `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"` // 32 octets
+	Own           []byte `protobuf:"bytes,5,opt,name=own,proto3" json:"own,omitempty"`   // 32 octets
+	Base          uint64 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Predecessor) Reset() {
+	*x = Predecessor{}
+	mi := &file_proto_registration_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Predecessor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Predecessor) ProtoMessage() {}
+
+func (x *Predecessor) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Predecessor.ProtoReflect.Descriptor instead.
+func (*Predecessor) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Predecessor) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *Predecessor) GetWhy() uint32 {
+	if x != nil {
+		return x.Why
+	}
+	return 0
+}
+
+func (x *Predecessor) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Predecessor) GetHeld() []byte {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *Predecessor) GetOwn() []byte {
+	if x != nil {
+		return x.Own
+	}
+	return nil
+}
+
+func (x *Predecessor) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
 // Quarantine is the evidence that two histories of one log were signed.
 type Quarantine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2631,7 +2763,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_proto_registration_proto_msgTypes[32]
+	mi := &file_proto_registration_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2643,7 +2775,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[32]
+	mi := &file_proto_registration_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2656,7 +2788,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{32}
+	return file_proto_registration_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Quarantine) GetSinceMs() int64 {
@@ -2688,7 +2820,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[33]
+	mi := &file_proto_registration_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2700,7 +2832,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[33]
+	mi := &file_proto_registration_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2713,7 +2845,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{33}
+	return file_proto_registration_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -2869,7 +3001,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\await_ms\x18\x03 \x01(\rR\x06waitMs\")\n" +
 	"\rProveResponse\x12\x18\n" +
 	"\areceipt\x18\x01 \x01(\fR\areceipt\"\x0f\n" +
-	"\rStatusRequest\"\xe9\a\n" +
+	"\rStatusRequest\"\xe0\b\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
@@ -2903,12 +3035,16 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\bdisk_low\x18\x18 \x01(\tR\adiskLow\x12H\n" +
 	"\n" +
 	"suspicions\x18\x19 \x03(\v2(.nameplate.registration.v1.SuspectStatusR\n" +
-	"suspicions\"e\n" +
+	"suspicions\x12<\n" +
+	"\x05after\x18\x1a \x01(\v2&.nameplate.registration.v1.PredecessorR\x05after\x12\x16\n" +
+	"\x06handed\x18\x1b \x01(\x04R\x06handed\x12\x1f\n" +
+	"\vhanded_file\x18\x1c \x01(\tR\n" +
+	"handedFile\"e\n" +
 	"\rSuspectStatus\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x04R\x05since\x12\x14\n" +
-	"\x05until\x18\x04 \x01(\x04R\x05until\"\x82\x03\n" +
+	"\x05until\x18\x04 \x01(\x04R\x05until\"\xd8\x03\n" +
 	"\fMirrorStatus\x126\n" +
 	"\x04node\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\fR\x03log\x12\x12\n" +
@@ -2925,7 +3061,9 @@ const file_proto_registration_proto_rawDesc = "" +
 	"quarantine\x12\x12\n" +
 	"\x04role\x18\v \x01(\tR\x04role\x12\x16\n" +
 	"\x06policy\x18\f \x01(\tR\x06policy\x12\x1a\n" +
-	"\bcosigned\x18\r \x01(\x04R\bcosigned\"\xdd\x01\n" +
+	"\bcosigned\x18\r \x01(\x04R\bcosigned\x12\x16\n" +
+	"\x06counts\x18\x0e \x01(\bR\x06counts\x12<\n" +
+	"\x05after\x18\x0f \x01(\v2&.nameplate.registration.v1.PredecessorR\x05after\"\xdd\x01\n" +
 	"\n" +
 	"PeerStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
@@ -2945,7 +3083,14 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x04lost\x18\x05 \x01(\x04R\x04lost\x12\x1b\n" +
 	"\tbehind_ms\x18\x06 \x01(\x03R\bbehindMs\x12\x1a\n" +
 	"\banchored\x18\a \x01(\x04R\banchored\x12\x16\n" +
-	"\x06paused\x18\b \x01(\tR\x06paused\"C\n" +
+	"\x06paused\x18\b \x01(\tR\x06paused\"\x7f\n" +
+	"\vPredecessor\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\fR\x03log\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\rR\x03why\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04held\x18\x04 \x01(\fR\x04held\x12\x10\n" +
+	"\x03own\x18\x05 \x01(\fR\x03own\x12\x12\n" +
+	"\x04base\x18\x06 \x01(\x04R\x04base\"C\n" +
 	"\n" +
 	"Quarantine\x12\x19\n" +
 	"\bsince_ms\x18\x01 \x01(\x03R\asinceMs\x12\x1a\n" +
@@ -2998,7 +3143,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -3036,18 +3181,19 @@ var file_proto_registration_proto_goTypes = []any{
 	(*PeerStatus)(nil),             // 33: nameplate.registration.v1.PeerStatus
 	(*RelayStatus)(nil),            // 34: nameplate.registration.v1.RelayStatus
 	(*UpstreamStatus)(nil),         // 35: nameplate.registration.v1.UpstreamStatus
-	(*Quarantine)(nil),             // 36: nameplate.registration.v1.Quarantine
-	(*Checkpoint)(nil),             // 37: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 38: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 39: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 40: nameplate.identifier.v1.Delegation
-	(*Record)(nil),                 // 41: nameplate.identifier.v1.Record
-	(*PublicKey)(nil),              // 42: nameplate.identifier.v1.PublicKey
+	(*Predecessor)(nil),            // 36: nameplate.registration.v1.Predecessor
+	(*Quarantine)(nil),             // 37: nameplate.registration.v1.Quarantine
+	(*Checkpoint)(nil),             // 38: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 39: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 40: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 41: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 42: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 43: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	38, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	39, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	39, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	40, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -3061,55 +3207,57 @@ var file_proto_registration_proto_depIdxs = []int32{
 	7,  // 13: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
 	0,  // 14: nameplate.registration.v1.AwaitRequest.level:type_name -> nameplate.registration.v1.Level
 	0,  // 15: nameplate.registration.v1.AwaitResponse.level:type_name -> nameplate.registration.v1.Level
-	39, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	40, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 17: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	40, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	41, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
 	26, // 19: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
 	24, // 20: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
 	23, // 21: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
-	41, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
-	42, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
+	42, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	43, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
 	2,  // 24: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	39, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	40, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 26: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
 	25, // 27: nameplate.registration.v1.LoggedEntry.children:type_name -> nameplate.registration.v1.ChildRow
 	0,  // 28: nameplate.registration.v1.ProveRequest.level:type_name -> nameplate.registration.v1.Level
-	42, // 29: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	37, // 30: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	43, // 29: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	38, // 30: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
 	0,  // 31: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
 	32, // 32: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
 	35, // 33: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	36, // 34: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	37, // 34: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
 	33, // 35: nameplate.registration.v1.StatusResponse.peers:type_name -> nameplate.registration.v1.PeerStatus
 	31, // 36: nameplate.registration.v1.StatusResponse.suspicions:type_name -> nameplate.registration.v1.SuspectStatus
-	42, // 37: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
-	36, // 38: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	42, // 39: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
-	35, // 40: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	34, // 41: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
-	9,  // 42: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 43: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 44: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
-	15, // 45: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	17, // 46: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	19, // 47: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	21, // 48: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	27, // 49: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
-	29, // 50: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 51: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 52: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 53: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
-	16, // 54: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	18, // 55: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	20, // 56: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	22, // 57: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	28, // 58: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
-	30, // 59: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	51, // [51:60] is the sub-list for method output_type
-	42, // [42:51] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	36, // 37: nameplate.registration.v1.StatusResponse.after:type_name -> nameplate.registration.v1.Predecessor
+	43, // 38: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	37, // 39: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	36, // 40: nameplate.registration.v1.MirrorStatus.after:type_name -> nameplate.registration.v1.Predecessor
+	43, // 41: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
+	35, // 42: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	34, // 43: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
+	9,  // 44: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 45: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 46: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
+	15, // 47: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	17, // 48: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	19, // 49: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	21, // 50: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	27, // 51: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
+	29, // 52: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 53: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 54: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 55: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
+	16, // 56: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	18, // 57: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	20, // 58: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	22, // 59: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	28, // 60: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
+	30, // 61: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	53, // [53:62] is the sub-list for method output_type
+	44, // [44:53] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -3132,7 +3280,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

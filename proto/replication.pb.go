@@ -543,9 +543,11 @@ type MirroredResponse struct {
 	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	// The unit that holds the entry at the position, as the caller once sent it; missing when
 	// there is no such entry. Limits are those of Entries.
-	Start         uint64   `protobuf:"varint,3,opt,name=start,proto3" json:"start,omitempty"`
-	Payloads      [][]byte `protobuf:"bytes,4,rep,name=payloads,proto3" json:"payloads,omitempty"`
-	Checkpoint    []byte   `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Start      uint64   `protobuf:"varint,3,opt,name=start,proto3" json:"start,omitempty"`
+	Payloads   [][]byte `protobuf:"bytes,4,rep,name=payloads,proto3" json:"payloads,omitempty"`
+	Checkpoint []byte   `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// How many entries the node's own log says that it had here once.
+	Row           uint64 `protobuf:"varint,6,opt,name=row,proto3" json:"row,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,6 +615,13 @@ func (x *MirroredResponse) GetCheckpoint() []byte {
 		return x.Checkpoint
 	}
 	return nil
+}
+
+func (x *MirroredResponse) GetRow() uint64 {
+	if x != nil {
+		return x.Row
+	}
+	return 0
 }
 
 type Challenge struct {
@@ -1584,7 +1593,7 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\acontrol\x18\t \x01(\v2!.nameplate.replication.v1.ControlH\x00R\acontrolB\t\n" +
 	"\amessage\"-\n" +
 	"\x0fMirroredRequest\x12\x1a\n" +
-	"\bposition\x18\x01 \x01(\x04R\bposition\"\x8a\x01\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\"\x9c\x01\n" +
 	"\x10MirroredResponse\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
@@ -1592,7 +1601,8 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\bpayloads\x18\x04 \x03(\fR\bpayloads\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x05 \x01(\fR\n" +
-	"checkpoint\"]\n" +
+	"checkpoint\x12\x10\n" +
+	"\x03row\x18\x06 \x01(\x04R\x03row\"]\n" +
 	"\tChallenge\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12:\n" +
 	"\x06parent\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\"\x83\x02\n" +

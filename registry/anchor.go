@@ -41,6 +41,11 @@ func (r *Registry) anchorAllows() (why string, asked bool, err error) {
 		return "", false, fmt.Errorf("anchor: %w", err)
 	}
 	size, root, err := journal.VerifyCheckpoint(note, r.log, r.key.Public())
+	if after, missing := r.continues(); err != nil && missing == nil && after != nil {
+		if _, _, earlier := journal.VerifyCheckpoint(note, after.Log, r.key.Public()); earlier == nil {
+			return "", false, nil // of the log that this one continues: it is replaced with the next checkpoint
+		}
+	}
 	if err != nil {
 		return "", false, fmt.Errorf("anchor %s is not one of this log: %w", r.config.Anchor, err)
 	}

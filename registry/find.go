@@ -77,7 +77,7 @@ func (l *ledger) findHashed(p identifier.Prefix, hash identifier.Hash) (identifi
 // finding returns who holds a prefix.
 func (l *ledger) finding(p identifier.Prefix) identifier.Finding {
 	// The position first: what is found is at least as new.
-	f := identifier.Finding{Log: l.log, Position: l.published.Load()}
+	f := identifier.Finding{Log: l.log, Position: l.counted()}
 	h := l.holders.of(p)
 	f.InZone, f.Apex = h.inZone, h.apex
 	if h.inZone && h.grant.Node != nil {

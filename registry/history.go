@@ -15,7 +15,7 @@ func (m *Mirror) Root(size uint64) (identifier.Hash, error) { return m.m.rootOf(
 // Row returns the largest row of the child's log in this node's own log; one of no
 // entries when there is none.
 func (m *Mirror) Row() (replica.Row, error) {
-	found, ok, err := m.m.own.childRow(m.m.log)
+	found, ok, err := m.m.grantor().childRow(m.m.log)
 	if err != nil || !ok {
 		return replica.Row{}, err
 	}

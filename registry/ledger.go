@@ -29,6 +29,7 @@ type ledger struct {
 	// published is how many entries readers see. grew is closed and made anew
 	// whenever it grows.
 	published atomic.Uint64
+	base      atomic.Uint64 // positions that the node's logs before this one have used up
 	grewMu    sync.Mutex
 	grew      chan struct{}
 
@@ -207,8 +208,15 @@ func (l *ledger) loadGenesis(payload []byte) error {
 		return &keyError{have: l.node, want: g.Key}
 	}
 	l.log = g.Log
+	if g.After != nil {
+		l.base.Store(g.After.Base)
+	}
 	return nil
 }
+
+// counted returns how many positions the node's logs have used up, this one and those that
+// it continues. It never goes down, so DNS takes it for its serial.
+func (l *ledger) counted() uint64 { return l.base.Load() + l.published.Load() }
 
 func (l *ledger) readCheckpoint(note []byte) (*Checkpoint, error) {
 	size, root, err := journal.VerifyCheckpoint(note, l.log, l.node)

@@ -31,7 +31,7 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 		r.lendings.Put(l)
 	}()
 	peers := r.logs.peers()
-	position := r.published.Load() // first: what is found is at least as new
+	position := r.counted() // first: what is found is at least as new
 	return r.state.View(func(v *state.Reader) error {
 		l.wanted, l.of, l.shared = l.wanted[:0], l.of[:0], l.shared[:0]
 		shared, elsewhere := false, false // of the prefix of the loan

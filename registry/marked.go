@@ -38,17 +38,20 @@ func (r *Registry) checkRestored() error {
 	}
 	switch {
 	case why != "": // by the anchor
-	case marker != "" && asked && !r.hasParent():
+	case marker != "" && asked && !r.asks():
 		if err := r.folder.unmark(); err != nil { // the anchor agrees
 			return err
 		}
-	case marker != "" && r.hasParent():
-		why = "this node may lack entries of its log and asks its parent for them: " + marker
+	case marker == incarnationDue:
+		why = marker
+	case marker != "" && r.asks():
+		r.restored = strings.HasPrefix(marker, "restored")
+		why = "this node may lack entries of its log and asks " + r.asked() + " for them: " + marker
 	case marker != "":
 		why = "this folder was restored from a backup and nothing says that nothing came after it: start it with its anchor, or run 'nameplate restore --accept' if you know"
-	case copied && r.hasParent():
+	case copied && r.asks():
 		// Only somebody who can be asked makes it worth asking.
-		why = "this folder is a copy, and the node asks its parent whether entries are missing in it"
+		why = "this folder is a copy, and the node asks " + r.asked() + " whether entries are missing in it"
 		if err := r.folder.mark(why); err != nil {
 			return err
 		}
@@ -64,6 +67,16 @@ func (r *Registry) checkRestored() error {
 }
 
 func (r *Registry) hasParent() bool { return r.config.Parent != (identifier.PublicKey{}) }
+
+// asks reports whether somebody holds the node's log who can be asked.
+func (r *Registry) asks() bool { return r.hasParent() || len(r.config.Peers) > 0 }
+
+func (r *Registry) asked() string {
+	if r.hasParent() {
+		return "its parent"
+	}
+	return "the other top-level nodes"
+}
 
 // ReadOnly returns why no changes are taken; "" when they are.
 func (r *Registry) ReadOnly() string {
@@ -81,7 +94,7 @@ func (r *Registry) ReadOnly() string {
 
 // standing returns what this node may do.
 func (r *Registry) standing() replica.Standing {
-	return replica.Standing{Marked: r.marked.Load() != nil, Forked: r.quarantine.Load() != nil, Above: r.hasParent()}
+	return replica.Standing{Marked: r.marked.Load() != nil, Forked: r.quarantine.Load() != nil, Above: r.asks()}
 }
 
 // serves returns an error while questions are left to the node's parent.
@@ -133,22 +146,22 @@ func (s *Source) Mark(ctx context.Context, why string) error {
 
 // Heal says that the log has everything that the parent holds: changes are taken again,
 // unless the anchor says that there was more.
-func (s *Source) Heal() error {
+func (s *Source) Heal() (healed bool, err error) {
 	r := s.r
 	why, _, err := r.anchorAllows()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if why != "" {
-		return fmt.Errorf("the parent holds no more entries, but %s", why)
+		return false, fmt.Errorf("the parent holds no more entries, but %s", why)
 	}
 	r.config.Hook(HookHeal)
 	if err := r.folder.unmark(); err != nil {
-		return err
+		return false, err
 	}
 	r.config.Hook(HookHealed)
 	r.marked.Store(nil)
-	return r.anchors.load() // rows of children may have come back
+	return true, r.anchors.load() // rows of children may have come back
 }
 
 // TakeBack appends a unit of this node's own log, which the parent has given back, behind

@@ -29,7 +29,7 @@ func (r *Registry) merge(own identifier.Finding, p identifier.Prefix, find func(
 	case d != nil && holder == nil: // this node's own log has it
 		return own, nil
 	case d != nil && d.Node != nil && d.Node.Key != r.node:
-		f := identifier.Finding{Log: holder.log, Position: holder.published.Load(), InZone: true, Delegation: d}
+		f := identifier.Finding{Log: holder.log, Position: holder.counted(), InZone: true, Delegation: d}
 		return f, nil
 	case d != nil:
 		return find(holder)

@@ -26,7 +26,9 @@ import (
 type mirror struct {
 	judge
 	role   role
-	own    *ledger // whose grants count: the parent's; of a relayed log the relaying node's
+	via    identifier.PublicKey // who sends it, of a relayed log
+	logs   *logs
+	after  *identifier.Predecessor // which log it continues; nil for none, or while it is empty
 	grants grantList
 	rows   map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
 
@@ -37,16 +39,38 @@ type mirror struct {
 	lost  uint64    // entries that were acknowledged once, as the child said
 }
 
-func newMirror(n numbering, own *ledger) *mirror {
-	l := newLedger(n.number, n.node, own.state)
+func newMirror(n numbering, all *logs) *mirror {
+	l := newLedger(n.number, n.node, all.own.state)
 	l.log = n.log
-	return &mirror{judge: newJudge(l, l.holders), role: n.role, own: own, rows: make(map[identifier.LogID]identifier.ChildRow)}
+	return &mirror{judge: newJudge(l, l.holders), role: n.role, via: n.via, logs: all, rows: make(map[identifier.LogID]identifier.ChildRow)}
+}
+
+// grantor returns the log whose grants count: the parent's; of a relayed log that of the
+// node which relays it.
+func (m *mirror) grantor() *ledger {
+	if m.role == roleRelay {
+		if via := m.logs.of(m.via); via != nil {
+			return via.ledger
+		}
+	}
+	return m.logs.own
 }
 
 // load reads what the state holds of the mirror.
 func (m *mirror) load() error {
 	if err := m.loadState(); err != nil {
 		return err
+	}
+	genesis, err := m.note(genesisNote)
+	if err != nil {
+		return doubt(err)
+	}
+	if genesis != nil {
+		g, err := identifier.ParseGenesis(genesis)
+		if err != nil {
+			return doubt(err)
+		}
+		m.follow(g)
 	}
 	for row, err := range m.state.Ascend(context.Background(), state.Notes, m.number, []byte(badNote)) {
 		if err != nil {
@@ -121,9 +145,13 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 	if size, root := m.tree.head(); size != c.Size || root != c.Root {
 		return fmt.Errorf("the entries of log %s add up to root %x at %d, the checkpoint of size %d has %x", m.log, root, size, c.Size, c.Root)
 	}
+	succeeds, err := m.succession()
+	if err != nil {
+		return doubt(err)
+	}
 	err = m.state.Publish(context.Background(), state.Batch{
 		Log: m.number, Position: u.End(), At: uint64(at), End: uint64(end),
-		Mutations: append(mutations, noteMutation(checkpointNote, u.Checkpoint)),
+		Mutations: append(append(mutations, noteMutation(checkpointNote, u.Checkpoint)), succeeds...),
 	})
 	if err != nil {
 		return err
@@ -135,6 +163,11 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 	m.mu.Lock()
 	m.bad += marked
 	m.mu.Unlock()
+	if succeeds != nil {
+		m.logs.mu.Lock()
+		m.logs.count(m)
+		m.logs.mu.Unlock()
+	}
 	return nil
 }
 
@@ -187,6 +220,10 @@ func (m *mirror) weighGenesis(e *identifier.Entry, position uint64) (effect, err
 	case e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0:
 		return effect{}, fmt.Errorf("the genesis is not signed by the node's key")
 	}
+	if err := m.logs.follows(m, g); err != nil {
+		return effect{}, err
+	}
+	m.follow(g)
 	return effectOf(e, position, m.holders)
 }
 
@@ -203,7 +240,7 @@ func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error
 	if m.role == rolePeer {
 		return m.weighRoot(e, d, position)
 	}
-	gave, err := m.own.gave(&e.Envelope)
+	gave, err := m.grantor().gave(&e.Envelope)
 	if err != nil {
 		return effect{}, err
 	}
@@ -222,7 +259,7 @@ func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error
 // weighRoot takes the grant of the root for good by which a top-level node answers: it
 // stands behind the genesis, and the node has signed it for itself.
 func (m *mirror) weighRoot(e *identifier.Entry, d *identifier.Delegation, position uint64) (effect, error) {
-	if d.Prefix != "" || position != 1 || e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0 {
+	if d.Prefix != "" || m.holders.heldAt("").apex || e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0 {
 		return effect{}, fmt.Errorf("the grant of prefix %q: a top-level node has one, of the root, behind its genesis", d.Prefix)
 	}
 	return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: true}, &e.Envelope)
@@ -233,7 +270,7 @@ func (m *mirror) weighRoot(e *identifier.Entry, d *identifier.Delegation, positi
 // lies above, whom the child's log does not know.
 func (m *mirror) weighKeyset(g *grant, position uint64) (effect, error) {
 	before := m.holders.heldAt(g.delegation.Prefix)
-	gave, err := m.own.gave(&g.envelope)
+	gave, err := m.grantor().gave(&g.envelope)
 	if err != nil {
 		return effect{}, err
 	}

@@ -207,9 +207,33 @@ func TestMirrorRefusesStrangers(t *testing.T) {
 	if refusal, ok := err.(*replica.Refusal); !ok || refusal.Reason != replica.UnknownNode {
 		t.Errorf("a node without a prefix: %v", err)
 	}
-	_, err = f.parent.Mirror(t.Context(), stranger.LogID(), f.child.root.Public(), f.child.root.Public(), 2)
-	if refusal, ok := err.(*replica.Refusal); !ok || refusal.Reason != replica.OtherLog {
-		t.Errorf("another log of the child: %v", err)
+	// Another log of the child is let in as far as its first entry, which must say that it
+	// continues the one that is here. That many may be announced, and no more.
+	f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, serial(1)), nil, link("https://maker.example/1"))))
+	f.send()
+	first, err := f.child.Source().Entries(0, 1, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		m, err := f.parent.Mirror(t.Context(), identifier.LogID{byte(i), 1}, f.child.root.Public(), f.child.root.Public(), 2)
+		if i >= 16 {
+			if refusal, ok := err.(*replica.Refusal); !ok || refusal.Reason != replica.OtherLog {
+				t.Errorf("the other log %d of the child: %v", i, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, payload := range [][]byte{first[0], nil, []byte("garbage")} {
+			if r := m.Begins(payload); r == nil || r.Reason != replica.OtherLog {
+				t.Errorf("another log of the child that begins with %d octets: %v", len(payload), r)
+			}
+		}
+	}
+	if got := f.mirrored(serial(1)); got.Record == nil {
+		t.Error("the log that counts does not any more")
 	}
 }
 

@@ -69,16 +69,19 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 	if err != nil {
 		return nil, err
 	}
-	if r.logs.of(node) == nil {
+	if err := r.logs.hear(node, log); err != nil {
+		return nil, err
+	}
+	if r.logs.withID(node, log) == nil {
+		if r.logs.waiting(node) >= mostWaiting {
+			return nil, &replica.Refusal{Reason: replica.OtherLog,
+				Detail: fmt.Sprintf("%d logs of this node were announced here and never begun: bring the log back that is mirrored, %s", mostWaiting, r.logs.of(node).log)}
+		}
 		if err := r.numberLog(ctx, n); err != nil {
 			return nil, err
 		}
 	}
-	m := r.logs.of(node)
-	if m.log != log {
-		return nil, &replica.Refusal{Reason: replica.OtherLog,
-			Detail: fmt.Sprintf("the mirror of this node is of log %s, not %s: bring the old log back", m.log, log)}
-	}
+	m := r.logs.withID(node, log)
 	if q := m.quarantine.Load(); q != nil {
 		return nil, q.refusal()
 	}
@@ -157,18 +160,21 @@ type MirrorStatus struct {
 	// Cosigned is how many entries the newest checkpoint covers that this node has cosigned
 	// since its start; 0 for none.
 	Cosigned uint64
+	// Counts says that this is the log of its node that counts; others were continued, or
+	// have not begun. After is the log that it continues; nil for none.
+	Counts bool
+	After  *identifier.Predecessor
 }
 
 // Mirrors returns the state of all mirrors, in the order in which they came.
 func (r *Registry) Mirrors() []MirrorStatus {
 	list := r.logs.mirrors()
-	slices.SortFunc(list, func(a, b *mirror) int { return cmp.Compare(a.number, b.number) })
 	totals := r.state.Totals()
 	status := make([]MirrorStatus, len(list))
 	for i, m := range list {
 		size, root := m.tree.head()
 		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load(),
-			Role: m.role.String(), Policy: "mirror", Cosigned: r.anchors.cosigned(m.log)}
+			Role: m.role.String(), Policy: "mirror", Cosigned: r.anchors.cosigned(m.log), Counts: r.logs.counts(m), After: m.continues()}
 		m.mu.Lock()
 		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
 		if m.lost > size {
@@ -190,7 +196,7 @@ func (r *Registry) delegatesTo(node identifier.PublicKey) bool {
 func (r *Registry) numberLog(ctx context.Context, n numbering) error {
 	r.logs.numbering.Lock()
 	defer r.logs.numbering.Unlock()
-	if r.logs.of(n.node) != nil {
+	if r.logs.withID(n.node, n.log) != nil {
 		return nil // somebody else was faster
 	}
 	r.config.Hook(HookNumber)
@@ -208,6 +214,52 @@ func (r *Registry) numberLog(ctx context.Context, n numbering) error {
 		return err
 	}
 	return r.awaitSync(ctx, synced)
+}
+
+// ErrNotMirrored says that no log of a node is mirrored where it was looked for.
+var ErrNotMirrored = errors.New("no log of this node is mirrored there")
+
+// Mirrored is what is held of the log of a node that counts.
+type Mirrored struct {
+	Log  identifier.LogID
+	Size uint64
+	// Row is how many entries the largest row of the log says that were held once.
+	Row  uint64
+	Unit *replica.Unit // with the entry that was asked for; nil when there is none
+}
+
+// Mirrored returns what is mirrored of the log of a node that counts, also when that is
+// set aside, and the unit with the entry at a position. The error is a [*replica.Refusal]
+// when there is none, or when this node lacks entries itself and may not know.
+func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrored, error) {
+	if err := r.takesIn(); err != nil {
+		return Mirrored{}, err
+	}
+	m := r.logs.of(node)
+	if m == nil || m.published.Load() == 0 {
+		return Mirrored{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
+	}
+	held := Mirrored{Log: m.log, Size: m.published.Load()}
+	row, err := (&Mirror{r: r, m: m}).Row()
+	if err != nil {
+		return Mirrored{}, err
+	}
+	held.Row = row.Size
+	if position >= held.Size {
+		return held, nil
+	}
+	held.Unit, err = (&Mirror{r: r, m: m}).Unit(position)
+	return held, err
+}
+
+// Begins returns why the log may not begin with an entry; nil when it may: it is the first
+// one of its node, or says that it continues the one that counts here.
+func (m *Mirror) Begins(payload []byte) *replica.Refusal {
+	if err := m.r.logs.begins(m.m, payload); err != nil {
+		return &replica.Refusal{Reason: replica.OtherLog,
+			Detail: fmt.Sprintf("%v: stop the node, empty its folder but for its key to get back what is mirrored, or run 'nameplate fork resolve' there to join the two", err)}
+	}
+	return nil
 }
 
 // Open returns what is stored.
@@ -328,9 +380,11 @@ func (l *logs) granted(h held, before *identifier.Delegation, e identifier.Envel
 		if d == nil || d.Node == nil {
 			continue
 		}
-		if m := l.of(d.Node.Key); m != nil && !told[m] {
-			told[m] = true
-			m.grants.add(e)
+		for _, m := range l.mirrors() {
+			if m.node == d.Node.Key && !told[m] {
+				told[m] = true
+				m.grants.add(e)
+			}
 		}
 	}
 }
@@ -338,13 +392,13 @@ func (l *logs) granted(h held, before *identifier.Delegation, e identifier.Envel
 // gather puts together what a child is to be told when its mirror is new here: the
 // prefixes that it has by this node's log, and those that it thinks it has.
 func (m *mirror) gather() error {
-	list := slices.DeleteFunc(m.own.holders.list(), func(h held) bool {
+	list := slices.DeleteFunc(m.grantor().holders.list(), func(h held) bool {
 		named := h.delegation.Node != nil && h.delegation.Node.Key == m.node
 		return h.apex || !named && !m.holders.heldAt(h.delegation.Prefix).apex
 	})
 	slices.SortFunc(list, func(a, b held) int { return cmp.Compare(a.position, b.position) })
 	for _, h := range list {
-		given, err := m.own.given(h.delegation.Prefix, identifier.EntryDelegation)
+		given, err := m.grantor().given(h.delegation.Prefix, identifier.EntryDelegation)
 		if err != nil {
 			return err
 		}
@@ -352,7 +406,7 @@ func (m *mirror) gather() error {
 			continue // delegated by a release that did not keep it
 		}
 		m.grants.add(*given)
-		keys, err := m.own.given(h.delegation.Prefix, identifier.EntryKeyset)
+		keys, err := m.grantor().given(h.delegation.Prefix, identifier.EntryKeyset)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
 	"github.com/nameplate-id/nameplate/registry/state"
 )
 
@@ -27,7 +28,8 @@ func Open(c Config) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{config: c, folder: f, failed: make(chan struct{}), disk: newDiskWatch(c)}
+	r := &Registry{config: c, folder: f, failed: make(chan struct{}), disk: newDiskWatch(c), opened: time.Now()}
+	r.recovery.machine = replica.NewRecovery(len(c.Peers))
 	if err := r.open(); err != nil {
 		r.abandon()
 		return nil, err
@@ -48,6 +50,9 @@ func (r *Registry) abandon() {
 }
 
 func (r *Registry) open() error {
+	if err := r.folder.finishSuccession(); err != nil {
+		return err
+	}
 	dir := r.folder.join(journalDir)
 	id, begun, err := journal.Identify(dir, r.config.Journal)
 	if err != nil {
@@ -87,6 +92,9 @@ func (r *Registry) open() error {
 	}
 	r.anchors = newAnchoring(r) // the log has an id by now
 	if err := r.anchors.load(); err != nil {
+		return err
+	}
+	if err := r.loadResolution(); err != nil {
 		return err
 	}
 	r.watchDisk()
@@ -209,17 +217,23 @@ func (r *Registry) load() error {
 // genesis, and the grant of the root by which a node without a parent answers for
 // everything.
 func (r *Registry) begin() error {
+	if r.config.bare {
+		return nil
+	}
 	if r.published.Load() == 0 {
 		if _, err := rand.Read(r.log[:]); err != nil {
 			return err
 		}
-		genesis, err := identifier.AppendGenesis(nil, &identifier.Genesis{Log: r.log, Key: r.key.Public(), Format: identifier.LogFormat})
+		genesis, err := identifier.AppendGenesis(nil, &identifier.Genesis{Log: r.log, Key: r.key.Public(), Format: identifier.LogFormat, After: r.config.after})
 		if err != nil {
 			return err
 		}
 		if err := r.sequencer.write(identifier.EntryGenesis, identifier.Sign(identifier.GenesisType, genesis, r.key)); err != nil {
 			return fmt.Errorf("begin the log: %w", err)
 		}
+	}
+	if r.config.after != nil {
+		return r.repeatRows()
 	}
 	if r.published.Load() > 1 || r.config.Parent != (identifier.PublicKey{}) {
 		return nil

@@ -34,6 +34,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
 	"github.com/nameplate-id/nameplate/registry/state"
 )
 
@@ -69,6 +70,12 @@ type Config struct {
 	Hook            func(point string)
 	Volume          Volume
 	Clock           func() time.Time
+
+	// after and rows are what a log begins with that continues another one; bare begins
+	// none at all.
+	after *identifier.Predecessor
+	rows  []identifier.ChildRow
+	bare  bool
 }
 
 // Points of Config.Hook.
@@ -113,6 +120,11 @@ type Registry struct {
 	sequencer *sequencer
 	disk      *diskWatch
 
+	opened       time.Time
+	after        *identifier.Predecessor // the log that this one continues; nil for none
+	resolution   *Resolution             // what became of the log that this one continues; nil for none
+	recovery     recovery
+	restored     bool                   // from a backup, and nobody was asked yet
 	marked       atomic.Pointer[string] // why entries may be missing in the node's own log; nil when none are
 	lendings     sync.Pool              // of *lending, from call to call
 	stopApplying func()
@@ -124,6 +136,12 @@ type Registry struct {
 
 // diskEvery is how often the room on the disk is measured.
 const diskEvery = time.Second
+
+// recovery is how far a top-level node has got that was restored.
+type recovery struct {
+	mu      sync.Mutex
+	machine *replica.Recovery
+}
 
 // roomWait is for how long a change may wait for room before it is told that the
 // node is overloaded.

@@ -39,7 +39,7 @@ func (p *Peer) Source() *PeerSource { return &PeerSource{Source: p.r.Source(), p
 func (p *Peer) Relays() []*Relay {
 	var all []*Relay
 	for _, m := range p.r.logs.mirrors() {
-		if m.role == roleChild {
+		if m.role == roleChild && p.r.logs.counts(m) {
 			all = append(all, &Relay{peer: p, mirror: &Mirror{r: p.r, m: m}})
 		}
 	}
@@ -81,6 +81,31 @@ func (s *PeerSource) Ended() {
 
 // Anchored is nothing that a peer has to say.
 func (s *PeerSource) Anchored(uint64) {}
+
+// Heal says that the log has everything that this peer holds. When enough others are heard
+// that are not marked themselves ([replica.Recovery]), the node begins again, and continues
+// its log as another one: what a peer holds that was not heard may be something else.
+func (s *PeerSource) Heal() (healed bool, err error) {
+	r := s.r
+	r.recovery.mu.Lock()
+	defer r.recovery.mu.Unlock()
+	if r.Due() {
+		return false, nil // it is about to begin again
+	}
+	before := r.recovery.machine.Heard()
+	r.recovery.machine.Hear(s.peer.key, r.published.Load())
+	if now := r.recovery.machine.Heard(); now > before {
+		r.config.Log.Info("a top-level node that is whole holds no more of this node's log", "heard", now, "needed", r.recovery.machine.Need())
+	}
+	if !r.recovery.machine.Whole(r.published.Load()) {
+		return false, nil
+	}
+	if err := r.folder.mark(incarnationDue); err != nil {
+		return false, err
+	}
+	r.fail(ErrAgain)
+	return false, nil
+}
 
 // Relay is the log of a child as a peer of this node gets it.
 type Relay struct {
@@ -204,7 +229,10 @@ func (s *Relay) Mark(context.Context, string) error { return errRelayed }
 func (s *Relay) TakeBack(context.Context, *replica.Unit) error { return errRelayed }
 
 // Heal refuses.
-func (s *Relay) Heal() error { return errRelayed }
+func (s *Relay) Heal() (bool, error) { return false, errRelayed }
+
+// Again does nothing: the log is not this node's.
+func (s *Relay) Again() bool { return false }
 
 // Forked keeps evidence that the child has signed two histories of its log.
 func (s *Relay) Forked(_ context.Context, e *replica.Evidence) error {

@@ -236,8 +236,8 @@ func TestCopiedFolder(t *testing.T) {
 		if why := f.child.ReadOnly(); !strings.Contains(why, "is a copy") {
 			t.Fatalf("a copy is taken for the original: %q", why)
 		}
-		if err := f.child.Source().Heal(); err != nil {
-			t.Fatal(err)
+		if healed, err := f.child.Source().Heal(); err != nil || !healed {
+			t.Fatal(healed, err)
 		}
 		f.child.restart()
 		f.child.mustRegister(change)

@@ -34,6 +34,10 @@ type Status struct {
 	// Quarantine is the evidence that two histories of the log were signed; nil when
 	// none is known.
 	Quarantine *Quarantine
+	// After is the log that this one continues; nil for none. Resolution is what became of
+	// that; nil where the folder does not tell.
+	After      *identifier.Predecessor
+	Resolution *Resolution
 	// StateBytes is the size of the state's file.
 	StateBytes int64
 	// Apexes are the prefixes that this node answers for.
@@ -62,6 +66,7 @@ func (r *Registry) Status(context.Context) (Status, error) {
 	}
 	s.ReadOnly, s.DiskLow, s.Quarantine = r.ReadOnly(), r.DiskLow(), r.quarantine.Load()
 	s.Suspicions = r.Suspicions()
+	s.After, s.Resolution = r.after, r.resolution
 	s.Anchored, s.Rooted = r.levels.heights()
 	switch {
 	case s.Rooted > 0:

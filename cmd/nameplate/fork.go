@@ -22,12 +22,15 @@ func newFork() *cobra.Command {
 		Long: `A log has forked when its node has signed two histories of it: it was restored from an old
 backup and written to before anybody could tell it what it lacked, or it runs twice. Both
 the node and its parent notice, keep the evidence, and stop: the node takes no changes,
-and the parent takes in nothing more of that log. Both go on answering.`,
-		Example: "  nameplate fork show",
+and the parent takes in nothing more of that log. Both go on answering.
+
+"nameplate fork resolve" continues such a log as another one, with what stands in both
+histories.`,
+		Example: "  nameplate fork show\n  nameplate fork resolve --data /var/lib/nameplate --results handed.ndjson",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newForkShow())
+	c.AddCommand(newForkShow(), newForkResolve())
 	return c
 }
 
@@ -74,6 +77,9 @@ without trusting either node: nameplate log verify --evidence FILE.`,
 				}
 				return writeJSON(c.OutOrStdout(), shown)
 			}
+			if err := explainBefore(c.OutOrStdout(), &s); err != nil {
+				return err
+			}
 			if len(forks) == 0 {
 				_, err := fmt.Fprintf(c.OutOrStdout(), "no log at %s has two histories\n", node.server)
 				return err
@@ -100,17 +106,19 @@ without trusting either node: nameplate log verify --evidence FILE.`,
 type fork struct {
 	*registry.Quarantine
 	own bool // the node's own log, not a child's
+	// next is the mirror that continues the log; nil while it is set aside.
+	next *registry.MirrorStatus
 }
 
 // forksOf returns the logs that a node has set aside, its own first.
 func forksOf(s *registryrpc.Status) []fork {
 	var forks []fork
 	if s.Quarantine != nil {
-		forks = append(forks, fork{s.Quarantine, true})
+		forks = append(forks, fork{Quarantine: s.Quarantine, own: true})
 	}
 	for _, m := range s.Mirrors {
 		if m.Quarantine != nil {
-			forks = append(forks, fork{m.Quarantine, false})
+			forks = append(forks, fork{Quarantine: m.Quarantine, next: successorOf(s, m.Log)})
 		}
 	}
 	return forks
@@ -127,6 +135,13 @@ func explain(to io.Writer, f fork) error {
 	ends := func(size uint64) string {
 		return fmt.Sprintf("%s entries", thousands(int(size)))
 	}
+	now := "the log is set aside: no changes are taken into it; both nodes go on answering"
+	if f.own {
+		now += ";\n            stop the node and run 'nameplate fork resolve'"
+	}
+	if f.next != nil {
+		now = fmt.Sprintf("it was resolved: the node goes on with log %s, which answers here", f.next.Log)
+	}
 	_, err := fmt.Fprintf(to, `log %s has two histories: %s
   node      %s, whose key signed both
   what      the first %s entries are not the same in both: one or more of them differ
@@ -136,17 +151,18 @@ func explain(to io.Writer, f fork) error {
   since     noticed here at %s
   meaning   the node was restored from an old backup and written to before it had asked its
             parent, or two processes run with its key and folder
-  now       the log is set aside: no changes are taken into it; both nodes go on answering
+  now       %s
 `, f.Evidence.Log, whose, f.Evidence.Node, thousands(int(f.Size)), held, f.Held, signed, f.Signed,
-		held, ends(f.HeldSize), signed, ends(f.SignedSize), f.Since.UTC().Format(time.RFC3339))
+		held, ends(f.HeldSize), signed, ends(f.SignedSize), f.Since.UTC().Format(time.RFC3339), now)
 	return err
 }
 
 // shownFork is a fork as --json shows it.
 type shownFork struct {
 	Own        bool          `json:"own"`
-	Size       uint64        `json:"size"` // within the first so many entries they differ
-	Held       string        `json:"held"` // root
+	Next       string        `json:"next,omitempty"` // the log that continues it
+	Size       uint64        `json:"size"`           // within the first so many entries they differ
+	Held       string        `json:"held"`           // root
 	Signed     string        `json:"signed"`
 	HeldSize   uint64        `json:"heldSize"`
 	SignedSize uint64        `json:"signedSize"`
@@ -155,8 +171,12 @@ type shownFork struct {
 }
 
 func newShownFork(f fork) shownFork {
+	var next string
+	if f.next != nil {
+		next = f.next.Log.String()
+	}
 	return shownFork{
-		Own: f.own, Size: f.Size, Held: hex.EncodeToString(f.Held[:]), Signed: hex.EncodeToString(f.Signed[:]),
+		Next: next, Own: f.own, Size: f.Size, Held: hex.EncodeToString(f.Held[:]), Signed: hex.EncodeToString(f.Signed[:]),
 		HeldSize: f.HeldSize, SignedSize: f.SignedSize, Since: f.Since.UTC(), Evidence: showEvidence(f.Evidence),
 	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -8,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
+	"github.com/nameplate-id/nameplate/registry"
 )
 
 func newServe() *cobra.Command {
@@ -34,19 +37,30 @@ The folder that --data names is all that there is to back up: see "nameplate bac
 				return err
 			}
 			log := newLogger(c.ErrOrStderr(), config.Log)
-			n, err := node.New(config, thisBuild().Version, log)
-			if err != nil {
-				return err
+			for {
+				err := serve(c.Context(), config, log)
+				if !errors.Is(err, registry.ErrAgain) || c.Context().Err() != nil {
+					return err
+				}
+				log.Warn("beginning again", "why", registry.ErrAgain)
 			}
-			at := n.Addresses()
-			log.Info("serving", "name", config.Name, "data", config.Data, "zone", config.Zone, "dns", at.DNS, "grpc", at.GRPC, "http", at.HTTP, "handle", at.Handle)
-			err = withHeapFloor(func() error { return n.Run(c.Context()) })
-			log.Info("stopped")
-			return err
 		},
 	}
 	addSettings(c)
 	return c
+}
+
+// serve runs a node until ctx ends, or until it is to be opened again.
+func serve(ctx context.Context, config node.Config, log *slog.Logger) error {
+	n, err := node.New(config, thisBuild().Version, log)
+	if err != nil {
+		return err
+	}
+	at := n.Addresses()
+	log.Info("serving", "name", config.Name, "data", config.Data, "zone", config.Zone, "dns", at.DNS, "grpc", at.GRPC, "http", at.HTTP, "handle", at.Handle)
+	err = withHeapFloor(func() error { return n.Run(ctx) })
+	log.Info("stopped")
+	return err
 }
 
 // newLogger returns the logger of a node.

@@ -72,6 +72,7 @@ type nodeStatus struct {
 	Upstream    *shownUpstream       `json:"upstream,omitempty"`
 	Peers       []shownPeer          `json:"peers,omitempty"`
 	Fork        *shownFork           `json:"fork,omitempty"` // of the node's own log
+	Continues   *shownPredecessor    `json:"continues,omitempty"`
 	Mirrors     []shownMirror        `json:"mirrors,omitempty"`
 	Suspect     []shownSuspicion     `json:"suspect,omitempty"` // of its log and the mirrors
 }
@@ -130,6 +131,9 @@ type shownMirror struct {
 	// Lost is how many entries were acknowledged once, while there are fewer.
 	Lost uint64     `json:"lost,omitempty"`
 	Fork *shownFork `json:"fork,omitempty"`
+	// Counts says that this is the log of its node that counts.
+	Counts    bool              `json:"counts"`
+	Continues *shownPredecessor `json:"continues,omitempty"`
 }
 
 type shownCheckpoint struct {
@@ -163,8 +167,9 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 		}
 		shown.Peers = append(shown.Peers, peer)
 	}
+	shown.Continues = newShownPredecessor(s.After)
 	if s.Quarantine != nil {
-		f := newShownFork(fork{s.Quarantine, true})
+		f := newShownFork(fork{Quarantine: s.Quarantine, own: true})
 		shown.Fork = &f
 	}
 	for _, x := range s.Suspicions {
@@ -173,13 +178,14 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 	for _, m := range s.Mirrors {
 		var forked *shownFork
 		if m.Quarantine != nil {
-			f := newShownFork(fork{m.Quarantine, false})
+			f := newShownFork(fork{Quarantine: m.Quarantine, next: successorOf(s, m.Log)})
 			forked = &f
 		}
 		shown.Mirrors = append(shown.Mirrors, shownMirror{
 			Lost: m.Lost, Fork: forked, Role: m.Role, Policy: m.Policy, Cosigned: m.Cosigned,
 			Node: m.Node, Log: m.Log.String(), Size: m.Size, Root: hex.EncodeToString(m.Root[:]),
 			Lag: m.Told - min(m.Size, m.Told), Bad: m.Bad, Age: m.Age.Seconds(), Identifiers: m.Identifiers,
+			Counts: m.Counts, Continues: newShownPredecessor(m.After),
 		})
 	}
 	return shown
@@ -234,6 +240,9 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 			thousands(int(s.Position-min(p.Acknowledged, s.Position))), p.Behind.Round(time.Second), have, len(p.Relays), how)
 	}
 	for _, m := range s.Mirrors {
+		if !m.Counts {
+			continue // told below
+		}
 		if m.Role != "" && m.Role != "child" {
 			line(m.Role, "log %s: %s entries, %s behind, %s marked bad, %v old, %s identifiers", m.Log, thousands(int(m.Size)),
 				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)))
@@ -250,6 +259,16 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 	}
 	for _, x := range s.Suspicions {
 		line("suspect", "entries %d to %d of log %s, prefix %s: a key was in the wrong hands", x.Since, x.Until-1, x.Log, x.Prefix)
+	}
+	if a := s.After; a != nil {
+		line("continues", "log %s, after: %s; 'nameplate fork show' tells more", a.Log, a.Why)
+	}
+	for _, m := range s.Mirrors {
+		if next := successorOf(s, m.Log); next != nil {
+			line("continued", "log %s of node %s, %s entries, as log %s, after: %s", m.Log, m.Node, thousands(int(m.Size)), next.Log, next.After.Why)
+		} else if !m.Counts {
+			line("announced", "log %s of node %s, %s entries: it does not count yet", m.Log, m.Node, thousands(int(m.Size)))
+		}
 	}
 	if s.ReadOnly != "" {
 		line("read-only", "%s", s.ReadOnly)

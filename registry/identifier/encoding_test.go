@@ -163,6 +163,9 @@ func written(t *testing.T, key []byte) map[string][]byte {
 	add("keyset-unknown-kind")(identifier.AppendKeysetChange(nil, &k))
 	g := identifier.Genesis{Log: identifier.LogID{0xff, 15: 1}, Key: newKey(t, 3).Public(), Format: 1}
 	add("genesis-first")(identifier.AppendGenesis(nil, &g))
+	next := g
+	next.Log, next.After = identifier.LogID{2}, &identifier.Predecessor{Log: g.Log, Why: identifier.AfterFork, Size: 5, Held: identifier.Hash{1}, Own: identifier.Hash{2}, Base: 7}
+	add("genesis-next")(identifier.AppendGenesis(nil, &next))
 	for name, kind := range map[string]identifier.EntryKind{
 		"genesis-first": identifier.EntryGenesis, "delegation-node": identifier.EntryDelegation,
 		"keyset-unknown-kind": identifier.EntryKeyset, "delegation-revoked": identifier.EntryGrant,

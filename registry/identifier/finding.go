@@ -22,8 +22,8 @@ type Finding struct {
 	// delegation whose prefix lies at or below the asked prefix. It is only
 	// looked up when the identifier's suffix is empty.
 	Below bool
-	// Position is how many entries of the log this finding is drawn from. Log is
-	// that log's id.
+	// Position is how many entries of the log this finding is drawn from, those of the
+	// logs counted that it continues: it never goes down. Log is that log's id.
 	Position uint64
 	Log      LogID
 }

@@ -184,7 +184,7 @@ func (c *Child) awaitLog(ctx context.Context) {
 
 // connect opens a connection and a stream on it and goes on until it ends. A
 // connection of its own, because gRPC would wait before it tried a common one again.
-func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
+func (c *Child) connect(running context.Context) (welcomed bool, err error) {
 	defer func() {
 		c.mu.Lock()
 		c.machine.Close()
@@ -192,7 +192,7 @@ func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
 		c.ended = err
 		c.mu.Unlock()
 		c.config.Source.Ended()
-		c.heed(ctx, refusal)
+		c.heed(running, refusal)
 	}()
 	conn, err := proto.Dial(c.config.Address, append([]grpc.DialOption{grpc.WithDefaultCallOptions(
 		grpc.MaxCallRecvMsgSize(proto.MaxReplication), grpc.MaxCallSendMsgSize(proto.MaxReplication),
@@ -201,7 +201,7 @@ func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
 		return false, fmt.Errorf("address %q: %w", c.config.Address, err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(running)
 	defer cancel()
 	stream, err := proto.NewReplicationClient(conn).Replicate(ctx)
 	if err != nil {
@@ -220,19 +220,19 @@ func (c *Child) connect(ctx context.Context) (welcomed bool, err error) {
 	c.machine.Keep(c.config.Source.Receipts())
 	c.machine.Open(nonce)
 	c.mu.Unlock()
-	var running sync.WaitGroup
-	running.Go(func() { s.received <- s.receive(ctx) })
-	running.Go(func() { s.tick(ctx) })
+	var beside sync.WaitGroup
+	beside.Go(func() { s.received <- s.receive(ctx) })
+	beside.Go(func() { s.tick(ctx) })
 	err = s.send(ctx)
 	cancel()
-	running.Wait()
+	beside.Wait()
 	return s.welcomed.Load(), err
 }
 
 // heed does what the end of a stream asks for: a log that lacks entries is not added to
 // before it has them back, and one of two histories is not added to at all.
 func (c *Child) heed(ctx context.Context, r *replica.Refusal) {
-	if r == nil {
+	if r == nil || (r.Reason == replica.OtherLog || r.Reason == replica.Succeeded) && c.config.Source.Again() {
 		return
 	}
 	var err error
@@ -356,8 +356,11 @@ func (s *childStream) follow() {
 	}
 	s.tellPause(status.Paused)
 	if healed {
-		if err := s.config.Source.Heal(); err != nil {
+		healed, err := s.config.Source.Heal()
+		if err != nil {
 			s.config.Log.Error("the log is whole again, and the node still takes no changes", "error", err)
+		}
+		if err != nil || !healed {
 			return
 		}
 		s.mu.Lock()

@@ -147,6 +147,10 @@ func statusToProto(s *Status) *proto.StatusResponse {
 		Quarantine: quarantineToProto(s.Quarantine), DiskLow: s.DiskLow,
 		Anchored: s.Anchored, Rooted: s.Rooted, Cosigned: s.Receipt, Peers: peersToProto(s.Peers), Upstream: upstreamToProto(s.Upstream),
 	}
+	m.After = predecessorToProto(s.After)
+	if x := s.Resolution; x != nil {
+		m.Handed, m.HandedFile = x.Handed, x.File
+	}
 	for _, p := range s.Apexes {
 		m.Apexes = append(m.Apexes, string(p))
 	}
@@ -158,6 +162,7 @@ func statusToProto(s *Status) *proto.StatusResponse {
 			Node: proto.KeyToProto(x.Node), Log: proto.LogToProto(x.Log), Size: x.Size, Root: proto.HashToProto(x.Root),
 			Told: x.Told, Bad: x.Bad, AgeMs: x.Age.Milliseconds(), Identifiers: x.Identifiers,
 			Lost: x.Lost, Quarantine: quarantineToProto(x.Quarantine), Role: x.Role, Policy: x.Policy, Cosigned: x.Cosigned,
+			Counts: x.Counts, After: predecessorToProto(x.After),
 		})
 	}
 	return m
@@ -213,6 +218,12 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 		}
 		s.Suspicions = append(s.Suspicions, registry.Suspicion{Log: log, Prefix: prefix, Since: x.GetSince(), Until: x.GetUntil()})
 	}
+	if s.After, err = predecessorFromProto(m.GetAfter()); err != nil {
+		return Status{}, err
+	}
+	if m.GetHanded() > 0 || m.GetHandedFile() != "" {
+		s.Resolution = &registry.Resolution{Handed: m.GetHanded(), File: m.GetHandedFile()}
+	}
 	s.Upstream = upstreamFromProto(m.GetUpstream())
 	if s.Peers, err = peersFromProto(m.GetPeers()); err != nil {
 		return Status{}, err
@@ -224,7 +235,7 @@ func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
 	s := registry.MirrorStatus{
 		Size: m.GetSize(), Told: m.GetTold(), Bad: m.GetBad(), Identifiers: m.GetIdentifiers(), Lost: m.GetLost(),
 		Age:  time.Duration(min(max(0, m.GetAgeMs()), maxUptime*1000)) * time.Millisecond,
-		Role: m.GetRole(), Policy: m.GetPolicy(), Cosigned: m.GetCosigned(),
+		Role: m.GetRole(), Policy: m.GetPolicy(), Cosigned: m.GetCosigned(), Counts: m.GetCounts(),
 	}
 	var err error
 	if s.Node, err = proto.KeyFromProto(m.GetNode()); err != nil {
@@ -236,8 +247,34 @@ func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
 	if s.Quarantine, err = quarantineFromProto(m.GetQuarantine()); err != nil {
 		return s, err
 	}
+	if s.After, err = predecessorFromProto(m.GetAfter()); err != nil {
+		return s, err
+	}
 	s.Root, err = proto.HashFromProto("mirror.root", m.GetRoot())
 	return s, err
+}
+
+func predecessorToProto(a *identifier.Predecessor) *proto.Predecessor {
+	if a == nil {
+		return nil
+	}
+	return &proto.Predecessor{Log: proto.LogToProto(a.Log), Why: uint32(a.Why), Size: a.Size, Held: proto.HashToProto(a.Held), Own: proto.HashToProto(a.Own), Base: a.Base}
+}
+
+func predecessorFromProto(m *proto.Predecessor) (*identifier.Predecessor, error) {
+	if m == nil {
+		return nil, nil
+	}
+	a := &identifier.Predecessor{Why: identifier.Succession(m.GetWhy()), Size: m.GetSize(), Base: m.GetBase()}
+	var err error
+	if a.Log, err = proto.LogFromProto(m.GetLog()); err != nil {
+		return nil, err
+	}
+	if a.Held, err = proto.HashFromProto("after.held", m.GetHeld()); err != nil {
+		return nil, err
+	}
+	a.Own, err = proto.HashFromProto("after.own", m.GetOwn())
+	return a, err
 }
 
 func quarantineToProto(q *registry.Quarantine) *proto.Quarantine {

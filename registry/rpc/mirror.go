@@ -25,11 +25,18 @@ type Mirrors interface {
 	// For one log it returns the same Mirror, or one that stands for the same, as
 	// long as the process lives. What is stored comes through it alone.
 	Mirror(ctx context.Context, log identifier.LogID, node, via identifier.PublicKey, size uint64) (Mirror, error)
+	// Mirrored returns what is mirrored of the log of a node that counts, and the unit with
+	// the entry at a position. An error that is a [*replica.Refusal] is told to the node:
+	// UnknownNode when there is none.
+	Mirrored(node identifier.PublicKey, position uint64) (registry.Mirrored, error)
 }
 
 // Mirror is one child's log as its parent keeps it. Append and Open are not called
 // concurrently; the others may be.
 type Mirror interface {
+	// Begins returns why the log may not begin with an entry; nil when it may. It is asked
+	// before the first unit of a log of which nothing is here.
+	Begins(payload []byte) *replica.Refusal
 	// Open returns what is on disk. It is called once, before the first Append.
 	Open() (replica.Mirror, error)
 	// Append queues a unit to be stored and returns; while there is no room (the
@@ -103,8 +110,13 @@ type Source interface {
 	// TakeBack appends a unit that the parent gave back, behind what is there. It is
 	// synced and in force at return.
 	TakeBack(context.Context, *replica.Unit) error
-	// Heal says that nothing is missing any more.
-	Heal() error
+	// Heal says that nothing is missing any more of what the other node holds. It reports
+	// whether changes are taken again: where several nodes have to say so, it is not yet.
+	Heal() (healed bool, err error)
+	// Again ends the process's work with the log, if that has nothing in it or was restored:
+	// the other node holds another log of this node, and it may have to be adopted. It reports
+	// whether it does.
+	Again() bool
 	// Forked tells of evidence that this node has signed two histories of its log. It
 	// is kept at return, and the node takes no changes any more.
 	Forked(context.Context, *replica.Evidence) error

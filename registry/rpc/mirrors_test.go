@@ -39,6 +39,10 @@ func (m *memoryMirrors) quarantine(log identifier.LogID) {
 	m.forked = map[identifier.LogID]bool{log: true}
 }
 
+func (m *memoryMirrors) Mirrored(identifier.PublicKey, uint64) (registry.Mirrored, error) {
+	return registry.Mirrored{}, registry.ErrNotMirrored
+}
+
 func (m *memoryMirrors) of(log identifier.LogID) *memoryMirror {
 	if m.mirrors == nil {
 		m.mirrors = make(map[identifier.LogID]*memoryMirror)
@@ -62,6 +66,9 @@ func (m *memoryMirrors) refuseWith(err error) {
 	defer m.mu.Unlock()
 	m.refuse = err
 }
+
+// Begins lets every log begin.
+func (m *memoryMirror) Begins([]byte) *replica.Refusal { return nil }
 
 // memoryMirror is a mirror whose disk may be full.
 type memoryMirror struct {
@@ -319,7 +326,9 @@ func (s *memorySource) TakeBack(_ context.Context, u *replica.Unit) error {
 	return nil
 }
 
-func (s *memorySource) Heal() error { return s.Mark(context.Background(), "") }
+func (s *memorySource) Heal() (bool, error) { return true, s.Mark(context.Background(), "") }
+
+func (s *memorySource) Again() bool { return false }
 
 func (s *memorySource) Forked(_ context.Context, e *replica.Evidence) error {
 	s.mu.Lock()

@@ -117,7 +117,7 @@ func (c *registryCollector) Collect(to chan<- prometheus.Metric) {
 		forked = 1
 	}
 	for _, m := range c.registry.Mirrors() {
-		if m.Quarantine != nil {
+		if m.Quarantine != nil && m.Counts {
 			quarantined++
 		}
 		if m.Lost > 0 {
@@ -138,6 +138,9 @@ func (c *registryCollector) collectLogs(to chan<- prometheus.Metric, position ui
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for _, m := range c.registry.Mirrors() {
+		if !m.Counts {
+			continue // it was continued as another one
+		}
 		log := m.Log.String()
 		gauge(mirroredMetric, float64(m.Size), log, m.Role)
 		gauge(mirrorLagMetric, float64(m.Told-min(m.Size, m.Told)), log, m.Role)

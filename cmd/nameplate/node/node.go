@@ -90,7 +90,7 @@ func (n *Node) open(r registry.Config) (err error) {
 	if r.Reserve == 0 {
 		r.Reserve = int64(c.Journal.Reserve)
 	}
-	n.registry, err = registry.Open(r)
+	n.registry, err = openRegistry(c, r)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,11 @@ func (m mirrors) Mirror(ctx context.Context, log identifier.LogID, node, via ide
 	return found, nil
 }
 
+// Mirrored implements [registryrpc.Mirrors].
+func (m mirrors) Mirrored(node identifier.PublicKey, position uint64) (registry.Mirrored, error) {
+	return m.registry.Mirrored(node, position)
+}
+
 // upstream tells how far the parent has the log; nil without one.
 func (p *replication) upstream() *registryrpc.Upstream {
 	if p.child == nil {

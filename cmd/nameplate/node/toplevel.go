@@ -23,12 +23,18 @@ type topLevel struct {
 	begin   func(registryrpc.Source, identifier.PublicKey) (*registryrpc.Child, error)
 
 	mu     sync.Mutex
-	relays map[identifier.LogID]*registryrpc.Child
+	relays map[identifier.LogID]*relay
+}
+
+// relay is the stream of a child's log.
+type relay struct {
+	*registryrpc.Child
+	stop context.CancelFunc
 }
 
 // newTopLevel returns one that begin opens streams to, of a log that is signed with a key.
 func newTopLevel(root *Root, r *registry.Registry, begin func(registryrpc.Source, identifier.PublicKey) (*registryrpc.Child, error)) (*topLevel, error) {
-	p := &topLevel{name: root.Name, key: root.Key, address: root.grpc(), logs: r.Peer(root.Key), begin: begin, relays: make(map[identifier.LogID]*registryrpc.Child)}
+	p := &topLevel{name: root.Name, key: root.Key, address: root.grpc(), logs: r.Peer(root.Key), begin: begin, relays: make(map[identifier.LogID]*relay)}
 	var err error
 	p.own, err = begin(p.logs.Source(), r.Key())
 	return p, err
@@ -55,21 +61,8 @@ func (p *topLevel) run(ctx context.Context) error {
 	ticker := time.NewTicker(relayEvery)
 	defer ticker.Stop()
 	for {
-		for _, relay := range p.logs.Relays() {
-			p.mu.Lock()
-			known := p.relays[relay.LogID()] != nil
-			p.mu.Unlock()
-			if known {
-				continue
-			}
-			c, err := p.begin(relay, relay.Owner())
-			if err != nil {
-				return err
-			}
-			p.mu.Lock()
-			p.relays[relay.LogID()] = c
-			p.mu.Unlock()
-			streams.Go(func() { _ = c.Run(ctx) })
+		if err := p.follow(ctx, &streams); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -77,6 +70,34 @@ func (p *topLevel) run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// follow begins the streams of logs that count, and ends those of logs that were continued
+// as others.
+func (p *topLevel) follow(ctx context.Context, streams *sync.WaitGroup) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	counts := map[identifier.LogID]bool{}
+	for _, log := range p.logs.Relays() {
+		counts[log.LogID()] = true
+		if p.relays[log.LogID()] != nil {
+			continue
+		}
+		c, err := p.begin(log, log.Owner())
+		if err != nil {
+			return err
+		}
+		ctx, stop := context.WithCancel(ctx)
+		p.relays[log.LogID()] = &relay{Child: c, stop: stop}
+		streams.Go(func() { _ = c.Run(ctx) }) // it never fails
+	}
+	for log, r := range p.relays {
+		if !counts[log] {
+			r.stop()
+			delete(p.relays, log)
+		}
+	}
+	return nil
 }
 
 // status tells how far the peer has this node's logs.

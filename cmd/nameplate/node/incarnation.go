@@ -1,0 +1,132 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
+)
+
+// askedFor is how long a node that has nothing in its log waits for those who may hold one.
+const askedFor = 2 * time.Second
+
+// openRegistry opens the node's registry. A log that has nothing in it, or was restored, may
+// not be the one that counts above: then that is adopted first. Where nobody can be asked
+// the node goes on with what it has, and is told later.
+func openRegistry(c *Config, r registry.Config) (*registry.Registry, error) {
+	opened, err := registry.Open(r)
+	if err != nil || !opened.Due() && !opened.Lacks() {
+		return opened, err
+	}
+	ctx := context.Background()
+	if opened.Due() {
+		if err := opened.Close(); err != nil {
+			return nil, err
+		}
+		told, err := r.Resolve(ctx, nil, "", func(h *registry.Handed) error {
+			if h == nil {
+				return nil
+			}
+			return errors.New("an entry of this log does not follow on those before it: run 'nameplate check' on the folder: " + h.Reason)
+		})
+		if err != nil {
+			return nil, err
+		}
+		r.Log.Warn("the log is continued as another one after a restore", "log", told.Log, "before", told.Before, "entries", told.Entries)
+		return registry.Open(r)
+	}
+	adopt, err := adoptable(ctx, c, opened)
+	if err != nil || adopt == nil {
+		return opened, nil
+	}
+	defer adopt.Close()
+	if err := opened.Close(); err != nil {
+		return nil, err
+	}
+	if err := r.Adopt(ctx, adopt); err != nil {
+		return nil, err
+	}
+	return registry.Open(r)
+}
+
+// adoptable returns who holds a log of this node that it should adopt; nil when nobody does.
+func adoptable(ctx context.Context, c *Config, r *registry.Registry) (*registryrpc.Upper, error) {
+	ctx, cancel := context.WithTimeout(ctx, askedFor)
+	defer cancel()
+	uppers, err := c.uppers(r.Signer())
+	if err != nil {
+		return nil, err
+	}
+	holds := make([]bool, len(uppers))
+	done := make(chan int, len(uppers))
+	for i, u := range uppers {
+		go func() {
+			held, err := u.Mirrored(ctx, 0)
+			holds[i] = err == nil && r.Adopts(held)
+			done <- i
+		}()
+	}
+	var found *registryrpc.Upper
+	for range uppers {
+		if i := <-done; found == nil && holds[i] {
+			found = uppers[i]
+		}
+	}
+	for _, u := range uppers {
+		if u != found {
+			err = errors.Join(err, u.Close())
+		}
+	}
+	return found, err
+}
+
+// uppers returns those that hold this node's log: its parent, or the other top-level nodes.
+func (c *Config) uppers(signer identifier.PrivateKey) (all []*registryrpc.Upper, err error) {
+	identity := proto.NewIdentity(signer)
+	add := func(address string, key identifier.PublicKey) {
+		u, failed := registryrpc.NewUpper(address, key, grpc.WithTransportCredentials(identity.Client(key)))
+		if failed != nil {
+			err = errors.Join(err, failed)
+			return
+		}
+		all = append(all, u)
+	}
+	if c.Parent.Address != "" {
+		add(c.Parent.Address, c.Parent.Key)
+		return all, err
+	}
+	for i := range c.Peers {
+		if c.Peers[i].mirrors() {
+			add(c.Peers[i].grpc(), c.Peers[i].Key)
+		}
+	}
+	return all, err
+}
+
+// Resolve continues the log of the node with this configuration as another one, in which
+// the histories of this node and of its parent are joined; see [registry.Config.Resolve].
+// The node must not run.
+func Resolve(ctx context.Context, c Config, log *slog.Logger, file string, handed func(*registry.Handed) error) (registry.Resolution, error) {
+	if c.Parent.Address == "" {
+		return registry.Resolution{}, errors.New("this node has no parent: name the one that holds the other history with --parent-address and --parent-key")
+	}
+	signer, err := registry.NodeKey(c.Data)
+	if err != nil {
+		return registry.Resolution{}, err
+	}
+	uppers, err := c.uppers(signer)
+	if err != nil {
+		return registry.Resolution{}, err
+	}
+	defer uppers[0].Close()
+	r := registry.Config{Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Log: log}
+	r.Journal.SegmentSize = int64(c.Journal.Segment)
+	return r.Resolve(ctx, uppers[0], file, handed)
+}

@@ -1,0 +1,209 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+	"github.com/nameplate-id/nameplate/registry/state"
+)
+
+// A node may have had several logs here, each continued by the next: its incarnations
+// ([replica.Lineage]). One of them counts: it answers, and is added to. Those before it
+// stay as evidence. One that says that it continues the one that counts is stored, and
+// counts from the unit on with which it says all that it must.
+
+// succeedsNote is the note of a log that counts in the place of another one: that log's id.
+const succeedsNote = "succeeds"
+
+// mostWaiting is how many logs of a node may wait for their first entry. Each has cost a
+// frame of the journal.
+const mostWaiting = 16
+
+// line returns the lineage of a node. The caller holds mu.
+func (l *logs) line(node identifier.PublicKey) *replica.Lineage {
+	if l.lines[node] == nil {
+		l.lines[node] = &replica.Lineage{}
+	}
+	return l.lines[node]
+}
+
+// count makes a log the one of its node that counts. The caller holds mu.
+func (l *logs) count(m *mirror) {
+	before := l.byNode[m.node]
+	l.line(m.node).Take(m.log)
+	l.byNode[m.node] = m
+	if m.role != rolePeer {
+		return
+	}
+	l.peerLogs = slices.Clone(l.peerLogs)
+	if i := slices.Index(l.peerLogs, before); i >= 0 {
+		l.peerLogs[i] = m
+	} else {
+		l.peerLogs = append(l.peerLogs, m)
+	}
+}
+
+// loadLineages puts the logs of every node in the order in which they began to count.
+func (l *logs) loadLineages() error {
+	next := map[identifier.LogID]*mirror{} // by the log before
+	for _, m := range l.mirrors() {
+		note, err := m.note(succeedsNote)
+		if err != nil {
+			return doubt(err)
+		}
+		if note == nil {
+			continue
+		}
+		if len(note) != len(identifier.LogID{}) {
+			return doubt(fmt.Errorf("the log that comes before log %s has no id", m.log))
+		}
+		next[identifier.LogID(note)] = m
+	}
+	for m := range l.current() {
+		for ; m != nil; m = next[m.log] {
+			l.mu.Lock()
+			l.count(m)
+			l.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// current returns the logs that count now.
+func (l *logs) current() map[*mirror]bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	list := make(map[*mirror]bool, len(l.byNode))
+	for _, m := range l.byNode {
+		list[m] = true
+	}
+	return list
+}
+
+// counts reports whether a log is the one of its node that counts.
+func (l *logs) counts(m *mirror) bool { return l.of(m.node) == m }
+
+// waiting returns how many logs of a node have no entry yet, beside the one that counts.
+func (l *logs) waiting(node identifier.PublicKey) (n int) {
+	for _, m := range l.mirrors() {
+		if m.node == node && m.published.Load() == 0 && !l.counts(m) {
+			n++
+		}
+	}
+	return n
+}
+
+// hear returns why a Hello of a log of a node is refused; nil when it is not.
+func (l *logs) hear(node identifier.PublicKey, log identifier.LogID) error {
+	l.mu.RLock()
+	line := l.lines[node]
+	l.mu.RUnlock()
+	if line == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := line.Hear(log); r != nil {
+		return r
+	}
+	return nil
+}
+
+// begins returns why a log of a node may not begin with an entry; nil when it may: it is
+// the first, or continues the one that counts.
+func (l *logs) begins(m *mirror, payload []byte) error {
+	if l.counts(m) {
+		return nil
+	}
+	e, err := identifier.ParseEntry(payload)
+	if err != nil {
+		return err
+	}
+	if e.Kind != identifier.EntryGenesis || e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0 {
+		return fmt.Errorf("log %s does not begin with a genesis that the node has signed", m.log)
+	}
+	g, err := identifier.ParseGenesis(e.Envelope.Payload)
+	if err != nil {
+		return err
+	}
+	return l.follows(m, g)
+}
+
+func (l *logs) follows(m *mirror, g *identifier.Genesis) error {
+	now := l.of(m.node)
+	if now == m {
+		return nil
+	}
+	held := replica.Held{Size: now.published.Load(), Root: now.rootOf}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.lines[m.node].Follows(g, held)
+}
+
+// succession returns what is to be stored when a log counts from the unit on that is being
+// taken in, which brings rows of children; none when it does not.
+func (m *mirror) succession() ([]state.Mutation, error) {
+	now := m.logs.of(m.node)
+	if now == m || m.after == nil || m.after.Log != now.log {
+		return nil, nil
+	}
+	before, err := now.childRows()
+	if err != nil {
+		return nil, err
+	}
+	repeated, err := m.childRows()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range m.rows {
+		repeated = append(repeated, r)
+	}
+	m.logs.mu.RLock()
+	defer m.logs.mu.RUnlock()
+	if !m.logs.lines[m.node].Repeats(before, repeated) {
+		return nil, nil
+	}
+	return []state.Mutation{noteMutation(succeedsNote, now.log[:])}, nil
+}
+
+// childRows returns the newest row that the log has of each log of a child.
+func (l *ledger) childRows() (rows []identifier.ChildRow, err error) {
+	for row, err := range l.state.Ascend(context.Background(), state.Notes, l.number, []byte(childNote)) {
+		if err != nil {
+			return nil, err
+		}
+		if len(row.Key) < len(childNote) || string(row.Key[:len(childNote)]) != childNote {
+			break
+		}
+		value, err := summed(row.Key, row.Value)
+		if err != nil {
+			return nil, err
+		}
+		r, err := parseChildNote(value)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r.Row)
+	}
+	return rows, nil
+}
+
+// follow notes which log this one continues, and where its positions count on.
+func (m *mirror) follow(g *identifier.Genesis) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.after = g.After
+	if g.After != nil {
+		m.base.Store(g.After.Base)
+	}
+}
+
+// continues returns which log this one continues; nil for none.
+func (m *mirror) continues() *identifier.Predecessor {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.after
+}

@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+)
+
+// again logs an entry of a log of before anew, or hands over what cannot be.
+func (m *merger) again(ctx context.Context, branch string, position uint64, payload []byte) error {
+	e, err := identifier.ParseEntry(bytes.Clone(payload))
+	if err != nil {
+		return err
+	}
+	var duplicate bool
+	switch e.Kind {
+	case identifier.EntryGenesis, identifier.EntryChildren:
+		return nil // the new log has its own, and repeats the rows
+	case identifier.EntryChange:
+		duplicate, err = m.new.relogChange(ctx, e)
+	case identifier.EntryGrant, identifier.EntryDelegation, identifier.EntryKeyset:
+		duplicate, err = m.new.relogGrant(ctx, e)
+	}
+	if duplicate {
+		m.told.There++
+	}
+	why, ok := errors.AsType[*Error](err)
+	if !ok || why.Kind == Unavailable || why.Kind == Overloaded || why.Kind == ReadOnly {
+		return err
+	}
+	return m.handOver(branch, position, e, why)
+}
+
+// handOver hands over what an entry brought, row by row.
+func (m *merger) handOver(branch string, position uint64, e *identifier.Entry, why *Error) error {
+	if e.Kind != identifier.EntryChange {
+		g, err := parseGrant(e.Envelope)
+		if err != nil {
+			return err
+		}
+		m.told.Handed++
+		return m.handed(&Handed{Branch: branch, Entry: position, Prefix: g.delegation.Prefix, Reason: why.Error(), Collides: why.Kind == Conflict})
+	}
+	bad := make(map[int]RowError, len(why.Rows))
+	for _, r := range why.Rows {
+		bad[r.Row] = r
+	}
+	for i := range e.Rows {
+		h := &Handed{Branch: branch, Entry: position, Row: &e.Rows[i], Prefix: e.Rows[i].ID.Prefix, Reason: "it was signed together with a row that is not in the new log"}
+		if r, ok := bad[i]; ok {
+			h.Reason, h.Version, h.Collides = r.Reason, r.Version, why.Kind == Conflict && r.Version == e.Rows[i].Version
+		} else if len(bad) == 0 {
+			h.Reason = why.Error()
+		}
+		m.told.Handed++
+		if err := m.handed(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relogChange admits a change that was admitted once, when it had not expired. It does not
+// wait for its sync.
+func (r *Registry) relogChange(ctx context.Context, e *identifier.Entry) (duplicate bool, err error) {
+	header, hashes, err := e.Change().Check()
+	if err != nil {
+		return false, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
+	}
+	entry, err := encode(e)
+	if err != nil {
+		return false, err
+	}
+	p := &proposal{header: header, hashes: hashes, entry: entry}
+	if p.holder, err = r.sequencer.authenticate(header, e.Envelope); err != nil {
+		return false, err
+	}
+	return r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admit(p) })
+}
+
+// relogGrant admits a delegation, a keyset, or a grant from above.
+func (r *Registry) relogGrant(ctx context.Context, e *identifier.Entry) (duplicate bool, err error) {
+	g, err := parseGrant(e.Envelope)
+	if err != nil {
+		return false, &Error{Kind: Malformed, Detail: "the delegation breaks a rule", Err: err}
+	}
+	entry, err := encode(e)
+	if err != nil {
+		return false, err
+	}
+	if e.Kind == identifier.EntryGrant && g.delegation.Prefix == "" && e.Envelope.SignedBy([]identifier.PublicKey{r.node}) > 0 {
+		if r.holders.heldAt("").apex {
+			return true, nil
+		}
+		return false, r.sequencer.write(e.Kind, e.Envelope) // a node without a parent has it from itself
+	}
+	if e.Kind != identifier.EntryGrant {
+		duplicate, err = r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admitGrant(g, entry) })
+		if why, ok := errors.AsType[*Error](err); e.Kind == identifier.EntryDelegation || err == nil || ok && why.Kind == Conflict {
+			return duplicate, err
+		}
+	}
+	return r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admitFromAbove(g, entry) })
+}
+
+// relog admits something as soon as there is room for it.
+func (r *Registry) relog(ctx context.Context, octets int, admit func() (admission, error)) (duplicate bool, err error) {
+	for {
+		if err := r.waitRoom(ctx, octets); err != nil {
+			return false, err
+		}
+		a, err := admit()
+		if errors.Is(err, journal.ErrBusy) {
+			continue
+		}
+		return a.duplicate, err
+	}
+}
+
+// repeatRows logs the newest rows of the children of the log that this one continues,
+// unless a crash came after that.
+func (r *Registry) repeatRows() error {
+	if r.published.Load() > 1 || len(r.config.rows) == 0 {
+		return nil
+	}
+	for from := 0; from < len(r.config.rows); from += identifier.MaxRows {
+		rows := r.config.rows[from:min(from+identifier.MaxRows, len(r.config.rows))]
+		if err := r.logRows(context.Background(), rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/nameplate-id/nameplate/proto"
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// Mirrored answers a node that asks for its own log. It has proved its key with its
+// certificate.
+func (p *Parent) Mirrored(ctx context.Context, m *proto.MirroredRequest) (*proto.MirroredResponse, error) {
+	err := p.config.MayConnect(ctx)
+	key, proved := proto.PeerKey(ctx)
+	if err == nil && !proved {
+		err = &replica.Refusal{Reason: replica.Unauthenticated, Detail: "a log is shown to the node whose it is: connect with TLS and the certificate of one"}
+	}
+	var held registry.Mirrored
+	if err == nil {
+		held, err = p.config.Mirrors.Mirrored(key, m.GetPosition())
+	}
+	if err != nil {
+		return nil, mirroredStatus(p.refusalOf(err))
+	}
+	out := &proto.MirroredResponse{Log: held.Log[:], Size: held.Size, Row: held.Row}
+	if u := held.Unit; u != nil {
+		out.Start, out.Payloads, out.Checkpoint = u.Start, u.Payloads, u.Checkpoint
+	}
+	return out, nil
+}
+
+func mirroredStatus(r *replica.Refusal) error {
+	code := codes.Unavailable
+	switch r.Reason {
+	case replica.UnknownNode:
+		code = codes.NotFound
+	case replica.Unauthenticated:
+		code = codes.Unauthenticated
+	}
+	return status.Error(code, proto.Detail(r.Detail))
+}
+
+// Upper is a node's own log as another node mirrors it: its parent, or another top-level
+// node. It may be used by several goroutines at once.
+type Upper struct {
+	conn *grpc.ClientConn
+	key  identifier.PublicKey
+}
+
+// NewUpper returns what is mirrored at an address, of the log of the node whose identity
+// the connection has. key is that of the other node; Close lets go of the connection.
+func NewUpper(address string, key identifier.PublicKey, options ...grpc.DialOption) (*Upper, error) {
+	conn, err := proto.Dial(address, append([]grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(proto.MaxReplication))}, options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: %w", address, err)
+	}
+	return &Upper{conn: conn, key: key}, nil
+}
+
+// Key returns the key of the node that holds the mirror.
+func (u *Upper) Key() identifier.PublicKey { return u.key }
+
+// Close ends the connection.
+func (u *Upper) Close() error { return u.conn.Close() }
+
+// Mirrored returns what is held of the log that counts there, with the unit that has the
+// entry at a position. The error wraps [registry.ErrNotMirrored] when nothing is held.
+func (u *Upper) Mirrored(ctx context.Context, position uint64) (registry.Mirrored, error) {
+	m, err := proto.NewReplicationClient(u.conn).Mirrored(ctx, &proto.MirroredRequest{Position: position})
+	if err != nil {
+		if s := status.Convert(err); s.Code() == codes.NotFound {
+			return registry.Mirrored{}, fmt.Errorf("%w: %s", registry.ErrNotMirrored, s.Message())
+		}
+		return registry.Mirrored{}, err
+	}
+	held := registry.Mirrored{Size: m.GetSize(), Row: m.GetRow()}
+	if err := fixed("mirrored.log", held.Log[:], m.GetLog()); err != nil {
+		return registry.Mirrored{}, err
+	}
+	if len(m.GetPayloads()) == 0 {
+		return held, nil
+	}
+	if len(m.GetPayloads()) > replica.MaxEntries || len(m.GetCheckpoint()) > replica.MaxCheckpoint {
+		return registry.Mirrored{}, errors.New("the unit that came has more than one can have")
+	}
+	held.Unit = &replica.Unit{Start: m.GetStart(), Payloads: m.GetPayloads(), Checkpoint: m.GetCheckpoint()}
+	return held, nil
+}
