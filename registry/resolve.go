@@ -382,7 +382,7 @@ func (m *merger) build(ctx context.Context, scratch string) error {
 	}
 	own := m.old.published.Load()
 	m.told = Resolution{
-		Before: m.after.Log.String(), Log: m.new.log.String(), Why: m.after.Why.String(), Time: now(), Shared: m.shared, Own: own - m.shared, Upper: m.size - min(m.size, m.shared),
+		Before: m.after.Log.String(), Log: m.new.log.String(), Why: m.after.Why.String(), Time: m.config.Clock().UTC(), Shared: m.shared, Own: own - m.shared, Upper: m.size - min(m.size, m.shared),
 	}
 	if err := m.relog(ctx); err != nil {
 		return err
