@@ -73,6 +73,41 @@ func TestEquipmentModelsAreSuffixes(t *testing.T) {
 	}
 }
 
+// Names that carry a hash are for identifiers that are longer than real ones: none of the
+// samples has one, not even products with variant, lot and serial number as long as GS1
+// allows, nor equipment with serial numbers of 36 digits. 300 are too many.
+func TestNoSampleNeedsAHash(t *testing.T) {
+	longest, hashed := strings.Repeat("A", 20), 0
+	for _, row := range readCSV(t, "products.csv") {
+		for _, text := range []string{"(01)" + row[0], "(01)" + row[0] + "(22)" + longest + "(10)" + longest + "(21)" + longest} {
+			id, err := identifier.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if identifier.HashNamed(id) {
+				t.Errorf("%s has a name with a hash", text)
+			}
+		}
+	}
+	for _, row := range readCSV(t, "equipment.csv") {
+		for _, serial := range []string{"000001", strings.Repeat("000001", 6), strings.Repeat("000001", 50)} {
+			id, err := identifier.Parse("88.118.8/" + row[1] + "-" + serial)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if identifier.HashNamed(id) {
+				if len(serial) <= 36 {
+					t.Errorf("%s has a name with a hash", id)
+				}
+				hashed++
+			}
+		}
+	}
+	if hashed == 0 {
+		t.Error("300 digits need no hash: nothing is tested")
+	}
+}
+
 func TestGS1Warning(t *testing.T) {
 	for text, want := range map[string]string{
 		"00009102":                 "GTIN-8 00009102 begins with 0",

@@ -106,6 +106,7 @@ func failed(err error) *reply {
 func (s *Server) resolve(ctx context.Context, q *question) (resolver.Answer, error) {
 	query := resolver.Query{ID: q.of.ID, Relation: q.of.Link, Recursive: q.desired, Authoritative: q.edns.noCopies(), Mirror: q.edns.mirror()}
 	if q.of.Kind == KindHashed {
+		s.counts.hashed.Add(1)
 		query.SuffixHash = &q.of.Hash
 	}
 	a, err := s.resolver.Resolve(ctx, query)

@@ -13,7 +13,7 @@ const rcodes = 16
 type counts struct {
 	datagrams, messages, plain     atomic.Uint64
 	dropped, overloaded, truncated atomic.Uint64
-	limited                        atomic.Uint64
+	limited, hashed                atomic.Uint64
 	answers                        [rcodes]atomic.Uint64
 }
 
@@ -25,6 +25,9 @@ type Stats struct {
 	// Plain are the datagrams that were answered from Options.Records; all others took
 	// the long way.
 	Plain uint64
+	// Hashed are the questions, over UDP and TCP, about names that carry a hash. They are
+	// never plain: a hash leads to its identifier first.
+	Hashed uint64
 	// Dropped datagrams and messages got no answer: garbage, responses, and what came
 	// when there was too much to do.
 	Dropped uint64
@@ -43,7 +46,7 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	c := &s.counts
 	stats := Stats{
-		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Plain: c.plain.Load(), Dropped: c.dropped.Load(), Limited: c.limited.Load(),
+		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Plain: c.plain.Load(), Hashed: c.hashed.Load(), Dropped: c.dropped.Load(), Limited: c.limited.Load(),
 		Overloaded: c.overloaded.Load(), Truncated: c.truncated.Load(),
 		Connections: s.connections.Open(), TurnedAway: s.connections.TurnedAway(), Answers: map[string]uint64{},
 	}

@@ -252,6 +252,9 @@ func (m *metrics) dnsPaths(stats func() resolverdns.Stats) {
 		s := stats()
 		return s.Plain, s.Datagrams
 	})
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "nameplate_dns_hashed_total", Help: "DNS questions about names that carry a hash, which are always answered in full.",
+	}, func() float64 { return float64(stats().Hashed) }))
 }
 
 // handlePaths tells how many datagrams took which way through the Handle server.

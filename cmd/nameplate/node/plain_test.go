@@ -30,10 +30,11 @@ func TestPlainQuestionsAreCounted(t *testing.T) {
 	ask("SN-42._i.8.118.88.id.internal.", dns.TypeTXT, 2)
 	ask("no._i.8.118.88.id.internal.", dns.TypeURI, 0)
 	ask("outside.example.", dns.TypeURI, 0)
+	ask(strings.Repeat("0", 51)+"g._h.8.118.88.id.internal.", dns.TypeURI, 0)
 	page := metricsOf(t, n.Addresses().HTTP[0])
 	for _, line := range []string{
-		`nameplate_dns_datagrams_total{path="plain"} 5`, `nameplate_dns_datagrams_total{path="full"} 1`,
-		`nameplate_answers_total{outcome="found",protocol="dns"} 4`, `nameplate_answers_total{outcome="absent",protocol="dns"} 1`,
+		`nameplate_dns_datagrams_total{path="plain"} 5`, `nameplate_dns_datagrams_total{path="full"} 2`, `nameplate_dns_hashed_total 1`,
+		`nameplate_answers_total{outcome="found",protocol="dns"} 4`, `nameplate_answers_total{outcome="absent",protocol="dns"} 2`,
 	} {
 		if !strings.Contains(page, line+"\n") {
 			t.Errorf("/metrics has no line %s", line)
