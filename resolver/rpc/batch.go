@@ -162,6 +162,9 @@ func (s *Server) sendResults(stream proto.Resolution_ResolveBatchServer, queue <
 		if err != nil || p == nil {
 			return err
 		}
+		if p.room == nil && p.panicked == nil {
+			return context.Cause(stream.Context()) // it was never begun: see start
+		}
 		if p.panicked != nil {
 			panic(fmt.Sprintf("%v\n\nin a piece of a batch:\n%s", p.panicked, p.stack))
 		}

@@ -281,6 +281,46 @@ func sendAll(s proto.Resolution_ResolveBatchServer, n int) error {
 	return s.Send(m)
 }
 
+// A caller that goes away leaves pieces behind that were never begun.
+func TestBatchLeftBeforeItBegan(t *testing.T) {
+	faults := make(chan any, 1)
+	ended := make(chan struct{})
+	server := grpc.NewServer(grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) (err error) {
+		defer close(ended)
+		defer func() {
+			if p := recover(); p != nil {
+				faults <- p
+			}
+		}()
+		return h(srv, s)
+	}))
+	begun := make(chan struct{}, 1)
+	rpc.New(function(func(ctx context.Context, q resolver.Query) (resolver.Answer, error) {
+		select {
+		case begun <- struct{}{}:
+			<-ctx.Done()
+			// The piece behind this one finds that out too while it waits for a worker.
+			time.Sleep(20 * time.Millisecond)
+		default:
+		}
+		return resolver.Answer{}, ctx.Err()
+	}), rpc.Options{Workers: 1, Parallel: 8}).AddTo(server)
+	client := rpc.NewClientOn(start(t, server), rpc.ClientOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-begun
+		cancel()
+	}()
+	for range client.ResolveBatch(ctx, resolver.Query{}, serials(5000)) {
+	}
+	<-ended
+	select {
+	case p := <-faults:
+		t.Errorf("the batch ended with a panic: %v", p)
+	default:
+	}
+}
+
 // A panic while a batch is worked on surfaces where an interceptor can recover it.
 func TestBatchPanics(t *testing.T) {
 	recovered := make(chan any, 1)
