@@ -176,6 +176,9 @@ func (c *Child) end(r *Refusal) {
 	c.phase, c.refusal, c.flights, c.grant, c.receipts, c.unit, c.fetch = ended, r, nil, nil, nil, nil, false
 	if r.Reason != Silent && r.Reason != Drained && !r.Remote {
 		c.unsent = &Refuse{Nonce: c.nonce, Reason: r.Reason, Detail: r.Detail, Evidence: r.Signed}
+		if e := r.Evidence; e != nil {
+			c.unsent.Root, c.unsent.Proof = e.Root, e.Proof
+		}
 	}
 }
 
@@ -297,10 +300,10 @@ func (c *Child) compare(size uint64, root identifier.Hash, held []byte) *Refusal
 	r := &Refusal{Reason: Fork, Held: held,
 		Detail: fmt.Sprintf("the first %d entries of this log are not those that the parent holds, and both are signed by this node's key: the log was restored and written to, or the node runs twice", size)}
 	// The parent must be able to show both.
-	if r.Signed, _, err = c.config.Log.SignCheckpoint(size); err != nil {
+	if r.Evidence, err = c.contradiction(held, size, own); err != nil {
 		return refuse(Unavailable, "the child's log cannot be read: %v", err)
 	}
-	r.Evidence = &Evidence{Node: c.config.Signer.Public(), Log: c.config.ID, Held: held, Signed: r.Signed}
+	r.Signed = r.Evidence.Signed
 	return r
 }
 

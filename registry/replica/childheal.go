@@ -77,7 +77,7 @@ func (c *Child) receiveReturn(m *Return) {
 		return
 	}
 	u := &Unit{Start: c.size, Payloads: m.Payloads[c.size-m.Start:], Checkpoint: m.Checkpoint}
-	size, root, err := c.config.Verify(m.Checkpoint, c.config.ID, c.config.Signer.Public())
+	size, root, err := c.config.Verify(m.Checkpoint, c.config.ID, c.config.Owner)
 	if err != nil || size != end {
 		c.end(refuse(Malformed, "the entries %d to %d that the parent gives back do not end with a checkpoint of this node over them: size %d, %v", m.Start, end, size, err))
 		return
@@ -99,12 +99,15 @@ func (c *Child) receiveReturn(m *Return) {
 // parent shows what this node has signed, and this log contradicts it.
 func (c *Child) receiveRefuse(m *Refuse) {
 	r := &Refusal{Reason: m.Reason, Detail: m.Detail, Remote: true}
-	e := &Evidence{Node: c.config.Signer.Public(), Log: c.config.ID, Held: m.Evidence, Signed: c.tip, Root: m.Root, Proof: m.Proof}
+	e := &Evidence{Node: c.config.Owner, Log: c.config.ID, Held: m.Evidence, Signed: c.tip, Root: m.Root, Proof: m.Proof}
 	size, _, err := c.config.Verify(m.Evidence, c.config.ID, e.Node)
 	if err == nil && size <= c.size {
-		// This node can sign what it has of that size.
-		e.Root, e.Proof = identifier.Hash{}, nil
-		if e.Signed, _, err = c.config.Log.SignCheckpoint(size); err != nil {
+		// This node has that much too, and what it has counts.
+		own, err := c.config.Log.Root(size)
+		if err == nil {
+			e, err = c.contradiction(m.Evidence, size, own)
+		}
+		if err != nil {
 			c.end(refuse(Unavailable, "the child's log cannot be read: %v", err))
 			return
 		}
@@ -115,4 +118,27 @@ func (c *Child) receiveRefuse(m *Refuse) {
 		}
 	}
 	c.end(r)
+}
+
+// contradiction returns the evidence against a checkpoint of this log that the other side
+// has, when the first size entries have another root here. A node signs what it has of
+// that size. Of another node's log it has only what that one has signed; where there is
+// nothing of that size, it proves what a larger checkpoint says of it.
+func (c *Child) contradiction(held []byte, size uint64, root identifier.Hash) (*Evidence, error) {
+	e := &Evidence{Node: c.config.Owner, Log: c.config.ID, Held: held}
+	signed, _, err := c.config.Log.SignCheckpoint(size)
+	if err == nil {
+		e.Signed = signed
+		return e, nil
+	}
+	log, ok := c.config.Log.(Prover)
+	if !ok || size >= c.size {
+		return nil, err
+	}
+	if e.Signed, _, err = c.config.Log.SignCheckpoint(c.size); err != nil {
+		return nil, err
+	}
+	e.Root = root
+	e.Proof, err = log.Prove(size, c.size)
+	return e, err
 }

@@ -47,15 +47,15 @@ func (c *Child) receiveCosigned(m *Cosigned) {
 func (c *Child) contradicted(held []byte, size uint64) {
 	r := &Refusal{Reason: Fork, Held: held,
 		Detail: fmt.Sprintf("the parent cosigned a checkpoint of the first %d entries with this node's signature that is not one of this log: the log was restored and written to, or the node runs twice", size)}
-	var err error
-	if r.Signed, _, err = c.config.Log.SignCheckpoint(size); err != nil {
+	own, err := c.config.Log.Root(size)
+	if err == nil {
+		r.Evidence, err = c.contradiction(held, size, own)
+	}
+	if err != nil {
 		c.end(refuse(Unavailable, "the child's log cannot be read: %v", err))
 		return
 	}
-	e := &Evidence{Node: c.config.Owner, Log: c.config.ID, Held: held, Signed: r.Signed}
-	if _, err := e.Check(c.config.Verify); err == nil {
-		r.Evidence = e
-	}
+	r.Signed = r.Evidence.Signed
 	c.end(r)
 }
 

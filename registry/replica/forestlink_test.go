@@ -87,6 +87,8 @@ func (l *link) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error) {
 	return u.Checkpoint, p.root, nil
 }
 
+func (l *link) Prove(old, size uint64) ([]identifier.Hash, error) { return l.at().at(size).prove(old) }
+
 func (l *link) Subtrees() (uint64, []identifier.Hash, error) {
 	p := l.at()
 	return p.size, p.hashes(), nil

@@ -27,8 +27,20 @@ func givenBy(e identifier.Envelope) given {
 // keepEvidence does what the end of a stream asks of the receiving side.
 func (l *link) keepEvidence(r *replica.Refusal) {
 	if r != nil && r.Duty() == replica.SetAside {
+		if err := l.checkEvidence(r.Evidence); err != nil {
+			l.to.f.fail("%v", err)
+		}
 		l.to.setAside(l.key())
 	}
+}
+
+// checkEvidence checks that evidence is some, of the log that the link carries.
+func (l *link) checkEvidence(e *replica.Evidence) error {
+	if e.Log != l.inc().id || e.Node != l.owner.key.Public() {
+		return fmt.Errorf("the evidence is of log %s of node %s", e.Log, e.Node)
+	}
+	_, err := e.Check(verifyQuick)
+	return err
 }
 
 // setAside durably sets a log aside.
@@ -93,6 +105,9 @@ func (l *link) heed() error {
 				m.f.note(map[bool]event{true: foundLoss, false: foundBehind}[r.Reason == replica.Loss])
 			}
 		case replica.SetAside:
+			if err := l.checkEvidence(r.Evidence); err != nil {
+				return err
+			}
 			m.setAside(l.key())
 		}
 	}

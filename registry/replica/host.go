@@ -35,6 +35,13 @@ type Edge interface {
 	Subtrees() (size uint64, subtrees []identifier.Hash, err error)
 }
 
+// Prover is a [Log] that is another node's, so that this one cannot sign what it likes.
+type Prover interface {
+	// Prove returns the consistency proof (RFC 9162, section 2.1.4) from the first old
+	// entries, at least one, to the first size, which are more.
+	Prove(old, size uint64) ([]identifier.Hash, error)
+}
+
 // History is a mirror as its parent reads it again, to compare it with what a child
 // says that it has, and to give back what the child has lost. Sizes and positions are
 // those that are stored. An error ends the stream, and the next one tries again.

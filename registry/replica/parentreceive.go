@@ -70,7 +70,7 @@ func (p *Parent) receiveRefuse(m *Refuse) {
 		held = append(held, row.Checkpoint)
 	}
 	for _, checkpoint := range held {
-		e := &Evidence{Node: p.config.Child, Log: p.config.Log, Held: checkpoint, Signed: m.Evidence}
+		e := &Evidence{Node: p.config.Child, Log: p.config.Log, Held: checkpoint, Signed: m.Evidence, Root: m.Root, Proof: m.Proof}
 		if _, err := e.Check(p.config.Verify); err == nil {
 			r.Reason, r.Held, r.Signed, r.Evidence = Fork, e.Held, e.Signed, e
 			break
