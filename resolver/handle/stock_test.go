@@ -25,11 +25,11 @@ type stock struct {
 	tcp     uint16
 	http    uint16
 	https   uint16
-	proves  tls.Certificate  // over HTTPS
-	key     *handle.Identity // that it signs with; nil for none
 
-	mu    sync.Mutex
-	asked []string // "udp 0.NA/88"
+	mu     sync.Mutex
+	proves *tls.Certificate // over HTTPS
+	key    *handle.Identity // that it signs with; nil for none
+	asked  []string         // "udp 0.NA/88"
 }
 
 // open starts a stock server over some transports, each with a port of its own.
@@ -82,7 +82,11 @@ func open(t *testing.T, transports string) *stock {
 		}()
 	}
 	if slices.Contains(strings.Fields(transports), "https") {
-		listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &s.proves, nil }})
+		listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.proves, nil
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,6 +102,13 @@ func open(t *testing.T, transports string) *stock {
 	s.site = &handle.Site{Format: 1, Version: handle.Version{Major: 2, Minor: 11}, Serial: 1, Primary: true, Hash: handle.HashWhole}
 	s.site.Servers = []handle.SiteServer{s.server()}
 	return s
+}
+
+// is lets a server prove a certificate over HTTPS, and sign with a key.
+func (s *stock) is(certificate *tls.Certificate, key *handle.Identity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.proves, s.key = certificate, key
 }
 
 // tunnel answers messages that HTTP carries, and returns its port.
@@ -146,7 +157,7 @@ func (s *stock) answer(transport string, b []byte) []byte {
 	s.asked = append(s.asked, transport+" "+name)
 	s.mu.Unlock()
 	code, body := handle.NotFound, handle.Body(handle.Failure{})
-	if f := s.answers[strings.ToUpper(name)]; f != nil {
+	if f := s.then(name); f != nil {
 		if code, body = f(m); body == nil {
 			return nil
 		}
@@ -156,8 +167,11 @@ func (s *stock) answer(transport string, b []byte) []byte {
 		Opcode:   m.Opcode, Code: code, Flags: m.Flags & handle.FlagDigest, Serial: s.site.Serial,
 		Body: body.Append(append([]byte{byte(digest.Type)}, digest.Sum...)),
 	}
-	if s.key != nil && m.Flags&handle.FlagCertified != 0 {
-		if err := handle.Certify(answer, s.key); err != nil {
+	s.mu.Lock()
+	key := s.key
+	s.mu.Unlock()
+	if key != nil && m.Flags&handle.FlagCertified != 0 {
+		if err := handle.Certify(answer, key); err != nil {
 			return nil
 		}
 	}
@@ -181,9 +195,22 @@ func siteValue(kind string, s *handle.Site) identifier.Value {
 	return valueOf(kind, string(s.Append(nil)))
 }
 
+// when lets a function answer for a handle; then returns what does.
+func (s *stock) when(name string, answer func(*handle.Message) (handle.Code, handle.Body)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[strings.ToUpper(name)] = answer
+}
+
+func (s *stock) then(name string) func(*handle.Message) (handle.Code, handle.Body) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answers[strings.ToUpper(name)]
+}
+
 // has lets a server answer for a handle with values.
 func (s *stock) has(name string, values ...identifier.Value) {
-	s.answers[strings.ToUpper(name)] = func(m *handle.Message) (handle.Code, handle.Body) {
+	s.when(name, func(m *handle.Message) (handle.Code, handle.Body) {
 		var kept []identifier.Value
 		_, body, _ := m.ParseBody()
 		asked := body.(handle.Resolution)
@@ -197,10 +224,10 @@ func (s *stock) has(name string, values ...identifier.Value) {
 			return handle.ValuesNotFound, handle.Failure{}
 		}
 		return handle.Success, handle.Values{Handle: asked.Handle, Values: kept}
-	}
+	})
 }
 
 // says lets a server answer with a code.
 func (s *stock) says(name string, code handle.Code, body handle.Body) {
-	s.answers[strings.ToUpper(name)] = func(*handle.Message) (handle.Code, handle.Body) { return code, body }
+	s.when(name, func(*handle.Message) (handle.Code, handle.Body) { return code, body })
 }

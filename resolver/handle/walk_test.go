@@ -198,12 +198,12 @@ func TestWalk(t *testing.T) {
 			}},
 		{name: "nothing found, and once more authoritatively", text: "88.200.5/x", want: "found URL=https://maker.example/x DESC=Pump",
 			change: func(t *testing.T, root, _, enterprise *stock) {
-				root.answers["0.NA/88.200.5"] = func(m *handle.Message) (handle.Code, handle.Body) {
+				root.when("0.NA/88.200.5", func(m *handle.Message) (handle.Code, handle.Body) {
 					if m.Flags&handle.FlagAuthoritative == 0 {
 						return handle.NotFound, handle.Failure{}
 					}
 					return handle.Success, handle.Values{Handle: "0.NA/88.200.5", Values: []identifier.Value{siteValue("HS_SITE", enterprise.site)}}
-				}
+				})
 			}},
 		{name: "values of another handle", text: "88.200.5/x", want: "unavailable",
 			change: func(t *testing.T, _, _, enterprise *stock) {
@@ -231,13 +231,13 @@ func TestWalk(t *testing.T) {
 			}},
 		{name: "site information out of date", text: "88.200.5/x", want: "found URL=https://maker.example/x DESC=Pump",
 			change: func(t *testing.T, _, _, enterprise *stock) {
-				is := enterprise.answers["88.200.5/X"]
-				enterprise.answers["88.200.5/X"] = func(m *handle.Message) (handle.Code, handle.Body) {
+				is := enterprise.then("88.200.5/X")
+				enterprise.when("88.200.5/X", func(m *handle.Message) (handle.Code, handle.Body) {
 					if m.Serial != 2 {
 						return handle.SiteInfoOutOfDate, handle.Failure{}
 					}
 					return is(m)
-				}
+				})
 				newer := *enterprise.site
 				newer.Serial = 2
 				enterprise.says("SITE", handle.Success, handle.SiteInfo{Site: &newer})
@@ -320,9 +320,9 @@ func TestWalkIsBounded(t *testing.T) {
 	for range 100 {
 		sites = append(sites, siteValue("HS_SITE.PREFIX", root.site))
 	}
-	root.answers["0.NA/88.1"] = func(*handle.Message) (handle.Code, handle.Body) {
+	root.when("0.NA/88.1", func(*handle.Message) (handle.Code, handle.Body) {
 		return handle.PrefixReferral, handle.Refer{Values: sites[:30]}
-	}
+	})
 	root.says("0.NA/88.2", handle.PrefixReferral, handle.Refer{Values: func() (all []identifier.Value) {
 		for i := range 100 {
 			all = append(all, valueOf("HS_SERV.PREFIX", fmt.Sprintf("0.NA/S%d", i)))
@@ -346,13 +346,13 @@ func TestWalkAsksAgain(t *testing.T) {
 	root := open(t, "udp")
 	root.has("0.NA/88.1", siteValue("HS_SITE", root.site))
 	root.has("88.1/x", valueOf("URL", "late"))
-	answer, heard := root.answers["88.1/X"], 0
-	root.answers["88.1/X"] = func(m *handle.Message) (handle.Code, handle.Body) {
+	answer, heard := root.then("88.1/X"), 0
+	root.when("88.1/X", func(m *handle.Message) (handle.Code, handle.Body) {
 		if heard++; heard < 3 {
 			return 0, nil
 		}
 		return answer(m)
-	}
+	})
 	if got, want := ask(t, walkFrom(t, root.site), "88.1/x", resolver.Query{}), "found URL=late"; got != want {
 		t.Errorf("got %q; want %q", got, want)
 	}
@@ -432,13 +432,12 @@ func TestWalkOverHTTPS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			web.proves = *certificate
 			site := *web.site
 			site.Servers = []handle.SiteServer{web.server()}
 			if c.key != nil {
 				site.Servers[0].Key = c.key.Append(nil)
-				web.key = own
 			}
+			web.is(certificate, own)
 			secondary.has("0.NA/88.200.5", siteValue("HS_SITE", &site))
 			web.has("88.200.5/x", valueOf("URL", "https"))
 			if got := ask(t, walkFrom(t, root.site), "88.200.5/x", resolver.Query{}); got != c.want {

@@ -250,7 +250,7 @@ func restCases(*testing.T) []exchange {
 		get("hidden values are left out", "88.1/Sn-42?index=9", 200, `{"responseCode":200,"handle":"88.1/Sn-42","values":[]}`+"\n"),
 		{rule: "rest: delegated below", target: "/api/handles/88.200.1/x", status: 300, has: []string{`{"responseCode":302,"handle":"88.200.1/x","values":[{"index":`, `"type":"HS_SITE"`, fmt.Sprintf(sitePart, resolverhandle.NoSerial, "second", "192.0.2.7", 8080)}},
 		{rule: "rest: delegated below", target: "/api/handles/0.NA/88.200.1", status: 300, has: []string{`"responseCode":303`, `"type":"HS_SITE.PREFIX"`}},
-		{rule: "rest: delegated prefix", target: "/api/handles/0.NA/88.200", status: 200, has: []string{`"responseCode":1`, `"type":"HS_SITE"`, `"type":"HS_SITE.PREFIX"`}},
+		{rule: "rest: delegated prefix", target: "/api/handles/0.NA/88.200", status: 200, has: []string{`"responseCode":1`, `"type":"HS_SITE"`, `"type":"HS_SITE.PREFIX"`, `"type":"HS_SERV","data":{"format":"string","value":"0.NA/88.200"}`}},
 		{rule: "rest: aliases are data", target: "/api/handles/88.1/alias", status: 200, has: []string{`"type":"HS_ALIAS","data":{"format":"string","value":"88.1/Sn-42"}`}},
 		{rule: "rest: pretty", target: "/api/handles/88.1/none?pretty", status: 404, want: "{\n  \"responseCode\": 100,\n  \"handle\": \"88.1/none\"\n}\n"},
 		{
