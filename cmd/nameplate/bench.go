@@ -59,7 +59,7 @@ Peers: ` + strings.Join(bench.Peers(), ", ") + `.`,
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&o.Quick, "quick", false, "take 100,000 identifiers and short rounds: less than two minutes")
+	f.BoolVar(&o.Quick, "quick", false, "take 50,000 identifiers, short rounds and the strongest peers: less than two minutes")
 	f.IntVar(&o.Identifiers, "identifiers", 0, "serve `N` identifiers (default 1000000)")
 	f.IntVar(&o.Rounds, "rounds", 0, "let each system have its turn `N` times (default 5)")
 	f.DurationVar(&o.Round, "round", 0, "let a turn take this `TIME` (default 3s)")

@@ -54,7 +54,7 @@ func (b *bench) lag(ctx context.Context) error {
 	}
 	limit := lagTime
 	if b.options.Quick {
-		limit /= 5
+		limit /= 10
 	}
 	var lags []time.Duration
 	var rates series

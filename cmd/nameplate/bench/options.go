@@ -35,7 +35,7 @@ import (
 
 // Options say what is measured. The zero value of everything but Program is usable.
 type Options struct {
-	// Quick takes 100,000 identifiers and short rounds.
+	// Quick takes 50,000 identifiers, three short rounds, and of the peers the strongest.
 	Quick bool
 	// Identifiers is how many are served; 0 means a million.
 	Identifiers int
@@ -45,13 +45,14 @@ type Options struct {
 	Round  time.Duration
 	// Large is how many identifiers the part "large" imports and serves; 0 means ten
 	// million. Sustained is for how long the part "sustain" writes in each way; 0 means a
-	// minute, or two seconds when it is quick.
+	// minute, or a second when it is quick.
 	Large     int
 	Sustained time.Duration
 	// Only are the parts to run; none means all of [Parts] but "large", which takes some
 	// 15 minutes and 10 GB of disk.
 	Only []string
-	// Against are the peers to compare with; none means all of [Peers].
+	// Against are the peers to compare with; none means all of [Peers], or those that are
+	// the strongest, and the floors, when it is quick.
 	Against []string
 	// Peers is the folder where "make bench-peers" puts the programs that it builds;
 	// empty for none.
@@ -92,7 +93,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.Identifiers == 0 {
 		o.Identifiers = 1_000_000
 		if o.Quick {
-			o.Identifiers = 100_000
+			o.Identifiers = 50_000
 		}
 	}
 	if o.Rounds == 0 {
@@ -104,7 +105,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.Round == 0 {
 		o.Round = 3 * time.Second
 		if o.Quick {
-			o.Round = 700 * time.Millisecond
+			o.Round = 300 * time.Millisecond
 		}
 	}
 	if o.Large == 0 {
@@ -113,8 +114,11 @@ func Run(ctx context.Context, o Options) error {
 	if o.Sustained == 0 {
 		o.Sustained = time.Minute
 		if o.Quick {
-			o.Sustained = 2 * time.Second
+			o.Sustained = time.Second
 		}
+	}
+	if len(o.Against) == 0 && o.Quick {
+		o.Against = []string{"nsd", "knot", "udp-echo", "grpc-go", "net/http", "bbolt", "etcd"}
 	}
 	if len(o.Only) == 0 {
 		o.Only = usual()
