@@ -72,7 +72,7 @@ func (m *member) others(whose byte) (connected []bool) {
 func (l *link) deliver(x replica.Message) error {
 	before := l.child.Status().Connected
 	l.child.Receive(x)
-	if u := l.child.Returned(); u != nil && u.Start != l.from.fast.size {
+	if u := l.child.Returned(); u != nil && u.Start != l.from.end.size {
 		l.hangUp() // another peer was faster
 		return nil
 	} else if u != nil {
@@ -98,6 +98,7 @@ func (l *link) heed() error {
 		switch r.Duty() {
 		case replica.MarkLog:
 			if !l.relayed() {
+				m.sync() // nothing is on its way to the log any more
 				if m.marked = true; m.above == nil {
 					return m.mark(l, r)
 				}
