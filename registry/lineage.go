@@ -137,7 +137,7 @@ func (l *logs) follows(m *mirror, g *identifier.Genesis) error {
 	if now == m {
 		return nil
 	}
-	held := replica.Held{Size: now.published.Load(), Root: now.rootOf}
+	held := replica.Held{Size: now.published.Load(), Base: now.base.Load(), Root: now.rootOf}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.lines[m.node].Follows(g, held)
@@ -147,7 +147,8 @@ func (l *logs) follows(m *mirror, g *identifier.Genesis) error {
 // taken in, which brings rows of children; none when it does not.
 func (m *mirror) succession() ([]state.Mutation, error) {
 	now := m.logs.of(m.node)
-	if now == m || m.after == nil || m.after.Log != now.log {
+	after := m.continues()
+	if now == m || after == nil || m.logs.follows(m, &identifier.Genesis{Log: m.log, After: after}) != nil {
 		return nil, nil
 	}
 	before, err := now.childRows()

@@ -356,3 +356,57 @@ func TestAdoptOwnLog(t *testing.T) {
 	f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, serial(9)), nil, link("https://maker.example/n"))))
 	f.child.check()
 }
+
+// A log is continued twice while another top-level node is away, which mirrors it too: that
+// one has never heard of the log in between, and the newest counts there all the same.
+func TestSuccessionWithoutTheLogBetween(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t)
+	row := func(i int, text string) [][]identifier.Row {
+		return [][]identifier.Row{{put(mustID(t, serial(i)), nil, link("https://maker.example/"+text))}}
+	}
+	w := openNode(t, registry.Config{Folder: t.TempDir(), Peers: []identifier.PublicKey{f.parent.root.Public()}})
+	var own uint64
+	relay := func() *registry.Mirror {
+		parent := f.parent.root.Public()
+		m, err := w.Mirror(t.Context(), f.parent.LogID(), parent, parent, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tip, _ := f.parent.Source().Growth()
+		own = copyLog(t, m, f.parent.Source(), own, tip, 100)
+		if m, err = w.Mirror(t.Context(), f.child.LogID(), f.child.root.Public(), parent, 0); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	copyLog(t, relay(), f.child.Source(), 0, f.child.status().Position, 100)
+	next := func(upper, own int) {
+		f.fork(nil, row(upper, "upper"), row(own, "own"))
+		f.resolve()
+		f.grants = 0
+		f.join()
+		f.send()
+	}
+	next(1, 2)
+	next(3, 4)
+	m := relay()
+	payloads, err := f.child.Source().Entries(0, 1, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := m.Begins(payloads[0]); r != nil {
+		t.Fatal(r)
+	}
+	copyLog(t, m, f.child.Source(), 0, f.child.status().Position, 100)
+	for round := range 2 {
+		c, _ := w.CopyOf(f.child.root.Public())
+		for i := 1; i <= 4; i++ {
+			if found, err := c.Find(t.Context(), mustID(t, serial(i))); err != nil || found.Record == nil || found.Log != f.child.LogID() {
+				t.Errorf("round %d: %s is %+v, %v", round, serial(i), found, err)
+			}
+		}
+		w.restart()
+	}
+	w.check()
+}
