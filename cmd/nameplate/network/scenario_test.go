@@ -19,6 +19,7 @@ import (
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
+	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
@@ -286,7 +287,7 @@ func (s *scenario) expect(args []string, within time.Duration) error {
 	var got []string
 	for deadline := time.Now().Add(within); ; time.Sleep(50 * time.Millisecond) {
 		got = nil
-		for _, protocol := range []string{"grpc", "dns", "http"} {
+		for _, protocol := range []string{"grpc", "dns", "http", "handle"} {
 			if says := s.ask(x, protocol, id); says != want {
 				got = append(got, fmt.Sprintf("%s says %s", protocol, says))
 			}
@@ -336,6 +337,8 @@ func (s *scenario) client(x *network.Node, protocol string) (resolver.Resolver, 
 		return resolverdns.NewClient(address, resolverdns.ClientOptions{}), nil
 	case "http":
 		return resolverhttp.NewClient(server, resolverhttp.ClientOptions{})
+	case "handle":
+		return resolverhandle.NewClient(address, resolverhandle.ClientOptions{}), nil
 	}
 	return resolverrpc.NewClient(address, resolverrpc.ClientOptions{})
 }
