@@ -155,13 +155,24 @@ func (r *Registry) Lacks() bool {
 	return r.beginning() || r.restored
 }
 
-// beginning reports whether there is nothing in the log but what a first start writes.
+// mostBeginning is how many entries a log may have at the most in which there is nothing of
+// the node's own.
+const mostBeginning = 256
+
+// beginning reports whether there is nothing in the log but what a first start writes, and
+// what was granted from above.
 func (r *Registry) beginning() bool {
-	size := uint64(1)
-	if !r.hasParent() {
-		size = 2 // and the grant of the root
+	size := r.published.Load()
+	if size > mostBeginning || r.base.Load() > 0 || len(r.logs.mirrors()) > 0 {
+		return false
 	}
-	return r.published.Load() <= size && r.base.Load() == 0 && len(r.logs.mirrors()) == 0
+	for position := range size {
+		e, err := r.readEntry(position)
+		if err != nil || e.Kind != identifier.EntryGenesis && e.Kind != identifier.EntryGrant && e.Kind != identifier.EntryKeyset {
+			return false
+		}
+	}
+	return true
 }
 
 // Due reports whether the next incarnation of the log is to be begun before the node goes

@@ -327,7 +327,11 @@ func (r *Registry) waitRoom(ctx context.Context, octets int) error {
 // Grants returns the envelopes by which the child got its prefixes, or lost them, from
 // number from on, and a channel that is closed when there are more.
 func (m *Mirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
-	return m.m.grants.since(from)
+	grants, more := m.m.grants.since(from)
+	if !m.r.logs.counts(m.m) {
+		grants = nil // a log that does not count yet is not added to by them
+	}
+	return grants, more
 }
 
 // Heard says that the child has told just now how many entries it has.

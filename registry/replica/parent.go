@@ -273,7 +273,7 @@ func (p *Parent) welcome() Message {
 		return p.unreadable(err)
 	}
 	if p.left.lacks(ruleRow, max(p.tip, p.stored) >= row.Size) {
-		p.end(refuse(Loss, "this node has logged that the child's log had %d entries; the mirror holds %d and the child has %d: entries that were acknowledged are lost on both. Restore a newer backup of either node, or begin a new incarnation", row.Size, p.stored, p.tip))
+		p.end(refuse(Loss, "this node has logged that the child's log had %d entries; the mirror holds %d and the child has %d: entries that were acknowledged are lost on both. Restore a newer backup of either node; when there is none, stop the child and run 'nameplate fork resolve' there, which goes on with what is left", row.Size, p.stored, p.tip))
 		return p.Next()
 	}
 	if p.tip <= p.stored && p.tip > 0 {

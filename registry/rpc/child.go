@@ -139,7 +139,7 @@ func (c *Child) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if welcomed {
+		if r, refused := errors.AsType[*replica.Refusal](err); welcomed && (!refused || r.Reason.Passing()) {
 			wait, told = c.config.MinWait, ""
 		}
 		if r, ok := errors.AsType[*replica.Refusal](err); ok && r.Reason == replica.Drained {
