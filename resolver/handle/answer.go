@@ -221,7 +221,7 @@ func (s *Server) stock(ctx context.Context, request *Message, r *Resolution, cod
 	if a.ID.IsPrefix() && a.InZone && known {
 		var own []identifier.Value
 		if s.o.Recursive {
-			own = s.passedOn(ctx, q)
+			own = s.passedOn(ctx, q, a)
 		} else {
 			own = s.zoneValues(a)
 		}

@@ -19,6 +19,9 @@ func TestRecursiveSites(t *testing.T) {
 		if q.ID.Prefix == "99" {
 			a.Outcome, a.InZone = resolver.Refused, false
 		}
+		if q.ID.Prefix == "10" {
+			a.Apex, a.Below = "", true // a top-level node answers
+		}
 		if q.Authoritative {
 			walks++
 			heard = &identifier.Delegation{Prefix: "88.118", Epoch: 1, Node: &there, Mirrors: []identifier.Node{mirror}}
@@ -34,6 +37,8 @@ func TestRecursiveSites(t *testing.T) {
 		{"88.118/x", "HS_SITE", "", handle.NotFound},
 		{"88.118.5", "HS_SITE", "", handle.NotFound},
 		{"99", "HS_SITE", "", handle.NotPermitted},
+		{"88.118", "URL", "", handle.NotFound},
+		{"10", "HS_SITE", "", handle.NotFound},
 	} {
 		m, _, body := tell(t, s, request(handle.OpResolution, handle.FlagRecursive, handle.Resolution{Handle: c.text, Types: []string{c.types}}))
 		got := ""
@@ -46,6 +51,11 @@ func TestRecursiveSites(t *testing.T) {
 	}
 	if walks != 1 {
 		t.Errorf("it walked %d times again; want once", walks)
+	}
+	heard = nil
+	tell(t, s, request(handle.OpResolution, handle.FlagRecursive, handle.Resolution{Handle: "88.118", Types: []string{"URL"}}))
+	if walks != 1 {
+		t.Error("it walked again for who asks for no site")
 	}
 }
 

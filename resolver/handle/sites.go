@@ -53,9 +53,12 @@ func (s *Server) zoneValues(a *resolver.Answer) []identifier.Value {
 
 // passedOn are those of a prefix that a recursive node has heard of: what its parent says
 // of it. Where the answer came from the cache and nobody remembers the way any more, it is
-// gone again.
-func (s *Server) passedOn(ctx context.Context, q *resolver.Query) []identifier.Value {
-	if s.o.Referral == nil {
+// gone again, for who asks for a site.
+func (s *Server) passedOn(ctx context.Context, q *resolver.Query, a *resolver.Answer) []identifier.Value {
+	asked := slices.ContainsFunc([]string{typeSite, typeSite6, typePrefixSite, typeService}, func(kind string) bool {
+		return q.Selects(&identifier.Value{Type: kind, Index: siteIndex})
+	})
+	if s.o.Referral == nil || a.Apex == "" || !asked {
 		return nil
 	}
 	d := s.o.Referral(q.ID.Prefix)
