@@ -33,8 +33,8 @@ const (
 func (s *Server) zoneValues(a *resolver.Answer) []identifier.Value {
 	own := s.ownSites()
 	switch z := a.Zone; {
-	case z == nil:
-	case z.Node == nil || z.Node.Key != s.o.Node.Key:
+	case z == nil || z.Node == nil:
+	case z.Node.Key != s.o.Node.Key:
 		return s.delegatedValues(z)
 	default:
 		own = append(own, mirrorSites(z)...)
