@@ -60,7 +60,7 @@ verify' tell what is suspect. What is in force already is left as it is.`,
   nameplate delegate gs1.9.5.0.6 --to ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --key nameplate-data/node.key
   nameplate delegate 88.118.8 --rotate --to new.key --key maker.key
   nameplate delegate 88.118.8 --rotate --to new.key --suspect-since 4711 --key nameplate-data/node.key
-  nameplate delegate 88.118.9 --to maker.key --node east --node-key east.pub --address 192.0.2.7,dns=53,grpc=2640 --mirror region-mirror,region.pub,192.0.2.54,dns=53 --key region.key`,
+  nameplate delegate 88.118.9 --to maker.key --node east --node-key east.pub --handle-key rsa:… --address 192.0.2.7,dns=53,grpc=2640,handle=2641 --mirror region-mirror,region.pub,192.0.2.54,dns=53,handle=2641 --key region.key`,
 		Args: arguments(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			prefix, err := identifier.ParsePrefix(args[0])
@@ -92,7 +92,7 @@ verify' tell what is suspect. What is in force already is left as it is.`,
 	c.Flags().StringVar(&f.node, "node", "", "the `NAME` of the node that answers for the prefix")
 	c.Flags().StringVar(&f.nodeKey, "node-key", "", "the `KEY` of that node, or a file with it")
 	c.Flags().StringArrayVar(&f.handleKeys, "handle-key", nil, "the `KEY` with which that node signs Handle answers, or a file with it; NAME=KEY for a mirror's; may be repeated")
-	c.Flags().StringArrayVar(&f.addresses, "address", nil, "where that node answers, as `IP,dns=PORT,grpc=PORT,http=PORT`; may be repeated")
+	c.Flags().StringArrayVar(&f.addresses, "address", nil, "where that node answers, as `IP,dns=PORT,grpc=PORT,http=PORT,handle=PORT`; may be repeated")
 	c.Flags().StringArrayVar(&f.mirrors, "mirror", nil, "a node that has a copy of that node's log and where it answers from it, as `NAME,KEY,IP,dns=PORT…`; repeated with the same name for more addresses")
 	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "the epoch to sign for (default the one that follows)")
 	c.Flags().Uint64Var(&f.version, "keyset-version", 0, "the keyset version to sign for (default the one that follows)")
