@@ -77,6 +77,7 @@ func (s *PeerSource) Ended() {
 	s.peer.mu.Lock()
 	s.peer.acked = 0
 	s.peer.mu.Unlock()
+	s.r.anchors.peerHolds(s.peer.key, s.r.log, 0)
 }
 
 // Anchored is nothing that a peer has to say.
@@ -200,8 +201,8 @@ func (s *Relay) Acknowledged(_ identifier.PublicKey, size uint64) {
 	s.mirror.r.anchors.peerHolds(s.peer.key, s.mirror.m.log, size)
 }
 
-// Ended says nothing: a relay goes by what the peer has of this node's own log.
-func (s *Relay) Ended() {}
+// Ended says that it is not known any more what the peer has of the child's log.
+func (s *Relay) Ended() { s.mirror.r.anchors.peerHolds(s.peer.key, s.mirror.m.log, 0) }
 
 // errRelayed is the answer to everything that only a child does with its own log.
 var errRelayed = errors.New("the log is a child's: only the child adds to it")

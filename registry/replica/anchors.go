@@ -99,7 +99,7 @@ func (a *Anchors) Hold(size uint64) { a.held = max(a.held, size) }
 
 // PeerHolds says that a peer has so many entries of a log on its disk: of this node's
 // own, or of a child's. What it says last counts: a peer that was restored holds less than
-// it did.
+// it did. When its stream has ended that is nothing, until it says again what it holds.
 func (a *Anchors) PeerHolds(peer identifier.PublicKey, log identifier.LogID, size uint64) {
 	if a.peers[peer] == nil {
 		a.peers[peer] = make(map[identifier.LogID]uint64)

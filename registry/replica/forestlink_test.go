@@ -156,6 +156,9 @@ func (l *link) hangUp() {
 // ended says that it is not known any more what the other side has.
 func (l *link) ended() {
 	l.acked = 0
+	if l.to != l.from.above && l.from.anchors != nil {
+		l.from.anchors.PeerHolds(l.to.key.Public(), l.inc().id, 0)
+	}
 	if !l.relayed() {
 		l.relays()
 	}

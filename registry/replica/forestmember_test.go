@@ -318,6 +318,11 @@ func (m *member) restore(untold bool, pick pick) {
 	m.f.restored++
 	m.f.note(restoredOne)
 	m.start()
+	for _, l := range m.f.links {
+		if l.to == m {
+			l.hangUp() // nobody takes longer to notice than a restore
+		}
+	}
 }
 
 // takeBack appends an entry that came back.
