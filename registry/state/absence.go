@@ -13,19 +13,41 @@ import (
 // its checksum, or between two that are not in order. So whoever finds nothing looks
 // at both neighbours.
 
-// checkAbsence checks that bbolt does not hold the row that r.key names.
+// checkAbsence checks that bbolt does not hold the row that r.key names, and remembers how
+// far it holds no other either.
 func (r *Reader) checkAbsence(t Table) {
-	r.checkNeighbours(t, r.cursor(t), r.key, false)
+	live, checked := r.checkNeighbours(t, r.cursor(t), r.key, false)
+	var withdrawn []byte
 	if t.versioned() {
-		r.checkNeighbours(t, r.withdrawnCursor(t), r.key, true)
+		withdrawn, checked = r.checkNeighbours(t, r.withdrawnCursor(t), r.key, true)
+	}
+	if checked {
+		r.gap = gap{table: t, from: append(r.gap.from[:0], r.key...), live: live, withdrawn: withdrawn}
 	}
 }
 
-// checkNeighbours checks the rows next to where a key would stand that is not there.
-// What is wrong is a panic that the view makes a [*DamageError] of.
-func (r *Reader) checkNeighbours(t Table, c *bbolt.Cursor, key []byte, withdrawn bool) {
+// gap is where a table holds nothing: behind a key and in front of the next ones, live and
+// withdrawn; nil where there is none. Whoever registers many identifiers in order asks for
+// one after the other that is not there: all of them have the same neighbours, which have
+// been looked at.
+type gap struct {
+	table           Table
+	from            []byte // nil where nothing is known
+	live, withdrawn []byte
+}
+
+// holds reports whether a key of a table lies in the gap.
+func (g *gap) holds(t Table, key []byte) bool {
+	return len(g.from) > 0 && g.table == t && bytes.Compare(g.from, key) <= 0 &&
+		(g.live == nil || bytes.Compare(key, g.live) < 0) && (g.withdrawn == nil || bytes.Compare(key, g.withdrawn) < 0)
+}
+
+// checkNeighbours checks the rows next to where a key would stand that is not there, and
+// returns the key of the one behind; false when nothing is checked here. What is wrong is a
+// panic that the view makes a [*DamageError] of.
+func (r *Reader) checkNeighbours(t Table, c *bbolt.Cursor, key []byte, withdrawn bool) (next []byte, checked bool) {
 	if r.s.o.CheckRow == nil {
-		return
+		return nil, false
 	}
 	behind, value := r.seek(c, key)
 	r.checkNeighbour(t, behind, value, withdrawn)
@@ -54,6 +76,7 @@ func (r *Reader) checkNeighbours(t Table, c *bbolt.Cursor, key []byte, withdrawn
 		last = k
 	}
 	r.reading = false
+	return behind, true
 }
 
 // prev moves a cursor to the row before, or to the last of all.

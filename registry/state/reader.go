@@ -25,6 +25,8 @@ type Reader struct {
 	live      [tables]*bbolt.Cursor
 	withdrawn [tables]*bbolt.Cursor
 
+	gap gap // where bbolt was last found to hold nothing
+
 	touched uint64 // of what was read for no other reason than that it be near
 
 	// reading is set while bbolt is at work: a panic then is damage.
@@ -145,6 +147,12 @@ func (r *Reader) Live(t Table, log uint32, key []byte) []byte {
 // may have been signed anew.
 func (r *Reader) find(t Table, over *row) (value []byte, gone bool) {
 	if over != nil && !t.versioned() {
+		return over.value, over.gone
+	}
+	if r.gap.holds(t, r.key) {
+		if over == nil {
+			return nil, false
+		}
 		return over.value, over.gone
 	}
 	value = r.stored(t)
