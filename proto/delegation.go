@@ -65,6 +65,9 @@ func DelegationToProto(d *identifier.Delegation) *Delegation {
 		NoAgents: d.NoAgents,
 		Private:  d.Private,
 	}
+	if d.Policy != identifier.PolicyMirror {
+		m.Policy = d.Policy.String()
+	}
 	for i := range d.Mirrors {
 		m.Mirrors = append(m.Mirrors, NodeToProto(&d.Mirrors[i]))
 	}
@@ -79,6 +82,11 @@ func DelegationFromProto(m *Delegation) (*identifier.Delegation, error) {
 	}
 	d := &identifier.Delegation{Epoch: m.GetEpoch(), NoAgents: m.GetNoAgents(), Private: m.GetPrivate()}
 	var err error
+	if text := m.GetPolicy(); text != "" {
+		if d.Policy, err = identifier.ParsePolicy(text); err != nil {
+			return nil, within("policy", err)
+		}
+	}
 	if d.Prefix, err = PrefixFromProto(m.GetPrefix()); err != nil {
 		return nil, within("prefix", err)
 	}

@@ -588,7 +588,10 @@ type Delegation struct {
 	// or not.
 	Private bool `protobuf:"varint,6,opt,name=private,proto3" json:"private,omitempty"`
 	// Nodes that answer from a copy of that node's log when it is away, at most 8.
-	Mirrors       []*Node `protobuf:"bytes,7,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
+	Mirrors []*Node `protobuf:"bytes,7,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
+	// What the delegating node keeps of that node's log: mirror (empty says the same), or
+	// pointer.
+	Policy        string `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -670,6 +673,13 @@ func (x *Delegation) GetMirrors() []*Node {
 		return x.Mirrors
 	}
 	return nil
+}
+
+func (x *Delegation) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
 }
 
 // Node is where a delegated prefix is answered.
@@ -987,7 +997,7 @@ const file_proto_identifier_proto_rawDesc = "" +
 	"\asuspect\x18\x04 \x01(\v2\".nameplate.identifier.v1.SuspicionR\asuspect\"3\n" +
 	"\tSuspicion\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x14\n" +
-	"\x05since\x18\x02 \x01(\x04R\x05since\"\x96\x02\n" +
+	"\x05since\x18\x02 \x01(\x04R\x05since\"\xae\x02\n" +
 	"\n" +
 	"Delegation\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
@@ -996,7 +1006,8 @@ const file_proto_identifier_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\v2\x1d.nameplate.identifier.v1.NodeR\x04node\x12\x1b\n" +
 	"\tno_agents\x18\x05 \x01(\bR\bnoAgents\x12\x18\n" +
 	"\aprivate\x18\x06 \x01(\bR\aprivate\x127\n" +
-	"\amirrors\x18\a \x03(\v2\x1d.nameplate.identifier.v1.NodeR\amirrors\"\xd3\x01\n" +
+	"\amirrors\x18\a \x03(\v2\x1d.nameplate.identifier.v1.NodeR\amirrors\x12\x16\n" +
+	"\x06policy\x18\b \x01(\tR\x06policy\"\xd3\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
 	"\x03key\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x03key\x12>\n" +

@@ -2270,7 +2270,7 @@ type MirrorStatus struct {
 	Quarantine *Quarantine `protobuf:"bytes,10,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
 	// Whose log it is: child; peer, another top-level node; relayed, a child of one.
 	Role string `protobuf:"bytes,11,opt,name=role,proto3" json:"role,omitempty"`
-	// What is kept of it: mirror, whole entries.
+	// What is kept of it: mirror, whole entries; pointer, entries without values.
 	Policy string `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`
 	// How many entries the newest checkpoint covers that the node has cosigned since its
 	// start; 0 for none.

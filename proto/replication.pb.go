@@ -794,8 +794,12 @@ type Welcome struct {
 	// when it has nothing.
 	Checkpoint []byte `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	Credit     uint64 `protobuf:"varint,6,opt,name=credit,proto3" json:"credit,omitempty"` // see Ack
+	// What the parent keeps of the log: 0 whole entries; 1 entries without the contents of
+	// their rows, which are sent so (format 2 of an entry).
+	Policy uint32 `protobuf:"varint,8,opt,name=policy,proto3" json:"policy,omitempty"`
 	// By the parent's node key, over: "nameplate welcome" and 0x00, the child's key and
-	// log, parent, parent_log, session, nonce, checkpoint, credit (64 bits), as in Hello.
+	// log, parent, parent_log, session, nonce, checkpoint, credit (64 bits), policy (8
+	// bits), as in Hello.
 	Signature     []byte `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -869,6 +873,13 @@ func (x *Welcome) GetCheckpoint() []byte {
 func (x *Welcome) GetCredit() uint64 {
 	if x != nil {
 		return x.Credit
+	}
+	return 0
+}
+
+func (x *Welcome) GetPolicy() uint32 {
+	if x != nil {
+		return x.Policy
 	}
 	return 0
 }
@@ -1614,7 +1625,7 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x05nonce\x18\x05 \x01(\fR\x05nonce\x12\x1c\n" +
 	"\tsignature\x18\x06 \x01(\fR\tsignature\x12\x14\n" +
 	"\x05acked\x18\a \x01(\x04R\x05acked\x128\n" +
-	"\x05owner\x18\b \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x05owner\"\xea\x01\n" +
+	"\x05owner\x18\b \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x05owner\"\x82\x02\n" +
 	"\aWelcome\x12:\n" +
 	"\x06parent\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\x12\x1d\n" +
 	"\n" +
@@ -1624,7 +1635,8 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x05 \x01(\fR\n" +
 	"checkpoint\x12\x16\n" +
-	"\x06credit\x18\x06 \x01(\x04R\x06credit\x12\x1c\n" +
+	"\x06credit\x18\x06 \x01(\x04R\x06credit\x12\x16\n" +
+	"\x06policy\x18\b \x01(\rR\x06policy\x12\x1c\n" +
 	"\tsignature\x18\a \x01(\fR\tsignature\"u\n" +
 	"\aEntries\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x14\n" +

@@ -228,8 +228,8 @@ func (j *judge) forget(rows []identifier.Row, position uint64) {
 
 // sameContent reports whether two rows make the same record of an identifier.
 func sameContent(a, b *identifier.Row) bool {
-	if a.Op != b.Op || a.Op == identifier.Withdraw {
-		return a.Op == b.Op
+	if a.Op != b.Op || a.Op == identifier.Withdraw || a.Sealed != nil || b.Sealed != nil {
+		return a.Op == b.Op // of sealed ones only who has the contents can tell more
 	}
 	x, errA := identifier.AppendContent(nil, spelled(a), a.Values)
 	y, errB := identifier.AppendContent(nil, spelled(b), b.Values)

@@ -29,6 +29,7 @@ type mirror struct {
 	via    identifier.PublicKey // who sends it, of a relayed log
 	logs   *logs
 	after  *identifier.Predecessor // which log it continues; nil for none, or while it is empty
+	policy identifier.Policy
 	grants grantList
 	rows   map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
 
@@ -42,7 +43,7 @@ type mirror struct {
 func newMirror(n numbering, all *logs) *mirror {
 	l := newLedger(n.number, n.node, all.own.state)
 	l.log = n.log
-	return &mirror{judge: newJudge(l, l.holders), role: n.role, via: n.via, logs: all, rows: make(map[identifier.LogID]identifier.ChildRow)}
+	return &mirror{judge: newJudge(l, l.holders), role: n.role, via: n.via, policy: n.policy, logs: all, rows: make(map[identifier.LogID]identifier.ChildRow)}
 }
 
 // grantor returns the log whose grants count: the parent's; of a relayed log that of the
@@ -289,6 +290,9 @@ func (m *mirror) weighKeyset(g *grant, position uint64) (effect, error) {
 var errNotGiven = errors.New("not what this node has given")
 
 func (m *mirror) weighChange(e *identifier.Entry, position uint64) (effect, error) {
+	if sealed := m.policy == identifier.PolicyPointer; e.Sealed() != sealed {
+		return effect{}, fmt.Errorf("the log is kept as %v, and the change came with contents: %v", m.policy, !e.Sealed())
+	}
 	header, hashes, err := e.Change().Check()
 	if err != nil {
 		return effect{}, err

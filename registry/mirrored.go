@@ -27,10 +27,10 @@ type Mirror struct {
 type Copy struct{ m *mirror }
 
 // CopyOf returns the copy of the log of a node, and how long ago it was known to be
-// whole; nil when there is none to answer from.
+// whole; nil when there is none to answer from. One that is kept as pointers is none.
 func (r *Registry) CopyOf(node identifier.PublicKey) (*Copy, time.Duration) {
 	m := r.logs.of(node)
-	if m == nil || m.published.Load() == 0 || r.serves() != nil {
+	if m == nil || m.published.Load() == 0 || m.policy != identifier.PolicyMirror || r.serves() != nil {
 		return nil, 0
 	}
 	return &Copy{m}, m.age(time.Now())
@@ -60,11 +60,14 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 	switch {
 	case via != node:
 		n.role, n.via = roleRelay, via
-		err = r.admitsRelay(node, via)
+		if err = r.admitsRelay(node, via); err == nil && r.logs.of(via) != nil {
+			n.policy = policyFor(node, r.logs.of(via).ledger.holders.list())
+		}
 	case r.isPeer(node):
 		n.role = rolePeer
 	default:
 		err = r.Admits(node)
+		n.policy = policyFor(node, r.holders.list())
 	}
 	if err != nil {
 		return nil, err
@@ -88,6 +91,27 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 	m.hear(size, time.Now())
 	return &Mirror{r: r, m: m}, nil
 }
+
+// policyFor returns what is to be kept of the log of a node, by the delegations that name
+// it: whole entries when one of them says so.
+func policyFor(node identifier.PublicKey, list []held) identifier.Policy {
+	p, named := identifier.PolicyMirror, false
+	for _, h := range list {
+		if d := h.delegation; !h.apex && !d.Revoked() && d.Node != nil && d.Node.Key == node {
+			if d.Policy == identifier.PolicyMirror {
+				return identifier.PolicyMirror
+			}
+			p, named = d.Policy, true
+		}
+	}
+	if !named {
+		return identifier.PolicyMirror
+	}
+	return p
+}
+
+// Policy returns what is kept of the log, since it is kept.
+func (m *Mirror) Policy() identifier.Policy { return m.m.policy }
 
 // Admits returns why the log of a node is not taken in; nil when it is. A node is let in
 // while a delegation in force names its key. When its prefix has gone to another node, it
@@ -155,7 +179,8 @@ type MirrorStatus struct {
 	// Quarantine is why no more of the log is taken in; nil as a rule.
 	Quarantine *Quarantine
 	// Role is whose log it is: child; peer, another top-level node's; relayed, that of a
-	// child of one. Policy is what is kept of it: mirror, whole entries.
+	// child of one. Policy is what is kept of it: mirror, whole
+	// entries; pointer, entries without the contents of their rows.
 	Role, Policy string
 	// Cosigned is how many entries the newest checkpoint covers that this node has cosigned
 	// since its start; 0 for none.
@@ -174,7 +199,7 @@ func (r *Registry) Mirrors() []MirrorStatus {
 	for i, m := range list {
 		size, root := m.tree.head()
 		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load(),
-			Role: m.role.String(), Policy: "mirror", Cosigned: r.anchors.cosigned(m.log), Counts: r.logs.counts(m), After: m.continues()}
+			Role: m.role.String(), Policy: m.policy.String(), Cosigned: r.anchors.cosigned(m.log), Counts: r.logs.counts(m), After: m.continues()}
 		m.mu.Lock()
 		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
 		if m.lost > size {
@@ -238,6 +263,10 @@ func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrore
 	m := r.logs.of(node)
 	if m == nil || m.published.Load() == 0 {
 		return Mirrored{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
+	}
+	if m.policy != identifier.PolicyMirror {
+		return Mirrored{}, &replica.Refusal{Reason: replica.Unavailable,
+			Detail: fmt.Sprintf("the log of node %s is kept as pointers here, and its entries cannot be given back: restore a newer backup of the node", node)}
 	}
 	held := Mirrored{Log: m.log, Size: m.published.Load()}
 	row, err := (&Mirror{r: r, m: m}).Row()

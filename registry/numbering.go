@@ -29,10 +29,13 @@ func (r role) String() string {
 // numbering gives a log that is mirrored here its number. It is the payload of a session
 // frame:
 //
-//	format  u8   1 for a child's log, 2 for one that another top-level node sends
+//	format  u8   1 for a child's log, 2 for one that another top-level node sends, 3 for
+//	             either where whole entries are not kept
 //	number  u32  1 or more
 //	log     16
-//	role    u8   of format 2 only: 1 the top-level node's own, 2 a child's of it
+//	policy  u8   of format 3 only: 1 pointer
+//	role    u8   not of format 1: 1 the top-level node's own, 2 a child's of it, and in
+//	             format 3 also 0, a child's
 //	via     of role 2 only, the top-level node's key: type u8, size u16, octets
 //	type    u8   of the node key that the log is signed with
 //	key          to the end
@@ -42,11 +45,13 @@ type numbering struct {
 	role   role
 	via    identifier.PublicKey // the node that sends it; zero when it is its own
 	node   identifier.PublicKey
+	policy identifier.Policy
 }
 
 const (
 	numberingFormat      = 1
 	numberingPeersFormat = 2
+	numberingOtherFormat = 3
 	numberingHead        = 1 + 4 + 16
 	maxKeyOctets         = 8 << 10
 )
@@ -56,10 +61,16 @@ func (n numbering) append(dst []byte) []byte {
 	if n.role != roleChild {
 		format = numberingPeersFormat
 	}
+	if n.policy != identifier.PolicyMirror {
+		format = numberingOtherFormat
+	}
 	dst = append(dst, format)
 	dst = binary.BigEndian.AppendUint32(dst, n.number)
 	dst = append(dst, n.log[:]...)
-	if n.role != roleChild {
+	if format == numberingOtherFormat {
+		dst = append(dst, byte(n.policy))
+	}
+	if format != numberingFormat {
 		dst = append(dst, byte(n.role))
 	}
 	if n.role == roleRelay {
@@ -72,17 +83,22 @@ func (n numbering) append(dst []byte) []byte {
 }
 
 // errNumbering says that a numbering is not as it should be.
-var errNumbering = fmt.Errorf("the number of a log is not of format %d or %d: use a newer release", numberingFormat, numberingPeersFormat)
+var errNumbering = fmt.Errorf("the number of a log is not of format %d to %d: use a newer release", numberingFormat, numberingOtherFormat)
 
 func parseNumbering(b []byte) (numbering, error) {
-	if len(b) <= numberingHead || len(b) > numberingHead+2*maxKeyOctets || b[0] != numberingFormat && b[0] != numberingPeersFormat {
+	if len(b) <= numberingHead || len(b) > numberingHead+2*maxKeyOctets || b[0] < numberingFormat || b[0] > numberingOtherFormat {
 		return numbering{}, errNumbering
 	}
 	n := numbering{number: binary.BigEndian.Uint32(b[1:]), log: identifier.LogID(b[5:numberingHead])}
 	rest := b[numberingHead:]
-	if b[0] == numberingPeersFormat {
+	if b[0] == numberingOtherFormat {
+		if n.policy, rest = identifier.Policy(rest[0]), rest[1:]; n.policy != identifier.PolicyPointer || len(rest) == 0 {
+			return numbering{}, errNumbering
+		}
+	}
+	if b[0] != numberingFormat {
 		n.role, rest = role(rest[0]), rest[1:]
-		if n.role != rolePeer && n.role != roleRelay {
+		if n.role > roleRelay || n.role == roleChild && b[0] == numberingPeersFormat {
 			return numbering{}, errNumbering
 		}
 	}

@@ -36,6 +36,9 @@ type Verified struct{ proposal *proposal }
 // [Registry.Register].
 func (r *Registry) Verify(ctx context.Context, c *identifier.Change) (*Verified, error) {
 	header, hashes, err := c.Check()
+	if err == nil && len(c.Rows) > 0 && c.Rows[0].Sealed != nil {
+		err = errors.New("its rows are without their contents: send them as they were signed")
+	}
 	if err != nil {
 		return nil, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
 	}

@@ -70,6 +70,9 @@ func (r *Registry) relogChange(ctx context.Context, e *identifier.Entry) (duplic
 	if err != nil {
 		return false, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
 	}
+	if e.Sealed() {
+		return false, refuse(Malformed, "only the pointers of the change are here: its holder signs it again")
+	}
 	entry, err := encode(e)
 	if err != nil {
 		return false, err

@@ -30,6 +30,7 @@ type delegateFlags struct {
 	handleKeys     []string
 	addresses      []string
 	mirrors        []string
+	policy         string
 	epoch, version uint64
 	suspectSince   uint64
 	suspectLog     string
@@ -67,6 +68,9 @@ verify' tell what is suspect. What is in force already is left as it is.`,
 			if err != nil {
 				return err
 			}
+			if c.Flags().Changed("policy") && f.node == "" {
+				return usagef("--policy is about the log of another node: name that with --node, --node-key and --address")
+			}
 			if len(f.mirrors) > 0 && f.node == "" {
 				return usagef("--mirror is of the log of another node: name that with --node, --node-key and --address")
 			}
@@ -98,6 +102,7 @@ verify' tell what is suspect. What is in force already is left as it is.`,
 	c.Flags().Uint64Var(&f.version, "keyset-version", 0, "the keyset version to sign for (default the one that follows)")
 	c.Flags().Uint64Var(&f.suspectSince, "suspect-since", 0, "with --rotate or --revoke: the `POSITION` in the log since which a key was in the wrong hands")
 	c.Flags().StringVar(&f.suspectLog, "suspect-log", "", "the `LOG` that is meant (default that of the node that answers for the prefix)")
+	c.Flags().StringVar(&f.policy, "policy", "mirror", "what this node keeps of the log of --node: `mirror`, whole entries, so that it answers when that node is away; or pointer, entries without their values")
 	c.MarkFlagsMutuallyExclusive("to", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "node")
@@ -129,6 +134,9 @@ func (f *delegateFlags) wanted(c *cobra.Command, p identifier.Prefix) (*identifi
 		return nil, fmt.Errorf("--node-key: %w", err)
 	}
 	d.Node = &identifier.Node{Name: f.node, Key: key}
+	if d.Policy, err = identifier.ParsePolicy(f.policy); err != nil {
+		return nil, &usageError{fmt.Errorf("--policy: %w", err)}
+	}
 	for _, text := range f.addresses {
 		address, err := parseAddress(text)
 		if err != nil {
@@ -314,7 +322,7 @@ func (f *delegateFlags) inForce(current, wanted *identifier.Delegation) bool {
 	if f.rotate || !same {
 		return same
 	}
-	if (current.Node == nil) != (wanted.Node == nil) || current.NoAgents != wanted.NoAgents || current.Private != wanted.Private {
+	if (current.Node == nil) != (wanted.Node == nil) || current.Policy != wanted.Policy || current.NoAgents != wanted.NoAgents || current.Private != wanted.Private {
 		return false
 	}
 	alike := func(a, b identifier.Node) bool {

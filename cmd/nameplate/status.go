@@ -126,7 +126,7 @@ type shownMirror struct {
 	Age         float64              `json:"age"` // seconds
 	Identifiers uint64               `json:"identifiers"`
 	Role        string               `json:"role"`     // child, peer or relayed
-	Policy      string               `json:"policy"`   // mirror
+	Policy      string               `json:"policy"`   // mirror or pointer
 	Cosigned    uint64               `json:"cosigned"` // entries under the newest checkpoint that was cosigned
 	// Lost is how many entries were acknowledged once, while there are fewer.
 	Lost uint64     `json:"lost,omitempty"`

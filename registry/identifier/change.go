@@ -259,7 +259,11 @@ func (c *Change) checkRows(under Prefix) ([]Hash, error) {
 		if content, err = r.check(content[:0], under); err != nil {
 			return nil, changeError(i, r.ID, err)
 		}
-		if size += rowSize(r, len(content)); size > MaxChange {
+		most := MaxChange
+		if r.Sealed != nil {
+			most = maxSealed
+		}
+		if size += rowSize(r, len(content)); size > most {
 			return nil, &ChangeError{Row: i, ID: r.ID, Rule: fmt.Sprintf("the rows of a change have at most %d octets", MaxChange), Mend: "split it before this row"}
 		}
 		hashes[i], buf = rowHash(buf, r, content, c.IDSeed.Salt(uint32(i)), c.ValueSeed.Salt(uint32(i)))

@@ -33,6 +33,9 @@ type Delegation struct {
 	// whoever knows the delegation, from above, from below or from a copy, names the
 	// same nodes.
 	Mirrors []Node
+	// Policy says what the delegating node keeps of that node's log. It counts when it
+	// begins to: what is there already stays as it is.
+	Policy Policy
 	// NoAgents forbids changes that a node signs on behalf of somebody whom it
 	// authenticated in another way.
 	NoAgents bool
@@ -64,6 +67,7 @@ const (
 	delegationMirrors
 	delegationHandleKeys
 	delegationSuspect
+	delegationPolicy
 )
 
 // AppendDelegation appends the encoding of a delegation, the payload of an
@@ -71,7 +75,8 @@ const (
 //
 //	format      u8       1
 //	flags       u8       1 no agents, 2 private, 4 there is a node, 8 there are mirrors,
-//	                     16 there are Handle keys, 32 there is a suspicion
+//	                     16 there are Handle keys, 32 there is a suspicion,
+//	                     64 there is a policy
 //	prefix      text     at most 126 octets
 //	epoch       u64
 //	keyset      version u64, threshold u8, count u8 (at most 16), keys
@@ -80,6 +85,7 @@ const (
 //	handle keys when flagged: one for the node and one for each mirror, a key or u8 0 for
 //	                     none; not all of them none
 //	suspicion   when flagged: log 16 octets, since u64
+//	policy      when flagged: u8, 1 pointer
 //
 // A key is its type u8 (not 0) and a text of 1 to 4,096 octets. An address is its
 // size u8 (4 or 16), as many octets, and the ports for DNS, gRPC, HTTP and Handle,
@@ -113,6 +119,9 @@ func AppendDelegation(dst []byte, d *Delegation) ([]byte, error) {
 	if d.Keyset.Suspect != nil {
 		flags |= delegationSuspect
 	}
+	if d.Policy != PolicyMirror {
+		flags |= delegationPolicy
+	}
 	b := append(dst, 1, flags)
 	b = appendText(b, d.Prefix)
 	b = binary.BigEndian.AppendUint64(b, d.Epoch)
@@ -134,7 +143,11 @@ func AppendDelegation(dst []byte, d *Delegation) ([]byte, error) {
 	if keyed {
 		b, err = appendHandleKeys(b, what, d)
 	}
-	return appendSuspicion(b, d.Keyset.Suspect), err
+	b = appendSuspicion(b, d.Keyset.Suspect)
+	if d.Policy != PolicyMirror {
+		b = append(b, byte(d.Policy))
+	}
+	return b, err
 }
 
 // ParseDelegation reads what [AppendDelegation] writes, and nothing else. The
@@ -143,8 +156,8 @@ func ParseDelegation(b []byte) (*Delegation, error) {
 	c := cursor{what: "delegation", b: b}
 	c.format(1)
 	flags := c.u8()
-	if flags >= delegationSuspect<<1 {
-		c.fail(c.off-1, "the flags are 1, 2, 4, 8, 16 and 32")
+	if flags&(delegationPolicy<<1) != 0 {
+		c.fail(c.off-1, "the flags are 1, 2, 4, 8, 16, 32 and 64")
 	}
 	d := &Delegation{
 		NoAgents: flags&delegationNoAgents != 0,
@@ -164,6 +177,11 @@ func ParseDelegation(b []byte) (*Delegation, error) {
 	}
 	if flags&delegationSuspect != 0 {
 		d.Keyset.Suspect = parseSuspicion(&c)
+	}
+	if flags&delegationPolicy != 0 {
+		if d.Policy = Policy(c.u8()); d.Policy != PolicyPointer {
+			c.fail(c.off-1, fmt.Sprintf("policy %d is unknown here: use a newer version", d.Policy))
+		}
 	}
 	if err := c.end(); err != nil {
 		return nil, err
@@ -198,7 +216,7 @@ func (d *Delegation) Check() error {
 		return &RuleError{What: what, Rule: "an epoch is 1 or more", Mend: "give the first delegation of a prefix epoch 1"}
 	}
 	if d.Revoked() {
-		if d.Keyset.Threshold != 0 || d.Node != nil || d.Mirrors != nil || d.NoAgents || d.Private {
+		if d.Keyset.Threshold != 0 || d.Node != nil || d.Mirrors != nil || d.Policy != PolicyMirror || d.NoAgents || d.Private {
 			return &RuleError{What: what, Rule: "a delegation without keys takes the prefix back and says nothing else", Mend: "give it keys, or leave out threshold, node, mirrors and flags"}
 		}
 		return nil
@@ -216,10 +234,16 @@ func (d *Delegation) checkNodes(what string) error {
 		if len(d.Mirrors) > 0 {
 			return fail("mirrors are of another node's log, and none is named", "name the node, or leave the mirrors out")
 		}
+		if d.Policy != PolicyMirror {
+			return fail("a policy is about another node's log, and none is named", "name the node, or leave the policy out")
+		}
 		return nil
 	}
 	if err := d.Node.check(what); err != nil {
 		return err
+	}
+	if d.Policy == PolicyPointer && len(d.Mirrors) > 0 {
+		return fail("of a log that is kept as pointers nobody has a copy to answer from", "leave the mirrors out, or have it mirrored")
 	}
 	if len(d.Mirrors) > MaxMirrors {
 		return fail("a node has at most 8 mirrors", "name those that are most often there")

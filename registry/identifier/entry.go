@@ -57,9 +57,11 @@ type Entry struct {
 const MaxEntry = 1 << 20
 
 const (
-	entryFormat = 1
-	leafFormat  = 1
-	maxLeaf     = 16 + MaxPayload + MaxSignatures*(len(KeyID{})+3+MaxSignature)
+	entryFormat  = 1
+	sealedFormat = 2
+	leafFormat   = 1
+	maxSealed    = MaxChange + 32*MaxRows
+	maxLeaf      = 16 + MaxPayload + MaxSignatures*(len(KeyID{})+3+MaxSignature)
 )
 
 // Change returns the change that an entry of kind [EntryChange] carries. It shares
@@ -93,17 +95,19 @@ func AppendLeaf(dst []byte, e *Entry) []byte {
 // error, a [*RuleError], or a [*ChangeError] where it is about a row, names the
 // limit that is passed or the part that the kind of entry does not have.
 //
-//	format     u8      1
+//	format     u8      1, or 2 for a change without its contents
 //	leaf       text    see [AppendLeaf]
 //	body       of a change only:
 //	  id seed     32 octets
-//	  value seed  32 octets
+//	  value seed  32 octets; not in format 2
 //	  rows        uvarint (1 to 1,024), then at most 512 KiB of rows, each:
 //	    op        u8        1 put, 2 withdraw
 //	    version   uvarint   64 bits, 1 or more
 //	    replaces  32 octets, for a version above 1 only
 //	    id        text      canonical, at most 2,048 octets
 //	    content   text      see [AppendContent]; of a put only
+//	    or in format 2, for every row and at most 32 KiB beyond the limit:
+//	    sealed    32 octets, the salted hash of the content
 //	or of an entry of kind children only:
 //	  rows        uvarint (1 to 1,024), then at most 512 KiB of rows, each as
 //	              [ChildRow.Append] writes it
@@ -128,7 +132,19 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 		return nil, err
 	}
 	leaf := AppendLeaf(nil, e)
-	b := append(dst, entryFormat)
+	format, most := byte(entryFormat), MaxChange
+	if e.Sealed() {
+		format, most = sealedFormat, maxSealed
+	}
+	for i := range e.Rows {
+		if (e.Rows[i].Sealed != nil) != e.Sealed() {
+			return fail("all rows of a change have their content, or none", "seal the whole entry")
+		}
+	}
+	if e.Sealed() && (e.ValueSeed != Seed{}) {
+		return fail("a change without its contents is without the seed of their salts", "leave it out")
+	}
+	b := append(dst, format)
 	b = appendText(b, leaf)
 	if e.Kind == EntryChildren {
 		return appendChildren(b, e.Children)
@@ -140,7 +156,9 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 		return nil, err
 	}
 	b = append(b, e.IDSeed[:]...)
-	b = append(b, e.ValueSeed[:]...)
+	if !e.Sealed() {
+		b = append(b, e.ValueSeed[:]...)
+	}
 	b = binary.AppendUvarint(b, uint64(len(e.Rows)))
 	begin := len(b)
 	var content []byte
@@ -150,7 +168,7 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 			return nil, changeError(i, e.Rows[i].ID, err)
 		}
 	}
-	if err := checkLimit("entry", "the rows of a change", len(b)-begin, 1, MaxChange); err != nil {
+	if err := checkLimit("entry", "the rows of a change", len(b)-begin, 1, most); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -169,7 +187,11 @@ func (c *cursor) entryHead() []byte {
 	if len(c.b) > MaxEntry {
 		c.fail(MaxEntry, fmt.Sprintf("an entry has at most %d octets", MaxEntry))
 	}
-	c.format(entryFormat)
+	if len(c.b) > 0 && c.b[0] == sealedFormat {
+		c.format(sealedFormat)
+	} else {
+		c.format(entryFormat)
+	}
 	return c.some(maxLeaf, fmt.Sprintf("a leaf has 1 to %d octets", maxLeaf))
 }
 
@@ -187,15 +209,23 @@ func ParseEntry(b []byte) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	sealed, most := b[0] == sealedFormat, MaxChange
+	if sealed && e.Kind != EntryChange {
+		c.fail(0, "only a change can be without its contents")
+	}
 	if e.Kind == EntryChange {
 		c.fixed(e.IDSeed[:])
-		c.fixed(e.ValueSeed[:])
+		if sealed {
+			most = maxSealed
+		} else {
+			c.fixed(e.ValueSeed[:])
+		}
 		n := c.count(MaxRows, "a change has 1 to 1024 rows")
-		if len(b)-c.off > MaxChange {
-			c.fail(c.off, fmt.Sprintf("the rows of a change have at most %d octets", MaxChange))
+		if len(b)-c.off > most {
+			c.fail(c.off, fmt.Sprintf("the rows of a change have at most %d octets", most))
 		}
 		for i := 0; i < n && c.err == nil; i++ {
-			e.Rows = append(e.Rows, c.row())
+			e.Rows = append(e.Rows, c.row(sealed))
 		}
 	}
 	if e.Kind == EntryChildren {

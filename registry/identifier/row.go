@@ -27,6 +27,10 @@ type Row struct {
 	// that is empty is the canonical text.
 	Spelling string
 	Values   []Value
+	// Sealed is the salted hash of the content, where that is kept elsewhere
+	// ([SealEntry]); nil where the content is here, as in all that is registered. Of a
+	// change either all rows have it or none.
+	Sealed *Hash
 }
 
 // NextRow returns the row that replaces the current version of an identifier, nil
@@ -79,7 +83,9 @@ func (r *Row) check(b []byte, under Prefix) ([]byte, error) {
 		return fail("only what has been registered can be withdrawn", "look up the current version, or leave out the row")
 	case r.Op == Withdraw && (r.Spelling != "" || len(r.Values) != 0):
 		return fail("a withdrawal has neither spelling nor values", "leave them out")
-	case r.Op == Withdraw:
+	case r.Sealed != nil && (r.Spelling != "" || len(r.Values) != 0):
+		return fail("a row without its content has neither spelling nor values", "leave them out")
+	case r.Op == Withdraw || r.Sealed != nil:
 		return b, nil
 	}
 	if err := checkContent(r.Spelling, r.Values); err != nil {
@@ -90,7 +96,7 @@ func (r *Row) check(b []byte, under Prefix) ([]byte, error) {
 
 // appendRowContent appends the content of a row, nothing for a withdrawal.
 func appendRowContent(b []byte, r *Row) ([]byte, error) {
-	if r.Op == Withdraw {
+	if r.Op == Withdraw || r.Sealed != nil {
 		return b, nil
 	}
 	return AppendContent(b, plainSpelling(r.ID, r.Spelling), r.Values)
@@ -121,7 +127,10 @@ func appendRow(b, scratch []byte, r *Row) (row, room []byte, err error) {
 	}
 	b = binary.AppendUvarint(b, uint64(idLen(r.ID)))
 	b = appendCanonical(b, r.ID)
-	if r.Op == Put {
+	switch {
+	case r.Sealed != nil:
+		b = append(b, r.Sealed[:]...)
+	case r.Op == Put:
 		b = appendText(b, scratch)
 	}
 	return b, scratch, nil
@@ -138,7 +147,7 @@ func AppendRow(dst []byte, r *Row) ([]byte, error) {
 // the content keep the rules is for [Row.Check] to judge. The error is a [*FormatError].
 func ParseRow(b []byte) (Row, error) {
 	c := cursor{what: "row", b: b}
-	r := c.row()
+	r := c.row(false)
 	if err := c.end(); err != nil {
 		return Row{}, err
 	}
@@ -152,7 +161,10 @@ func rowSize(r *Row, n int) int {
 	if r.Version > 1 {
 		size += len(r.Replaces)
 	}
-	if r.Op == Put {
+	switch {
+	case r.Sealed != nil:
+		size += len(r.Sealed)
+	case r.Op == Put:
 		size += textLen(n)
 	}
 	return size
@@ -168,7 +180,7 @@ func idLen(id ID) int {
 
 // row reads what appendRow writes. Whether its identifier and its content keep the
 // rules is for [Change.Check] to judge.
-func (c *cursor) row() Row {
+func (c *cursor) row(sealed bool) Row {
 	r := Row{Op: Op(c.u8())}
 	if r.Op != Put && r.Op != Withdraw {
 		c.fail(c.off-1, "a row puts (1) or withdraws (2)")
@@ -184,6 +196,11 @@ func (c *cursor) row() Row {
 	r.ID = splitCanonical(c.some(MaxID, "an identifier has 1 to 2048 octets"))
 	if c.err == nil && idLen(r.ID) != c.off-at-uvarintLen(uint64(idLen(r.ID))) {
 		c.fail(at, "a suffix is not empty when there is a slash")
+	}
+	if sealed {
+		r.Sealed = new(Hash)
+		c.fixed(r.Sealed[:])
+		return r
 	}
 	if r.Op == Withdraw {
 		return r

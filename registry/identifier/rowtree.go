@@ -52,10 +52,15 @@ func rowHash(buf []byte, r *Row, content []byte, idSalt, valueSalt Hash) (Hash, 
 	buf = appendCanonical(buf, r.ID)
 	id := sha256.Sum256(buf)
 
-	buf = append(buf[:0], "nameplate content\x00"...)
-	buf = append(buf, valueSalt[:]...)
-	buf = append(buf, content...)
-	values := sha256.Sum256(buf)
+	var values Hash
+	if r.Sealed != nil {
+		values = *r.Sealed
+	} else {
+		buf = append(buf[:0], "nameplate content\x00"...)
+		buf = append(buf, valueSalt[:]...)
+		buf = append(buf, content...)
+		values = sha256.Sum256(buf)
+	}
 
 	// A leaf is hashed behind a zero octet (RFC 9162, section 2.1.1).
 	buf = append(buf[:0], 0, rowLeafFormat, byte(r.Op))

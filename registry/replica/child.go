@@ -57,6 +57,7 @@ type Child struct {
 	parent    identifier.PublicKey
 	parentLog identifier.LogID
 	credit    uint64
+	policy    identifier.Policy
 	acked     uint64 // what the parent has on disk, as far as it has said
 	ackedRoot identifier.Hash
 	sent      uint64   // where the next Entries begin
@@ -268,7 +269,7 @@ func (c *Child) receiveWelcome(m *Welcome) {
 		}
 	}
 	c.phase, c.silence = welcome, 0
-	c.session, c.parent, c.parentLog, c.credit = m.Session, m.Parent, m.ParentLog, m.Credit
+	c.session, c.parent, c.parentLog, c.credit, c.policy = m.Session, m.Parent, m.ParentLog, m.Credit, m.Policy
 	c.acked, c.ackedRoot, c.sent, c.offered = size, root, size, size
 	c.heartbeat = true // tells the parent how far the child is
 	c.lost = 0

@@ -1,5 +1,7 @@
 package replica
 
+import "github.com/nameplate-id/nameplate/registry/identifier"
+
 // Next returns what is to be sent now, nil for nothing. Whoever drives the child asks
 // again after everything that it has told it, and after each message once that is
 // sent: so a parent that is slow to read holds up nothing but its own stream, and
@@ -59,6 +61,11 @@ func (c *Child) entries() Message {
 	if err != nil {
 		return c.unreadable(err)
 	}
+	if c.left.lacks(rulePointer, c.policy != identifier.PolicyPointer) {
+		if payloads, err = seal(payloads, room); err != nil {
+			return c.unreadable(err)
+		}
+	}
 	octets := octetsIn(payloads)
 	if c.left.lacks(ruleCredit, c.under+octets <= c.credit) {
 		c.need = octets // the first entry alone; not read again before it fits
@@ -82,4 +89,22 @@ func (c *Child) unreadable(err error) Message {
 	c.end(refuse(Unavailable, "the child's log cannot be read: %v", err))
 	c.unsent = nil
 	return &Refuse{Nonce: c.nonce, Reason: Unavailable, Detail: "the child cannot read its own log now"}
+}
+
+// seal takes out of entries what a parent that keeps pointers does not get. A small row
+// may grow by it: so of those that came some may not fit any more.
+func seal(payloads [][]byte, room int) ([][]byte, error) {
+	var sealed [][]byte
+	total := 0
+	for _, p := range payloads {
+		s, err := identifier.SealEntry(p)
+		if err != nil {
+			return nil, err
+		}
+		if total += len(s); total > room && len(sealed) > 0 {
+			break
+		}
+		sealed = append(sealed, s)
+	}
+	return sealed, nil
 }

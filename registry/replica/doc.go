@@ -211,7 +211,17 @@
 // child signed a checkpoint. The other side believes the sender nothing but that it is
 // one of the top-level nodes.
 //
+// # Policies
+//
+// The Welcome says what the parent keeps of the log. Of a mirror it gets whole entries. Of
+// pointers it gets entries without the contents of their rows and without what the salts
+// of these are drawn from ([identifier.SealEntry]): they have the same leaves, so all that
+// is said above of roots, checkpoints, forks, rows and receipts holds as it is. But such a
+// parent cannot give a child back what it has lost: one that has fewer entries is refused
+// (Loss), unless its tip shows a fork.
+//
 // # What it does not do yet
 //
-// Entries are sent whole or not at all.
+// A parent that keeps checkpoints alone (witness) is one level further up: it has them as
+// rows in the log of the parent between. One level up there is none.
 package replica

@@ -20,6 +20,7 @@ const (
 	RuleMarked  = ruleMarked
 	RuleRow     = ruleRow
 	RuleServe   = ruleServe
+	RulePointer = rulePointer
 	RulePause   = rulePause
 	RuleDrain   = ruleDrain
 	RuleOrder   = ruleOrder

@@ -59,6 +59,7 @@ func (m *Hello) Signed(c *Challenge) []byte {
 //	nonce       32 octets
 //	checkpoint  text
 //	credit      u64
+//	policy      u8
 func (m *Welcome) Signed(child identifier.PublicKey, log identifier.LogID) []byte {
 	b := appendKey([]byte(welcomeLabel), child)
 	b = append(b, log[:]...)
@@ -67,7 +68,7 @@ func (m *Welcome) Signed(child identifier.PublicKey, log identifier.LogID) []byt
 	b = append(b, m.Session[:]...)
 	b = append(b, m.Nonce[:]...)
 	b = appendText(b, m.Checkpoint)
-	return binary.BigEndian.AppendUint64(b, m.Credit)
+	return append(binary.BigEndian.AppendUint64(b, m.Credit), byte(m.Policy))
 }
 
 // CheckHello returns nil when a Hello is the answer to a challenge and speaks this

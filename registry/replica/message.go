@@ -72,6 +72,8 @@ type Welcome struct {
 	Checkpoint []byte
 	// Credit is how many octets of payloads may be under way; see [Ack].
 	Credit uint64
+	// Policy is what the parent keeps of the log, and so is to be sent.
+	Policy identifier.Policy
 	// Signature is the parent's, over [Welcome.Signed].
 	Signature []byte
 }

@@ -17,6 +17,8 @@ type ParentConfig struct {
 	Child  identifier.PublicKey // the node key that the child's log is signed with
 	Log    identifier.LogID     // of the child's log
 	Verify VerifyCheckpoint
+	// Policy is what is kept of the log.
+	Policy identifier.Policy
 	// History is what the mirror holds.
 	History History
 	// Row returns the largest row of the child in the parent's own log; nil, or a Row of
@@ -289,10 +291,14 @@ func (p *Parent) welcome() Message {
 			return p.Next()
 		}
 	}
+	if p.left.lacks(rulePointer, p.config.Policy != identifier.PolicyPointer || p.tip >= p.stored) {
+		p.end(refuse(Loss, "this node has the %d entries of the child's log as pointers and cannot give them back, and the child has %d: restore a newer backup of it", p.stored, p.tip))
+		return p.Next()
+	}
 	p.phase, p.allowed = welcome, p.allowance()
 	m := &Welcome{
 		Parent: p.config.Signer.Public(), ParentLog: p.config.ID, Session: p.session, Nonce: p.hello.Nonce,
-		Checkpoint: p.checkpoint, Credit: p.allowance(),
+		Checkpoint: p.checkpoint, Credit: p.allowance(), Policy: p.config.Policy,
 	}
 	m.Signature = p.config.Signer.Sign(m.Signed(p.config.Child, p.config.Log))
 	return m

@@ -26,6 +26,7 @@ const (
 	ruleRepeat                    // and when it repeats the rows of the one before
 	ruleThree                     // a top-level node that was restored hears three unmarked peers
 	rulePause                     // a child that is told to wait sends nothing
+	rulePointer                   // a parent that keeps pointers gets no contents, and gives nothing back
 	ruleDrain                     // a child that is drained ends the stream only when what it has sent is acknowledged
 )
 

@@ -80,7 +80,7 @@ func responseToProto(m replica.Message) *proto.ReplicateResponse {
 	case *replica.Welcome:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Welcome{Welcome: &proto.Welcome{
 			Parent: proto.KeyToProto(m.Parent), ParentLog: m.ParentLog[:], Session: m.Session[:], Nonce: m.Nonce[:],
-			Checkpoint: m.Checkpoint, Credit: m.Credit, Signature: m.Signature,
+			Checkpoint: m.Checkpoint, Credit: m.Credit, Policy: uint32(m.Policy), Signature: m.Signature,
 		}}}
 	case *replica.Ack:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Ack{Ack: &proto.Ack{
@@ -172,7 +172,10 @@ func controlFromProto(m *proto.Control) (replica.Message, error) {
 }
 
 func welcomeFromProto(m *proto.Welcome) (replica.Message, error) {
-	w := &replica.Welcome{Checkpoint: m.GetCheckpoint(), Credit: m.GetCredit(), Signature: m.GetSignature()}
+	if p := m.GetPolicy(); p > uint32(identifier.PolicyPointer) {
+		return nil, fieldError("welcome.policy", "%d is none that this version knows: run the same release on both nodes", p)
+	}
+	w := &replica.Welcome{Policy: identifier.Policy(m.GetPolicy()), Checkpoint: m.GetCheckpoint(), Credit: m.GetCredit(), Signature: m.GetSignature()}
 	var err error
 	if w.Parent, err = proto.KeyFromProto(m.GetParent()); err != nil {
 		return nil, fmt.Errorf("welcome.parent: %w", err)

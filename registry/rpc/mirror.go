@@ -37,6 +37,8 @@ type Mirror interface {
 	// Begins returns why the log may not begin with an entry; nil when it may. It is asked
 	// before the first unit of a log of which nothing is here.
 	Begins(payload []byte) *replica.Refusal
+	// Policy returns what is kept of the log; it never changes.
+	Policy() identifier.Policy
 	// Open returns what is on disk. It is called once, before the first Append.
 	Open() (replica.Mirror, error)
 	// Append queues a unit to be stored and returns; while there is no room (the

@@ -113,6 +113,8 @@ func (m *memoryMirror) anchor(a registry.Anchoring) {
 	}
 }
 
+func (m *memoryMirror) Policy() identifier.Policy { return identifier.PolicyMirror }
+
 func (m *memoryMirror) Open() (replica.Mirror, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -81,6 +81,7 @@ type delegationDoc struct {
 	Mirrors  []nodeDoc `json:"mirrors,omitempty"`
 	NoAgents bool      `json:"noAgents"`
 	Private  bool      `json:"private"`
+	Policy   string    `json:"policy,omitempty"` // mirror when there is none
 }
 
 type keysetDoc struct {
@@ -196,6 +197,9 @@ func newDelegationDoc(d *identifier.Delegation) *delegationDoc {
 	doc := &delegationDoc{
 		Prefix: string(d.Prefix), Epoch: d.Epoch, NoAgents: d.NoAgents, Private: d.Private,
 		Keyset: keysetDoc{Version: d.Keyset.Version, Threshold: d.Keyset.Threshold, Keys: d.Keyset.Keys},
+	}
+	if d.Policy != identifier.PolicyMirror {
+		doc.Policy = d.Policy.String()
 	}
 	if doc.Keyset.Keys == nil {
 		doc.Keyset.Keys = []identifier.PublicKey{}
@@ -360,6 +364,11 @@ func (d *delegationDoc) delegation() (*identifier.Delegation, error) {
 	del := &identifier.Delegation{
 		Prefix: prefix, Epoch: d.Epoch, NoAgents: d.NoAgents, Private: d.Private,
 		Keyset: identifier.Keyset{Version: d.Keyset.Version, Threshold: d.Keyset.Threshold, Keys: d.Keyset.Keys},
+	}
+	if d.Policy != "" {
+		if del.Policy, err = identifier.ParsePolicy(d.Policy); err != nil {
+			return nil, err
+		}
 	}
 	if d.Node != nil {
 		del.Node = d.Node.node()

@@ -299,10 +299,16 @@ func awaitAll(holds func() error) error {
 // grant delegates a prefix to a node, whose own key holds it. Whether the node that is to
 // do so dies meanwhile or not: it has at return.
 func (b *branch) grant(from, to *member, prefix identifier.Prefix) error {
+	return b.grantAs(from, to, prefix, identifier.PolicyMirror)
+}
+
+// grantAs is grant, with what the one that delegates keeps of the other's log.
+func (b *branch) grantAs(from, to *member, prefix identifier.Prefix, policy identifier.Policy) error {
 	at := netip.MustParseAddrPort(to.victim.Listen)
 	payload, err := identifier.AppendDelegation(nil, &identifier.Delegation{
 		Prefix: prefix, Epoch: 1, Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{to.key.Public()}},
-		Node: &identifier.Node{Name: to.victim.Name, Key: to.key.Public(), Addresses: []identifier.Address{{IP: at.Addr().String(), GRPC: at.Port()}}},
+		Policy: policy,
+		Node:   &identifier.Node{Name: to.victim.Name, Key: to.key.Public(), Addresses: []identifier.Address{{IP: at.Addr().String(), GRPC: at.Port()}}},
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,188 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/receipt"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
+	"github.com/nameplate-id/nameplate/resolver"
+	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
+)
+
+// Each policy with real processes: what the parent has on its disk, how it answers while
+// the child is dead, what it can give back, and that its cosignature proves a registration
+// either way.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []identifier.Policy{identifier.PolicyMirror, identifier.PolicyPointer} {
+		t.Run(policy.String(), func(t *testing.T) {
+			mirror := policy == identifier.PolicyMirror
+			b := &branch{t: t, dir: t.TempDir()}
+			t.Cleanup(b.end)
+			b.top = b.member("top", nil)
+			b.top.victim.Anchor = filepath.Join(b.dir, "anchor")
+			if err := b.top.start("", 0); err != nil {
+				t.Fatal(err)
+			}
+			b.mid = b.member("mid", b.top)
+			if err := errors.Join(b.mid.start("", 0), b.grantAs(b.top, b.mid, "88", policy)); err != nil {
+				t.Fatal(err)
+			}
+			// The parent is killed meanwhile.
+			whole := func() error { return awaitAll(func() error { return mirrored(b.mid, b.top) }) }
+			err := whole()
+			if err == nil {
+				err = b.during([]*member{b.mid, b.mid}, func() error {
+					if err := b.registerSome(20); err != nil {
+						return err
+					}
+					b.top.kill()
+					if err := b.top.start("", 0); err != nil {
+						return err
+					}
+					return b.registerSome(20)
+				})
+			}
+			if err = errors.Join(err, whole()); err != nil {
+				t.Fatalf("%v\n%s", err, b.said())
+			}
+			err = awaitAll(func() error {
+				s, err := b.top.status() // which counts what is applied
+				if err != nil || len(s.Mirrors) != 1 || s.Mirrors[0].Policy != policy.String() || int(s.Mirrors[0].Identifiers) != len(b.known) {
+					return fmt.Errorf("the parent tells %+v, %v, want policy %v and %d identifiers", s.Mirrors, err, policy, len(b.known))
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			known := b.known[0].id
+			if got := onDisk(t, b.top.victim.Folder, linkOf(known)); got != mirror {
+				t.Errorf("the parent has the value on its disk: %v, want %v", got, mirror)
+			}
+			if !onDisk(t, b.top.victim.Folder, known.Suffix) {
+				t.Error("the parent does not know what is registered")
+			}
+
+			// Its cosignature proves the registration, whatever it keeps.
+			proof, err := with(b.mid, func(ctx context.Context, c *registryrpc.Client) (*receipt.Receipt, error) {
+				return c.Prove(ctx, known, registry.Anchored, 4*time.Second)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			child, parent := []identifier.PublicKey{b.mid.key.Public()}, []identifier.PublicKey{b.top.key.Public()}
+			v, err := proof.Verify(receipt.Keys{Holders: child, Nodes: child, Parents: parent, Tops: parent})
+			if err != nil || v.Level() == registry.Local.String() || string(proof.Row.Values[0].Data) != linkOf(known) {
+				t.Errorf("the receipt proves %+v, %v", v, err)
+			}
+
+			backup := b.backupOf(t, b.mid)
+			if err := b.during([]*member{b.mid}, func() error { return b.registerSome(5) }); err != nil {
+				t.Fatal(err)
+			}
+			if err := whole(); err != nil {
+				t.Fatal(err)
+			}
+			b.mid.kill()
+			c, err := resolverrpc.NewClient(b.top.victim.Listen, resolverrpc.ClientOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			a, err := c.Resolve(t.Context(), resolver.Query{ID: known, Mirror: true})
+			switch {
+			case err != nil:
+				t.Error(err)
+			case mirror && (a.Outcome != resolver.Found || !a.Origin.Mirror):
+				t.Errorf("while the child is dead its parent says %+v, want found in the mirror", a)
+			case !mirror && a.Outcome != resolver.Referral:
+				t.Errorf("while the child is dead its parent says %+v, want a referral", a)
+			}
+
+			// A child that was restored gets back what it lacks, or is told that it cannot.
+			if err := b.restoreTo(b.mid, backup); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.mid.start("", 0); err != nil {
+				t.Fatal(err)
+			}
+			if mirror {
+				if err := b.pairWhole(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			err = awaitAll(func() error {
+				s, err := b.mid.status()
+				if err != nil || s.ReadOnly == "" || s.Upstream == nil || !strings.Contains(s.Upstream.Reason, "as pointers and cannot give them back") {
+					return fmt.Errorf("the restored child says %q, %+v, %v", s.ReadOnly, s.Upstream, err)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// backupOf makes a backup of a node that runs, and returns where.
+func (b *branch) backupOf(t *testing.T, m *member) string {
+	t.Helper()
+	v := m.victim
+	v.BackupTo = b.scratch()
+	p, err := run(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	if _, err := registry.ReadManifest(v.BackupTo); err != nil {
+		t.Fatalf("%v\n%s", err, p.said.String())
+	}
+	return v.BackupTo
+}
+
+// restoreTo puts a dead node back to a backup.
+func (b *branch) restoreTo(m *member, backup string) error {
+	if err := os.RemoveAll(m.victim.Folder); err != nil {
+		return err
+	}
+	v := m.victim
+	v.RestoreFrom = backup
+	p, err := run(v)
+	if err != nil {
+		return err
+	}
+	<-p.done
+	if _, err := os.Stat(m.victim.Folder); err != nil {
+		return fmt.Errorf("%w\n%s", err, p.said.String())
+	}
+	return nil
+}
+
+// onDisk reports whether some octets stand in any file of a folder.
+func onDisk(t *testing.T, folder, text string) (found bool) {
+	err := filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || found {
+			return err
+		}
+		octets, err := os.ReadFile(path)
+		found = err == nil && bytes.Contains(octets, []byte(text))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
