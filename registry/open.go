@@ -235,6 +235,9 @@ func (r *Registry) begin() error {
 	if r.config.after != nil {
 		return r.repeatRows()
 	}
+	if marker, err := r.folder.marker(); err != nil || marker != "" {
+		return err // there may be another second entry already
+	}
 	if r.published.Load() > 1 || r.config.Parent != (identifier.PublicKey{}) {
 		return nil
 	}

@@ -243,3 +243,22 @@ func TestCopiedFolder(t *testing.T) {
 		f.child.mustRegister(change)
 	}
 }
+
+// A backup of a log that had nothing but its beginning is restored: who opens it without
+// knowing that there is a parent writes nothing into it.
+func TestRestoreOfABeginning(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, registry.Config{Folder: t.TempDir(), Parent: newKey(t).Public()})
+	n.mustStop()
+	backup, restored := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
+	if m, err := registry.Backup(t.Context(), n.config.Folder, backup, true); err != nil || m.Entries != 1 {
+		t.Fatal(m, err)
+	}
+	if _, err := registry.Restore(t.Context(), backup, restored, ""); err != nil {
+		t.Fatal(err)
+	}
+	again := openNode(t, registry.Config{Folder: restored, Parent: n.config.Parent})
+	if s := again.status(); s.Position != 1 || s.ReadOnly == "" {
+		t.Errorf("the restored log has %d entries, want 1; read-only %q", s.Position, s.ReadOnly)
+	}
+}
