@@ -18,8 +18,11 @@ const (
 	// lentSize is how many are when their records are lent: what a snapshot costs is
 	// shared by more.
 	lentSize = 128
-	// responseSize is how many octets a response gathers before it is sent.
+	// responseSize is how many octets of results wait to be sent of one piece.
 	responseSize = 256 << 10
+	// sentSize is how many octets a response gathers before it is sent: as many as gRPC
+	// has buffers for. The next larger ones have a megabyte, which is cleared for each.
+	sentSize = 32 << 10
 )
 
 // piece is a part of a batch.
@@ -173,7 +176,7 @@ func (s *Server) sendResults(stream proto.Resolution_ResolveBatchServer, queue <
 				p.room.add(i, s.result(stream.Context(), p, text))
 			}
 			r := p.room.result(i)
-			if len(octets) > 0 && len(octets)+len(r) > responseSize {
+			if len(octets) > 0 && len(octets)+len(r) > sentSize {
 				if err := flush(); err != nil {
 					return err
 				}
