@@ -20,6 +20,8 @@ package intake
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"runtime"
 	"sync"
@@ -133,6 +135,7 @@ type Intake struct {
 
 	mu   sync.Mutex
 	good time.Time // when the node last did what it was asked for; zero before the first time
+	last error     // why it did not since; nil when it did
 }
 
 // New prepares a run. report is called once for each registration, by one goroutine
@@ -166,6 +169,7 @@ const settlers = 4
 // and running again tells.
 func (i *Intake) Run(ctx context.Context, registrations iter.Seq[table.Registration]) error {
 	i.unsettled.Store(1)
+	outer := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return i.read(ctx, registrations) })
 	for range runtime.GOMAXPROCS(0) {
@@ -179,7 +183,13 @@ func (i *Intake) Run(ctx context.Context, registrations iter.Seq[table.Registrat
 		})
 	}
 	g.Go(func() error { return i.send(ctx) })
-	return g.Wait()
+	err := g.Wait()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err != nil && i.last != nil && !errors.Is(err, i.last) && outer.Err() != nil {
+		return fmt.Errorf("%w; what the node said last: %w", err, i.last)
+	}
+	return err
 }
 
 // each does something with everything that comes, until all is settled.
@@ -260,7 +270,7 @@ func (i *Intake) done() {
 // hear notes that the node did what it was asked for.
 func (i *Intake) hear() {
 	i.mu.Lock()
-	i.good = time.Now()
+	i.good, i.last = time.Now(), nil
 	i.mu.Unlock()
 }
 

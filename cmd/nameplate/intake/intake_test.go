@@ -447,6 +447,22 @@ func TestPatienceEnds(t *testing.T) {
 	})
 }
 
+// Whoever runs out of time is told what the node said, such as that its disk is full.
+func TestDeadlineTellsWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node, key := newFakeNode(), newKey(t)
+		node.delegate("1.0", key)
+		node.trouble = func(int) trouble { return overloaded }
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, errors.New("no answer within 30s"))
+		defer cancel()
+		err := intake.New(node, node, intake.Options{Keys: []identifier.PrivateKey{key}, Patience: time.Minute}, func(intake.Outcome) {}).
+			Run(ctx, slices.Values([]table.Registration{registration(t, 1, "1.0/a", "https://m.example/")}))
+		if err == nil || !strings.Contains(err.Error(), "no answer within 30s; what the node said last: overloaded: too much to do") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // A node that never answered is not waited for.
 func TestNoNode(t *testing.T) {
 	node := &deaf{newFakeNode()}

@@ -47,6 +47,9 @@ func (i *Intake) tryAgain(ctx context.Context, r refusal) error {
 	if i.silence() > i.options.Patience {
 		return fmt.Errorf("the node takes nothing any more, run the same again when it does: %w", r.err)
 	}
+	i.mu.Lock()
+	i.last = r.err
+	i.mu.Unlock()
 	b := r.batch
 	b.pause = min(max(firstPause, 2*b.pause), longestPause)
 	time.AfterFunc(b.pause, func() { i.signed <- b })
