@@ -298,12 +298,16 @@ func (c Config) adoptInto(ctx context.Context, scratch string, held Mirrored) er
 // Again ends the registry's run with [ErrAgain], when another log may have to be adopted. It
 // reports whether it does.
 func (s *Source) Again() bool {
-	if !s.r.Lacks() || time.Since(s.r.opened) < againEvery {
+	if s.r.settled || !s.r.Lacks() || time.Since(s.r.opened) < againEvery {
 		return false
 	}
 	s.r.fail(ErrAgain)
 	return true
 }
+
+// Settle says that those who can be asked were, and hold no log that this node could adopt:
+// it does not begin again for that. Call it before Run.
+func (r *Registry) Settle() { r.settled = true }
 
 // againEvery is how often a node may begin again, so that a parent which changes its mind
 // costs little.

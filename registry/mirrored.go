@@ -265,7 +265,7 @@ func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrore
 		return Mirrored{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
 	}
 	if m.policy != identifier.PolicyMirror {
-		return Mirrored{}, &replica.Refusal{Reason: replica.Unavailable,
+		return Mirrored{}, &replica.Refusal{Reason: replica.Loss,
 			Detail: fmt.Sprintf("the log of node %s is kept as pointers here, and its entries cannot be given back: restore a newer backup of the node", node)}
 	}
 	held := Mirrored{Log: m.log, Size: m.published.Load()}

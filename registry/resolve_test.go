@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -409,4 +410,31 @@ func TestSuccessionWithoutTheLogBetween(t *testing.T) {
 		w.restart()
 	}
 	w.check()
+}
+
+// A node whose parent holds another log of it begins again to adopt that, but not when it
+// has asked already and there was nothing to adopt: it would do so for ever.
+func TestAgainOnlyWhileItMayHelp(t *testing.T) {
+	t.Parallel()
+	for _, settled := range []bool{false, true} {
+		r, err := registry.Open(registry.Config{Folder: t.TempDir(), Parent: newKey(t).Public()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if settled {
+			r.Settle()
+		}
+		time.Sleep(2100 * time.Millisecond) // it does not do so more often
+		if again := r.Source().Again(); again == settled {
+			t.Errorf("asked before: %v, begins again: %v", settled, again)
+		}
+		if !settled {
+			if err := r.Run(t.Context()); !errors.Is(err, registry.ErrAgain) {
+				t.Error(err)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

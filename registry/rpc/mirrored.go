@@ -44,6 +44,8 @@ func mirroredStatus(r *replica.Refusal) error {
 		code = codes.NotFound
 	case replica.Unauthenticated:
 		code = codes.Unauthenticated
+	case replica.Loss:
+		code = codes.FailedPrecondition
 	}
 	return status.Error(code, proto.Detail(r.Detail))
 }
@@ -70,6 +72,19 @@ func (u *Upper) Key() identifier.PublicKey { return u.key }
 
 // Close ends the connection.
 func (u *Upper) Close() error { return u.conn.Close() }
+
+// Answered reports whether the other node was there and had an answer for good, by the error
+// of [Upper.Mirrored].
+func Answered(err error) bool {
+	if err == nil || errors.Is(err, registry.ErrNotMirrored) {
+		return true
+	}
+	switch status.Code(err) {
+	case codes.FailedPrecondition, codes.Unauthenticated, codes.PermissionDenied:
+		return true
+	}
+	return false
+}
 
 // Mirrored returns what is held of the log that counts there, with the unit that has the
 // entry at a position. The error wraps [registry.ErrNotMirrored] when nothing is held.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -64,12 +65,12 @@ func adoptable(ctx context.Context, c *Config, r *registry.Registry) (*registryr
 	if err != nil {
 		return nil, err
 	}
-	holds := make([]bool, len(uppers))
+	holds, answered := make([]bool, len(uppers)), make([]bool, len(uppers))
 	done := make(chan int, len(uppers))
 	for i, u := range uppers {
 		go func() {
 			held, err := u.Mirrored(ctx, 0)
-			holds[i] = err == nil && r.Adopts(held)
+			holds[i], answered[i] = err == nil && r.Adopts(held), registryrpc.Answered(err)
 			done <- i
 		}()
 	}
@@ -78,6 +79,9 @@ func adoptable(ctx context.Context, c *Config, r *registry.Registry) (*registryr
 		if i := <-done; found == nil && holds[i] {
 			found = uppers[i]
 		}
+	}
+	if found == nil && slices.Contains(answered, true) {
+		r.Settle()
 	}
 	for _, u := range uppers {
 		if u != found {
