@@ -203,7 +203,7 @@ func (c *Config) Check() error {
 		return err
 	}
 	if c.Recursive.is() && (c.Parent.Address != "" || len(c.Listen.Mirror) > 0 || len(c.Listen.MirrorHandle) > 0) {
-		return fmt.Errorf("recursive node with parent, listen.mirror or listen.mirror-handle: it holds nothing and mirrors nobody: leave them out")
+		return fmt.Errorf("recursive node with parent or listen.mirror or listen.mirror-handle: it holds nothing and mirrors nobody: leave them out")
 	}
 	if err := c.Limits.check(); err != nil {
 		return err
@@ -265,7 +265,7 @@ func (l *Limits) check() error {
 		return fmt.Errorf("limits.dns-rate is %d: use a number from 0 to %d", l.DNSRate, most)
 	}
 	if err := resolverdns.CheckCookieSecret(l.DNSCookieSecret); err != nil {
-		return fmt.Errorf("limits.dns-cookie-secret: %w", err)
+		return fmt.Errorf("limits.dns-cookie-secret is none: %w", err)
 	}
 	for _, limit := range []struct {
 		name  string
