@@ -82,7 +82,16 @@ func (s *parentStream) awaitHello() (*replica.Hello, *replica.Refusal, error) {
 	case err := <-s.received:
 		return nil, nil, err
 	case <-s.draining:
-		return nil, ending(), nil
+		// A child whose Hello is on its way only heeds a refusal that repeats its nonce.
+		late.Reset(drainTime)
+		select {
+		case hello := <-s.first:
+			return hello, ending(), nil
+		case err := <-s.received:
+			return nil, nil, err
+		case <-late.C:
+			return nil, ending(), nil
+		}
 	case <-late.C:
 		return nil, &replica.Refusal{Reason: replica.Silent, Detail: "the child said no Hello"}, nil
 	}
