@@ -41,7 +41,7 @@ type succession struct {
 	Mark string `json:"mark,omitempty"`
 }
 
-// begin makes an empty place to build a folder in, with the node's key.
+// beginIncarnation makes an empty place to build a folder in, with the node's key.
 func (f *folder) beginIncarnation() (string, error) {
 	if err := f.finishSuccession(); err != nil {
 		return "", err
@@ -84,20 +84,35 @@ func (f *folder) finishSuccession() error {
 	}
 	built, here := filepath.Join(f.join(incarnationDir), journalDir), f.join(journalDir)
 	if _, err := os.Stat(built); err == nil {
-		err := errors.Join(gone(f.join(stateFile)), gone(f.join(indexFile)), f.putAside(s.Before, here))
-		if err == nil {
-			err = errors.Join(f.markOr(s.Mark), os.Rename(built, here), syncDir(f.path))
-		}
-		if err != nil {
+		if err := f.replaceJournal(built, here, s); err != nil {
 			return fmt.Errorf("data folder: %w", err)
 		}
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if err := errors.Join(f.keepResolution(s.Before), os.RemoveAll(f.join(incarnationDir)), gone(f.join(successionFile)), syncDir(f.path)); err != nil {
+	err = f.keepResolution(s.Before)
+	if err == nil {
+		err = os.RemoveAll(f.join(incarnationDir))
+	}
+	if err == nil {
+		err = errors.Join(gone(f.join(successionFile)), syncDir(f.path))
+	}
+	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	return nil
+}
+
+// replaceJournal puts a journal that was built in the place of the one that is here. Each
+// step needs those before it: what is in place without its mark would be written to.
+func (f *folder) replaceJournal(built, here string, s succession) error {
+	if err := errors.Join(gone(f.join(stateFile)), gone(f.join(indexFile)), f.putAside(s.Before, here)); err != nil {
+		return err
+	}
+	if err := f.markOr(s.Mark); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(built, here), syncDir(f.path))
 }
 
 // putAside moves a journal to where those of earlier logs are kept.

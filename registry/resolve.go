@@ -72,7 +72,8 @@ var ErrNothingToResolve = errors.New("the log is one history, and what is held a
 //
 // upper is where the other history is; nil for none, as at a top-level node that was
 // restored and has healed. The node must not run. When Resolve returns without an error the
-// folder holds the new log, and that of before is kept beside it; else nothing has changed.
+// folder holds the new log, and that of before is kept beside it; with one, nothing has changed,
+// or, when handed was called with nil, the next Open finishes it.
 // handed is called for every row that is handed over, and with nil behind the last, before
 // anything changes: what it was told must be durable then. Its error ends all.
 func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed func(*Handed) error) (Resolution, error) {

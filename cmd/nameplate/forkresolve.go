@@ -69,14 +69,21 @@ func runForkResolve(c *cobra.Command, config node.Config, results string, asJSON
 	}
 	out := bufio.NewWriter(file)
 	progress := newCounter(c, "joining two histories")
+	whole := false // everything that is handed over is in the file, and the log may change
 	told, err := node.Resolve(c.Context(), config, newLogger(c.ErrOrStderr(), config.Log), results, func(h *registry.Handed) error {
 		if h == nil {
-			return errors.Join(out.Flush(), file.Sync()) // soon it is nowhere else
+			err := errors.Join(out.Flush(), file.Sync()) // soon it is nowhere else
+			whole = err == nil
+			return err
 		}
 		return writeHanded(out, h)
 	})
 	progress.clear()
-	if err = errors.Join(err, file.Close()); err != nil {
+	err = errors.Join(err, file.Close())
+	switch {
+	case err != nil && whole:
+		return fmt.Errorf("keep %s: the next start may finish what was begun here: %w", results, err)
+	case err != nil:
 		return errors.Join(interrupted(c.Context(), err), os.Remove(results))
 	}
 	if asJSON {
