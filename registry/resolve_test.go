@@ -303,6 +303,41 @@ func TestInterruptedSuccession(t *testing.T) {
 	}
 }
 
+// A journal that lacks entries is not in its place as long as nothing says so.
+func TestSuccessionWithoutItsMark(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, registry.Config{Folder: t.TempDir()})
+	log, folder := n.LogID(), n.config.Folder
+	n.mustStop()
+	mark := filepath.Join(folder, "RESTORED")
+	built := filepath.Join(folder, "incarnation.new", "journal")
+	if err := errors.Join(
+		os.CopyFS(built, os.DirFS(filepath.Join(folder, "journal"))),
+		os.WriteFile(filepath.Join(folder, "SUCCESSION"), []byte(`{"mark":"it lacks entries"}`), 0o600),
+		os.MkdirAll(filepath.Join(mark, "in the way"), 0o700),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := registry.Open(n.config); err == nil {
+		r.Close()
+		t.Fatal("it was opened without its mark")
+	}
+	if _, err := os.Stat(built); err != nil {
+		t.Errorf("the journal has been moved: %v", err)
+	}
+	if err := os.RemoveAll(mark); err != nil {
+		t.Fatal(err)
+	}
+	r, err := registry.Open(n.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if r.Source().Marked() == "" || r.LogID() != log {
+		t.Errorf("log %s with mark %q, want %s and that it lacks entries", r.LogID(), r.Source().Marked(), log)
+	}
+}
+
 // A child that has lost its disk, but for its key, gets its own log back.
 func TestAdoptOwnLog(t *testing.T) {
 	t.Parallel()
