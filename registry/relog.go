@@ -9,6 +9,70 @@ import (
 	"github.com/nameplate-id/nameplate/registry/journal"
 )
 
+// relog goes through the journal of before. The mirrors in it stay as they are; they judge
+// what stands in them by the entries before, so the order stays as well.
+func (m *merger) relog(ctx context.Context) error {
+	above := func() error {
+		return m.branch(ctx, m.shared, func(position uint64, payload []byte) error {
+			return m.again(ctx, "above", position, payload)
+		})
+	}
+	done := false
+	for f, err := range m.old.journal.Scan(0, m.old.journal.Synced()) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case f.Log != ownLog && (f.Kind == journal.KindMirrored || f.Kind == journal.KindSession || f.Kind == journal.KindQuarantine):
+			if err := m.copy(ctx, f.Frame); err != nil {
+				return err
+			}
+		case f.Log == ownLog && f.Kind == journal.KindEntry:
+			if f.Position >= m.shared && !done {
+				done = true
+				if err := above(); err != nil {
+					return err
+				}
+			}
+			if err := m.again(ctx, "node", f.Position, f.Payload); err != nil {
+				return err
+			}
+		}
+	}
+	if done {
+		return nil
+	}
+	return above()
+}
+
+// copy appends a frame of a mirror as it is.
+func (m *merger) copy(ctx context.Context, f journal.Frame) error {
+	f.Payload = bytes.Clone(f.Payload)
+	for {
+		if err := m.new.waitRoom(ctx, len(f.Payload)); err != nil {
+			return err
+		}
+		synced := make(chan struct{})
+		err := m.new.journal.Append(f, func(at, end journal.Offset) {
+			if err := m.new.logs.replay(journal.Located{Frame: f, At: at, End: end}); err != nil {
+				m.new.fail(err)
+				return
+			}
+			close(synced)
+		})
+		if errors.Is(err, journal.ErrBusy) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		m.new.sequencer.mu.Lock()
+		m.new.sequencer.newest = synced // what is waited for at the end
+		m.new.sequencer.mu.Unlock()
+		return m.new.failure()
+	}
+}
+
 // again logs an entry of a log of before anew, or hands over what cannot be.
 func (m *merger) again(ctx context.Context, branch string, position uint64, payload []byte) error {
 	e, err := identifier.ParseEntry(bytes.Clone(payload))

@@ -1,0 +1,207 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
+)
+
+// compare finds out where the two histories part, and what the next log has to say of that.
+func (m *merger) compare(ctx context.Context) error {
+	own, root := m.old.tree.head()
+	m.after = identifier.Predecessor{Log: m.old.log, Size: own, Held: root, Own: root, Base: m.old.base.Load() + own}
+	if m.upper == nil {
+		m.shared, m.size = own, own
+		m.after.Why = identifier.AfterRestore
+		return nil
+	}
+	held, err := m.upper.Mirrored(ctx, 0)
+	switch {
+	case errors.Is(err, ErrNotMirrored):
+		m.shared = own // nobody knows another history
+		return nil
+	case err != nil:
+		return err
+	}
+	m.size, m.row = held.Size, held.Row
+	m.after.Base = max(m.after.Base, m.old.base.Load()+held.Size)
+	if own, err := m.old.continues(); err != nil {
+		return err
+	} else if own != nil && own.Log == held.Log {
+		return nil // it was resolved, and is not heard of above yet
+	}
+	if held.Log != m.old.log {
+		// It continues this node's log, or has nothing to do with it: then its own entries
+		// are logged after all of those.
+		_, root, err := m.at(ctx, held.Log, held.Size)
+		if err != nil {
+			return err
+		}
+		m.after.Log, m.after.Why, m.after.Size, m.after.Held, m.after.Own = held.Log, identifier.AfterBeginning, held.Size, root, identifier.Hash{}
+		genesis, err := identifier.ParseEntry(held.Unit.Payloads[0])
+		if err != nil {
+			return err
+		}
+		g, err := identifier.ParseGenesis(genesis.Envelope.Payload)
+		if err == nil && g.After != nil {
+			m.after.Base = max(m.after.Base, g.After.Base+held.Size)
+		}
+		return err
+	}
+	return m.part(ctx, own)
+}
+
+// at returns the unit that ends a log of which so many entries are held above, and its root.
+func (m *merger) at(ctx context.Context, log identifier.LogID, size uint64) (Mirrored, identifier.Hash, error) {
+	held, err := m.upper.Mirrored(ctx, size-1)
+	if err != nil {
+		return held, identifier.Hash{}, err
+	}
+	root, err := m.checked(held, log, size-1)
+	return held, root, err
+}
+
+// checked returns the root in the checkpoint of a unit that has an entry, if the node has
+// signed it.
+func (m *merger) checked(held Mirrored, log identifier.LogID, position uint64) (identifier.Hash, error) {
+	u := held.Unit
+	if u == nil || held.Log != log || position < u.Start || position >= u.End() {
+		return identifier.Hash{}, fmt.Errorf("entry %d of log %s is not what came from above", position, log)
+	}
+	size, root, err := journal.VerifyCheckpoint(u.Checkpoint, log, m.old.key.Public())
+	if err == nil && size != u.End() {
+		err = fmt.Errorf("the checkpoint behind entry %d is over %d", u.End()-1, size)
+	}
+	return root, err
+}
+
+// part finds the first entry in which this log and the one above differ: among units by
+// their roots, then entry by entry.
+func (m *merger) part(ctx context.Context, own uint64) error {
+	low, high := uint64(0), min(own, m.size)
+	for low < high {
+		held, err := m.upper.Mirrored(ctx, (low+high)/2)
+		if err != nil {
+			return err
+		}
+		root, err := m.checked(held, m.old.log, (low+high)/2)
+		if err != nil {
+			return err
+		}
+		u := held.Unit
+		if u.End() <= own {
+			mine, err := m.old.rootOf(u.End())
+			if err != nil {
+				return err
+			}
+			if mine == root {
+				low = u.End()
+				continue
+			}
+			if m.after.Why == 0 || u.End() < m.after.Size {
+				m.after.Why, m.after.Size, m.after.Held, m.after.Own = identifier.AfterFork, u.End(), root, mine
+			}
+		}
+		high = u.Start
+	}
+	m.shared = low
+	if low < min(own, m.size) {
+		return m.partWithin(ctx, own)
+	}
+	if m.row <= max(own, m.size) {
+		return nil
+	}
+	// Neither has what the log of the node above says that there was.
+	m.after.Why, m.after.Size = identifier.AfterLoss, low
+	root, err := m.old.rootOf(low)
+	m.after.Held, m.after.Own = root, root
+	return err
+}
+
+// partWithin finds the first entry that differs in the unit that begins where both are
+// still the same.
+func (m *merger) partWithin(ctx context.Context, own uint64) error {
+	held, err := m.upper.Mirrored(ctx, m.shared)
+	if err != nil {
+		return err
+	}
+	if _, err := m.checked(held, m.old.log, m.shared); err != nil {
+		return err
+	}
+	for u := held.Unit; m.shared < min(own, u.End()); m.shared++ {
+		theirs, err := identifier.EntryLeaf(u.Payloads[m.shared-u.Start])
+		if err != nil {
+			return err
+		}
+		entry, err := m.old.readEntry(m.shared)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(theirs, identifier.AppendLeaf(nil, entry)) {
+			break
+		}
+	}
+	if m.after.Why == 0 && m.shared < min(own, m.size) {
+		// No unit ends within both. The roots are those of the first entry that differs.
+		if m.after.Own, err = m.old.rootOf(m.shared + 1); err != nil {
+			return err
+		}
+		theirs, err := identifier.EntryLeaf(held.Unit.Payloads[m.shared-held.Unit.Start])
+		if err != nil {
+			return err
+		}
+		tree, err := journal.OpenTree(m.shared, tiles{m.old.state, ownLog})
+		if err != nil {
+			return err
+		}
+		tree.Append(theirs)
+		m.after.Why, m.after.Size, m.after.Held = identifier.AfterFork, m.shared+1, tree.Root()
+	}
+	return nil
+}
+
+// branch yields the entries of the log above from a position on, which add up to what the
+// node once signed.
+func (m *merger) branch(ctx context.Context, from uint64, yield func(position uint64, payload []byte) error) error {
+	if m.upper == nil {
+		return nil
+	}
+	tree, err := journal.OpenTree(from, tiles{m.old.state, ownLog})
+	if err != nil {
+		return err
+	}
+	log := m.after.Log
+	for from < m.size {
+		held, err := m.upper.Mirrored(ctx, from)
+		if err != nil {
+			return err
+		}
+		root, err := m.checked(held, log, from)
+		if err != nil {
+			return err
+		}
+		u := held.Unit
+		payloads := u.Payloads[from-u.Start:]
+		for _, payload := range payloads {
+			leaf, err := identifier.EntryLeaf(payload)
+			if err != nil {
+				return err
+			}
+			tree.Append(leaf)
+		}
+		if tree.Root() != root {
+			return fmt.Errorf("entries %d to %d that are held above do not add up to what this node signed: run 'nameplate check' there", from, u.End()-1)
+		}
+		for _, payload := range payloads {
+			if err := yield(from, payload); err != nil {
+				return err
+			}
+			from++
+		}
+	}
+	return nil
+}
