@@ -291,7 +291,7 @@ func (c Config) Adopt(ctx context.Context, upper Upper) error {
 
 // adoptInto begins a journal with the first unit of a log that is there already.
 func (c Config) adoptInto(ctx context.Context, scratch string, held Mirrored) error {
-	c.Folder, c.Anchor, c.bare = scratch, "", true
+	c.Folder, c.Anchor, c.Bare = scratch, "", true
 	r, err := Open(c)
 	if err != nil {
 		return err

@@ -217,7 +217,7 @@ func (r *Registry) load() error {
 // genesis, and the grant of the root by which a node without a parent answers for
 // everything.
 func (r *Registry) begin() error {
-	if r.config.bare {
+	if r.config.Bare {
 		return nil
 	}
 	if r.published.Load() == 0 {

@@ -58,6 +58,9 @@ type Config struct {
 	Reserve int64
 	// Log is told of what an operator should know.
 	Log *slog.Logger
+	// Bare logs nothing of its own at the start, not even what a log begins with: for who
+	// reads a folder, or fills it, and does not know whether the node has a parent.
+	Bare bool
 
 	// What follows is for tests, which bring their own file system, sizes, hooks and
 	// pace. CheckpointEvery is how often a growing log gets a checkpoint; 0 for a
@@ -71,11 +74,9 @@ type Config struct {
 	Volume          Volume
 	Clock           func() time.Time
 
-	// after and rows are what a log begins with that continues another one; bare begins
-	// none at all.
+	// after and rows are what a log begins with that continues another one.
 	after *identifier.Predecessor
 	rows  []identifier.ChildRow
-	bare  bool
 }
 
 // Points of Config.Hook.

@@ -262,3 +262,21 @@ func TestRestoreOfABeginning(t *testing.T) {
 		t.Errorf("the restored log has %d entries, want 1; read-only %q", s.Position, s.ReadOnly)
 	}
 }
+
+// Who only reads the folder of a node with a parent adds nothing to its log: what a node
+// without one begins with would stand where the parent's grant is to come.
+func TestReadingABeginning(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, registry.Config{Folder: t.TempDir(), Parent: newKey(t).Public()})
+	n.mustStop()
+	r, err := registry.Open(registry.Config{Folder: n.config.Folder, Bare: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s := openNode(t, n.config).status(); s.Position != 1 {
+		t.Errorf("the log has %d entries, want 1", s.Position)
+	}
+}

@@ -104,7 +104,7 @@ func (f *exportFlags) from(ctx context.Context, do func(context.Context, exporte
 	if _, err := os.Stat(filepath.Join(f.data, "journal")); err != nil {
 		return fmt.Errorf("there is no journal in %s: is it a node's folder?", f.data)
 	}
-	r, err := registry.Open(registry.Config{Folder: f.data})
+	r, err := registry.Open(registry.Config{Folder: f.data, Bare: true})
 	if err != nil {
 		return err
 	}
