@@ -1,13 +1,10 @@
 package registry
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -159,55 +156,6 @@ func (r *Registry) admitsRelay(node, via identifier.PublicKey) error {
 		return &replica.Refusal{Reason: replica.Unavailable, Detail: "the log of the node that sends this one does not say yet that it is its child: come back in a moment"}
 	}
 	return nil
-}
-
-// MirrorStatus is what an operator wants to know of a mirror.
-type MirrorStatus struct {
-	Log  identifier.LogID
-	Node identifier.PublicKey
-	// Size is how many entries the mirror has, all synced; Told how many the child said
-	// it has, and Bad how many are marked because they break a rule.
-	Size, Told, Bad uint64
-	Root            identifier.Hash // over the Size entries
-	// Age is how long ago the child last said that it has no more.
-	Age time.Duration
-	// Identifiers is how many resolve in it.
-	Identifiers uint64
-	// Lost is how many entries this node has acknowledged once, as the child says, while
-	// it has fewer: it was restored. 0 when it has them.
-	Lost uint64
-	// Quarantine is why no more of the log is taken in; nil as a rule.
-	Quarantine *Quarantine
-	// Role is whose log it is: child; peer, another top-level node's; relayed, that of a
-	// child of one. Policy is what is kept of it: mirror, whole
-	// entries; pointer, entries without the contents of their rows.
-	Role, Policy string
-	// Cosigned is how many entries the newest checkpoint covers that this node has cosigned
-	// since its start; 0 for none.
-	Cosigned uint64
-	// Counts says that this is the log of its node that counts; others were continued, or
-	// have not begun. After is the log that it continues; nil for none.
-	Counts bool
-	After  *identifier.Predecessor
-}
-
-// Mirrors returns the state of all mirrors, in the order in which they came.
-func (r *Registry) Mirrors() []MirrorStatus {
-	list := r.logs.mirrors()
-	totals := r.state.Totals()
-	status := make([]MirrorStatus, len(list))
-	for i, m := range list {
-		size, root := m.tree.head()
-		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load(),
-			Role: m.role.String(), Policy: m.policy.String(), Cosigned: r.anchors.cosigned(m.log), Counts: r.logs.counts(m), After: m.continues()}
-		m.mu.Lock()
-		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
-		if m.lost > size {
-			status[i].Lost = m.lost
-		}
-		m.mu.Unlock()
-	}
-	return status
 }
 
 // delegatesTo reports whether a delegation in force names the node.
@@ -374,78 +322,4 @@ func (m *Mirror) Regressed(acknowledged uint64) {
 	m.m.mu.Unlock()
 	m.r.config.Log.Warn("this node has fewer entries of a child than it acknowledged: it was restored, and gets the rest again",
 		"child", m.m.node, "log", m.m.log, "acknowledged", acknowledged, "stored", size)
-}
-
-// grantList is what a child is to be told, in order. It only grows.
-type grantList struct {
-	mu   sync.Mutex
-	list []identifier.Envelope
-	more chan struct{}
-}
-
-func (g *grantList) add(e identifier.Envelope) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.list = append(g.list, e)
-	if g.more != nil {
-		close(g.more)
-		g.more = nil
-	}
-}
-
-func (g *grantList) since(from uint64) ([]identifier.Envelope, <-chan struct{}) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.more == nil {
-		g.more = make(chan struct{})
-	}
-	return slices.Clone(g.list[min(from, uint64(len(g.list))):]), g.more
-}
-
-// granted tells the children of a delegation or keyset that has come into force: the one
-// that answers now, and the one that did before.
-func (l *logs) granted(h held, before *identifier.Delegation, e identifier.Envelope) {
-	if h.apex {
-		return
-	}
-	told := map[*mirror]bool{}
-	for _, d := range []*identifier.Delegation{h.delegation, before} {
-		if d == nil || d.Node == nil {
-			continue
-		}
-		for _, m := range l.mirrors() {
-			if m.node == d.Node.Key && !told[m] {
-				told[m] = true
-				m.grants.add(e)
-			}
-		}
-	}
-}
-
-// gather puts together what a child is to be told when its mirror is new here: the
-// prefixes that it has by this node's log, and those that it thinks it has.
-func (m *mirror) gather() error {
-	list := slices.DeleteFunc(m.grantor().holders.list(), func(h held) bool {
-		named := h.delegation.Node != nil && h.delegation.Node.Key == m.node
-		return h.apex || !named && !m.holders.heldAt(h.delegation.Prefix).apex
-	})
-	slices.SortFunc(list, func(a, b held) int { return cmp.Compare(a.position, b.position) })
-	for _, h := range list {
-		given, err := m.grantor().given(h.delegation.Prefix, identifier.EntryDelegation)
-		if err != nil {
-			return err
-		}
-		if given == nil {
-			continue // delegated by a release that did not keep it
-		}
-		m.grants.add(*given)
-		keys, err := m.grantor().given(h.delegation.Prefix, identifier.EntryKeyset)
-		if err != nil {
-			return err
-		}
-		if keys != nil && h.position != h.granted && !bytes.Equal(keys.Payload, given.Payload) {
-			m.grants.add(*keys)
-		}
-	}
-	return nil
 }

@@ -1,0 +1,56 @@
+package registry
+
+import (
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+)
+
+// MirrorStatus is what an operator wants to know of a mirror.
+type MirrorStatus struct {
+	Log  identifier.LogID
+	Node identifier.PublicKey
+	// Size is how many entries the mirror has, all synced; Told how many the child said
+	// it has, and Bad how many are marked because they break a rule.
+	Size, Told, Bad uint64
+	Root            identifier.Hash // over the Size entries
+	// Age is how long ago the child last said that it has no more.
+	Age time.Duration
+	// Identifiers is how many resolve in it.
+	Identifiers uint64
+	// Lost is how many entries this node has acknowledged once, as the child says, while
+	// it has fewer: it was restored. 0 when it has them.
+	Lost uint64
+	// Quarantine is why no more of the log is taken in; nil as a rule.
+	Quarantine *Quarantine
+	// Role is whose log it is: child; peer, another top-level node's; relayed, that of a
+	// child of one. Policy is what is kept of it: mirror, whole
+	// entries; pointer, entries without the contents of their rows.
+	Role, Policy string
+	// Cosigned is how many entries the newest checkpoint covers that this node has cosigned
+	// since its start; 0 for none.
+	Cosigned uint64
+	// Counts says that this is the log of its node that counts; others were continued, or
+	// have not begun. After is the log that it continues; nil for none.
+	Counts bool
+	After  *identifier.Predecessor
+}
+
+// Mirrors returns the state of all mirrors, in the order in which they came.
+func (r *Registry) Mirrors() []MirrorStatus {
+	list := r.logs.mirrors()
+	totals := r.state.Totals()
+	status := make([]MirrorStatus, len(list))
+	for i, m := range list {
+		size, root := m.tree.head()
+		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load(),
+			Role: m.role.String(), Policy: m.policy.String(), Cosigned: r.anchors.cosigned(m.log), Counts: r.logs.counts(m), After: m.continues()}
+		m.mu.Lock()
+		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
+		if m.lost > size {
+			status[i].Lost = m.lost
+		}
+		m.mu.Unlock()
+	}
+	return status
+}
