@@ -29,19 +29,7 @@ func (l *locations) at(handle string) {
 
 // encodeHandle percent-encodes what may not stand in a path, and what would end or divide
 // a part of one (RFC 3986, sections 2.3 and 3.3).
-func encodeHandle(handle string) string {
-	const hex = "0123456789ABCDEF"
-	b := make([]byte, 0, len(handle))
-	for i := 0; i < len(handle); i++ {
-		switch c := handle[i]; {
-		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~/", c) >= 0:
-			b = append(b, c)
-		default:
-			b = append(b, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return string(b)
-}
+func encodeHandle(handle string) string { return strings.ReplaceAll(escapeAll(handle), "%2F", "/") }
 
 // negotiates reports whether a location is for requests that negotiate.
 func (l *location) negotiates() bool {
