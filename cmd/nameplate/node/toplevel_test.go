@@ -3,6 +3,7 @@ package node_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -20,8 +21,11 @@ func topLevels(t *testing.T) (nodes []*running, again func(i int)) {
 	configs := make([]node.Config, 5)
 	roots := make([]node.Root, 5)
 	for i := range configs {
-		// Once alone, for its key and free ports.
+		// Once alone, for its key and free ports. At an address of its own: at the common one
+		// somebody else may have a port before it is taken again.
 		configs[i] = nodeConfig(t, fmt.Sprintf("top%d", i))
+		own := []string{fmt.Sprintf("127.%d.%d.%d:0", 50+os.Getpid()%50, os.Getpid()/50%250, i+1)}
+		configs[i].Listen = node.Listen{DNS: own, GRPC: own, HTTP: own}
 		n := runNode(t, configs[i])
 		configs[i].Listen = n.at
 		at := netip.MustParseAddrPort(n.at.GRPC[0])
