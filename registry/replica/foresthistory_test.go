@@ -64,6 +64,8 @@ const (
 	gotRooted
 	continued
 	adopted
+	pausedOne
+	drainedOne
 
 	forgotGrant
 	peerHasMore
@@ -79,6 +81,7 @@ func (e event) String() string {
 		revokedOne: "a prefix was taken away", damagedOne: "a message was changed on the way", judgedBad: "an entry was judged to break a rule",
 		gotReceipt: "a receipt was kept", gotRooted: "a rooted receipt was kept",
 		continued: "a top-level node went on with another log", adopted: "and another time with the one that it had forgotten",
+		pausedOne: "a node was asked to wait", drainedOne: "a stream was drained",
 		forgotGrant: "a parent forgot a grant that only it knew", peerHasMore: "at the end a peer has more of a child's log than the child",
 	}[e]
 }
@@ -149,6 +152,8 @@ func TestRestoreRulesAreNeeded(t *testing.T) {
 		replica.RuleGrow:   "never let a row go down",
 		replica.RuleCredit: "keep within the credit",
 		replica.RuleThree:  "hear three before going on",
+		replica.RulePause:  "send nothing while asked to wait",
+		replica.RuleDrain:  "end a drained stream when all is acknowledged",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen [events]atomic.Int64

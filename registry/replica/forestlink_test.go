@@ -24,6 +24,7 @@ type link struct {
 	acked  uint64 // of the session
 	credit uint64 // the most that the session has allowed
 	grants uint64 // taken in, of the session
+	asked  asked
 }
 
 func (l *link) relayed() bool { return l.owner != l.from }
@@ -218,7 +219,7 @@ func (l *link) make() (*replica.Parent, error) {
 // admits reports whether a stream is let in.
 func (l *link) admits() bool {
 	m := l.to
-	if !m.standing().TakesIn() || m.apart[l.key()] {
+	if !m.standing().TakesIn() || m.draining || m.apart[l.key()] {
 		return false
 	}
 	switch {

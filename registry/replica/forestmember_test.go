@@ -26,6 +26,9 @@ type member struct {
 	saved   [][]frame // backups, the newest last
 	waiting []func()
 
+	low      bool // its disk is
+	draining bool // it is being stopped
+
 	// What the journal adds up to.
 	end, fast *place // its log: all, and what is synced
 	newest    map[byte]replica.Row
@@ -270,6 +273,9 @@ func (m *member) standing() replica.Standing {
 func (m *member) register(bad bool) {
 	if m.above != nil && (m.epoch == 0 || m.revoked) {
 		return // it has no prefix
+	}
+	if m.low {
+		return
 	}
 	m.write(&entry{epoch: max(1, m.epoch), bad: bad})
 }

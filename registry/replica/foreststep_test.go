@@ -58,7 +58,9 @@ func (f *forest) step(pick pick) error {
 // trouble does what seldom happens.
 func (f *forest) trouble(m *member, l *link, pick pick) error {
 	below := f.down[pick(len(f.down))].from
-	switch pick(14) {
+	switch pick(15) {
+	case 14:
+		below.above.control(pick)
 	case 13:
 		f.tops[pick(topNodes)].restoreTop(pick)
 	case 0, 1:
@@ -169,9 +171,10 @@ func (f *forest) damage(pick pick) error {
 
 func (l *link) send(up bool) {
 	if up && l.open {
-		l.up = appendMessage(l.up, l.child.Next())
+		l.up = appendMessage(l.up, l.next())
 	}
 	if p := l.parent(); !up && p != nil && l.stream != nil && l.greeted {
+		l.to.ask(p)
 		l.down = appendMessage(l.down, p.Next())
 		l.keepEvidence(p.Refusal())
 	}
@@ -264,7 +267,10 @@ const forestRounds = 24
 // everything, and so have its mirrors, and a receipt for all of it.
 func (f *forest) heal() error {
 	for _, m := range f.nodes {
-		m.sync()
+		if m.sync(); m.draining {
+			m.stop()
+		}
+		m.low = false
 	}
 	for _, l := range f.links {
 		l.tainted = true // what was changed on the way may still lead to a refusal

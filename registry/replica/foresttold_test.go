@@ -70,7 +70,9 @@ func (m *member) others(whose byte) (connected []bool) {
 
 // deliver delivers a message to the sending side.
 func (l *link) deliver(x replica.Message) error {
-	before := l.child.Status().Connected
+	was := l.child.Status()
+	before := was.Connected
+	l.asked.hear(x, was)
 	l.child.Receive(x)
 	if u := l.child.Returned(); u != nil && u.Start != l.from.end.size {
 		l.hangUp() // another peer was faster
@@ -87,6 +89,9 @@ func (l *link) deliver(x replica.Message) error {
 	}
 	if s := l.child.Status(); s.Connected && !before {
 		l.acked = s.Acked
+		l.asked = asked{session: x.(*replica.Welcome).Session}
+	} else if was.Paused == "" && s.Paused != "" {
+		l.from.f.note(pausedOne)
 	}
 	return l.heed()
 }
