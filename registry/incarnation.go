@@ -123,11 +123,33 @@ func (f *folder) putAside(log, from string) error {
 	if log == "" {
 		return os.RemoveAll(from)
 	}
-	to := filepath.Join(f.join(beforeDir), log)
-	if err := os.MkdirAll(to, 0o750); err != nil {
+	to, err := f.aside(log, false)
+	if err == nil {
+		err = os.MkdirAll(to, 0o750)
+	}
+	if err != nil {
 		return err
 	}
 	return errors.Join(os.Rename(from, filepath.Join(to, journalDir)), syncDir(to), syncDir(f.join(beforeDir)))
+}
+
+// aside returns where a journal of a log is kept that is put aside: the place of the newest
+// one when taken says so, else the first that is free. One log may come back, from a backup,
+// and be put aside again.
+func (f *folder) aside(log string, taken bool) (string, error) {
+	place, last := filepath.Join(f.join(beforeDir), log), ""
+	for n := 2; ; n++ {
+		_, err := os.Stat(filepath.Join(place, journalDir))
+		switch {
+		case err != nil && !errors.Is(err, os.ErrNotExist):
+			return "", err
+		case err != nil && taken && last != "":
+			return last, nil
+		case err != nil:
+			return place, nil
+		}
+		last, place = place, filepath.Join(f.join(beforeDir), fmt.Sprintf("%s-%d", log, n))
+	}
 }
 
 // keepResolution puts what is told of a change of logs beside the journal of before.
@@ -136,7 +158,14 @@ func (f *folder) keepResolution(log string) error {
 	if _, err := os.Stat(from); err != nil || log == "" {
 		return nil
 	}
-	return os.Rename(from, filepath.Join(f.join(beforeDir), log, resolutionFile))
+	to, err := f.aside(log, true)
+	if err == nil {
+		err = os.MkdirAll(to, 0o750)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(from, filepath.Join(to, resolutionFile))
 }
 
 func (f *folder) markOr(why string) error {
