@@ -47,7 +47,7 @@ var grpc = []string{"google.golang.org/grpc", "google.golang.org/protobuf", "goo
 // folder besides, and what the column tests names. Third parties are free in
 // tests: they are not linked into the program.
 var rooms = map[string]room{
-	"registry/identifier": {noIO: true, third: []string{"golang.org/x/text", "golang.org/x/net/idna"}},
+	"registry/identifier": {noIO: true, third: []string{"filippo.io/edwards25519", "golang.org/x/text", "golang.org/x/net/idna"}},
 	"registry/journal":    {ours: []string{"registry/identifier"}, tests: []string{"registry/journal/journaltest"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}},
 	// Disks that fail, for the tests of whoever keeps a journal.
 	"registry/journal/journaltest": {ours: []string{"registry/journal"}},

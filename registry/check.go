@@ -66,7 +66,7 @@ func Check(ctx context.Context, path string, o journal.Options, progress func(at
 		return Report{}, err
 	}
 	defer rebuilt.Close()
-	c := &checker{ledger: newLedger(ownLog, identifier.PublicKey{}, rebuilt), progress: progress}
+	c := &checker{ledger: newLedger(ownLog, identifier.PublicKey{}, rebuilt, identifier.NewVerifier()), progress: progress}
 	c.logs = newLogs(c.ledger)
 	if key, err := f.nodeKey(false); err == nil {
 		c.node = key.Public()

@@ -67,12 +67,12 @@ func (j *judge) authenticate(h identifier.Header, e identifier.Envelope) (*ident
 		if d.NoAgents {
 			return nil, refuse(Denied, "the holder of prefix %q forbids agents: sign with the holder's key", h.Prefix)
 		}
-		if e.SignedBy([]identifier.PublicKey{j.node}) == 0 {
+		if j.verifier.SignedBy(e, []identifier.PublicKey{j.node}) == 0 {
 			return nil, refuse(Unauthenticated, "a change made by an agent is signed by this node: it is not")
 		}
 		return d, nil
 	}
-	switch n := e.SignedBy(d.Keyset.Keys); {
+	switch n := j.verifier.SignedBy(e, d.Keyset.Keys); {
 	case n >= d.Keyset.Threshold:
 		return d, nil
 	case d.Keyset.Version != h.KeysetVersion:

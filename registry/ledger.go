@@ -25,6 +25,8 @@ type ledger struct {
 	state   *state.Store
 	tree    *logTree
 	holders *holders
+	// verifier is that of the node: all its logs share one.
+	verifier *identifier.Verifier
 
 	// published is how many entries readers see. grew is closed and made anew
 	// whenever it grows.
@@ -41,8 +43,8 @@ type ledger struct {
 	suspicions   suspicions
 }
 
-func newLedger(number uint32, node identifier.PublicKey, s *state.Store) *ledger {
-	l := &ledger{number: number, node: node, state: s, grew: make(chan struct{}), levels: newLevels()}
+func newLedger(number uint32, node identifier.PublicKey, s *state.Store, v *identifier.Verifier) *ledger {
+	l := &ledger{number: number, node: node, state: s, verifier: v, grew: make(chan struct{}), levels: newLevels()}
 	l.holders = newHolders(&l.node)
 	return l
 }

@@ -41,7 +41,7 @@ type mirror struct {
 }
 
 func newMirror(n numbering, all *logs) *mirror {
-	l := newLedger(n.number, n.node, all.own.state)
+	l := newLedger(n.number, n.node, all.own.state, all.own.verifier)
 	l.log = n.log
 	return &mirror{judge: newJudge(l, l.holders), role: n.role, via: n.via, policy: n.policy, logs: all, rows: make(map[identifier.LogID]identifier.ChildRow)}
 }

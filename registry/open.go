@@ -170,7 +170,7 @@ func (r *Registry) adopt(s *state.Store, opened error) {
 	if err := s.Stats().Index.Err; err != nil {
 		r.config.Log.Warn("the index of the state cannot be used: questions take longer", "error", err)
 	}
-	r.ledger = newLedger(ownLog, r.key.Public(), s)
+	r.ledger = newLedger(ownLog, r.key.Public(), s, identifier.NewVerifier())
 	r.logs = newLogs(r.ledger)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})

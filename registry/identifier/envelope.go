@@ -64,7 +64,12 @@ func Sign(payloadType string, payload []byte, keys ...PrivateKey) Envelope {
 // on the envelope. Signatures by other keys and of unknown kinds count nothing and
 // harm nothing. An envelope beyond the limits, or without a payload type, is signed
 // by nobody.
-func (e Envelope) SignedBy(keys []PublicKey) int {
+func (e Envelope) SignedBy(keys []PublicKey) int { return e.signedBy(keys, PublicKey.Verify) }
+
+// SignedBy returns what [Envelope.SignedBy] would.
+func (v *Verifier) SignedBy(e Envelope, keys []PublicKey) int { return e.signedBy(keys, v.Verify) }
+
+func (e Envelope) signedBy(keys []PublicKey, verify func(k PublicKey, message, signature []byte) bool) int {
 	if e.Check() != nil {
 		return 0
 	}
@@ -76,7 +81,7 @@ func (e Envelope) SignedBy(keys []PublicKey) int {
 		}
 		id := k.ID()
 		for _, s := range e.Signatures {
-			if (s.Key == id || s.Key == KeyID{}) && k.Verify(message, s.Signature) {
+			if (s.Key == id || s.Key == KeyID{}) && verify(k, message, s.Signature) {
 				signed++
 				break
 			}
