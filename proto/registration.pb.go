@@ -158,6 +158,8 @@ const (
 	EntryKind_ENTRY_KIND_GRANT EntryKind = 5
 	// How far the logs of the node's children are synced there.
 	EntryKind_ENTRY_KIND_CHILDREN EntryKind = 6
+	// From where on the log of a child is judged by which delegation.
+	EntryKind_ENTRY_KIND_FENCE EntryKind = 7
 )
 
 // Enum value maps for EntryKind.
@@ -170,6 +172,7 @@ var (
 		4: "ENTRY_KIND_KEYSET",
 		5: "ENTRY_KIND_GRANT",
 		6: "ENTRY_KIND_CHILDREN",
+		7: "ENTRY_KIND_FENCE",
 	}
 	EntryKind_value = map[string]int32{
 		"ENTRY_KIND_UNSPECIFIED": 0,
@@ -179,6 +182,7 @@ var (
 		"ENTRY_KIND_KEYSET":      4,
 		"ENTRY_KIND_GRANT":       5,
 		"ENTRY_KIND_CHILDREN":    6,
+		"ENTRY_KIND_FENCE":       7,
 	}
 )
 
@@ -3110,7 +3114,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x0eOP_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06OP_PUT\x10\x01\x12\x0f\n" +
-	"\vOP_WITHDRAW\x10\x02*\xb7\x01\n" +
+	"\vOP_WITHDRAW\x10\x02*\xcd\x01\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ENTRY_KIND_GENESIS\x10\x01\x12\x15\n" +
@@ -3118,7 +3122,8 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x15ENTRY_KIND_DELEGATION\x10\x03\x12\x15\n" +
 	"\x11ENTRY_KIND_KEYSET\x10\x04\x12\x14\n" +
 	"\x10ENTRY_KIND_GRANT\x10\x05\x12\x17\n" +
-	"\x13ENTRY_KIND_CHILDREN\x10\x062\x9d\a\n" +
+	"\x13ENTRY_KIND_CHILDREN\x10\x06\x12\x14\n" +
+	"\x10ENTRY_KIND_FENCE\x10\a2\x9d\a\n" +
 	"\fRegistration\x12c\n" +
 	"\bRegister\x12*.nameplate.registration.v1.RegisterRequest\x1a+.nameplate.registration.v1.RegisterResponse\x12v\n" +
 	"\rRegisterBatch\x12/.nameplate.registration.v1.RegisterBatchRequest\x1a0.nameplate.registration.v1.RegisterBatchResponse(\x010\x01\x12Z\n" +

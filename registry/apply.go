@@ -26,7 +26,8 @@ const (
 // stands in the log was admitted, and means the same whenever it is read again.
 type effect struct {
 	mutations []state.Mutation
-	holds     *held // what came into force; nil for nothing
+	holds     *held  // what came into force; nil for nothing
+	fence     *fence // that is kept from here on; nil for none
 }
 
 // effectOf works out what an entry of this node's own log means. known are the
@@ -57,6 +58,8 @@ func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, err
 		return effectOfDelegation(held{delegation: &d, position: position, granted: current.granted, apex: current.apex}, &e.Envelope)
 	case identifier.EntryChildren:
 		return effectOfChildren(e, position)
+	case identifier.EntryFence:
+		return effectOfFence(e, position)
 	}
 	return effect{}, fmt.Errorf("entry of kind %d: this release does not know it", e.Kind)
 }

@@ -41,6 +41,7 @@ type ledger struct {
 	acknowledged acknowledged // of the node's own log
 	levels       *levels      // of the node's own log
 	suspicions   suspicions
+	fences       fences // of the logs of the node's children
 }
 
 func newLedger(number uint32, node identifier.PublicKey, s *state.Store, v *identifier.Verifier) *ledger {
@@ -116,7 +117,7 @@ func (l *ledger) readState() error {
 			return err
 		}
 	}
-	return errors.Join(l.loadHolders(), l.loadSuspicions())
+	return errors.Join(l.loadHolders(), l.loadSuspicions(), l.loadFences())
 }
 
 // note returns a note that the state keeps beside the log; nil when there is none.
@@ -281,12 +282,20 @@ func (l *ledger) publish(x effect, leaf []byte, position uint64, at, end journal
 	if err != nil {
 		return err
 	}
+	l.keep(x)
+	l.grow(position + 1)
+	return nil
+}
+
+// keep keeps in memory what an entry brought into force.
+func (l *ledger) keep(x effect) {
 	if x.holds != nil {
 		l.suspect(x.holds)
 		l.holders.put(*x.holds)
 	}
-	l.grow(position + 1)
-	return nil
+	if x.fence != nil {
+		l.fences.add(*x.fence)
+	}
 }
 
 // grow tells those who wait that readers see more.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -31,13 +32,21 @@ type mirror struct {
 	after  *identifier.Predecessor // which log it continues; nil for none, or while it is empty
 	policy identifier.Policy
 	grants grantList
-	rows   map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
+	// lacking says that the child had fewer entries than the mirror at its last Hello.
+	lacking atomic.Bool
+	rows    map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
 
-	mu    sync.Mutex
-	heard time.Time // when the child was last known to have no more than the mirror
-	told  uint64    // how many entries the child said it has
-	bad   uint64    // entries that are marked
-	lost  uint64    // entries that were acknowledged once, as the child said
+	// queueMu is held while something is queued that has to stand before or behind the
+	// child's next unit; queued is where the newest of those ends.
+	queueMu sync.Mutex
+	queued  uint64
+
+	mu         sync.Mutex
+	grantsTold map[identifier.Prefix]notice // what was told to the child, and is not known to be in its log
+	heard      time.Time                    // when the child was last known to have no more than the mirror
+	told       uint64                       // how many entries the child said it has
+	bad        uint64                       // entries that are marked
+	lost       uint64                       // entries that were acknowledged once, as the child said
 }
 
 func newMirror(n numbering, all *logs) *mirror {
@@ -127,6 +136,11 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 		if err != nil {
 			return fmt.Errorf("entry %d of log %s: %w", position, m.log, err)
 		}
+		fenced, err := m.passFences(position)
+		if err != nil {
+			return fmt.Errorf("entry %d of log %s: %w", position, m.log, err)
+		}
+		mutations = append(mutations, fenced...)
 		x, err := m.weigh(payload, position)
 		// What cannot be read says nothing about the entry: it is judged again at the next
 		// start. A mark would stay.
@@ -137,10 +151,7 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 			mutations = append(mutations, badMutation(position, err))
 			marked++
 		}
-		if x.holds != nil {
-			m.suspect(x.holds)
-			m.holders.put(*x.holds)
-		}
+		m.keep(x)
 		mutations = append(append(mutations, x.mutations...), m.tree.append(leaf)...)
 	}
 	if size, root := m.tree.head(); size != c.Size || root != c.Root {
@@ -190,6 +201,8 @@ func (m *mirror) weigh(payload []byte, position uint64) (effect, error) {
 		return m.weighGrant(e, position)
 	case identifier.EntryChildren:
 		return m.weighChildren(e, position)
+	case identifier.EntryFence:
+		return m.weighFence(e, position)
 	case identifier.EntryDelegation, identifier.EntryKeyset:
 		g, err := parseGrant(e.Envelope)
 		if err != nil {
@@ -251,8 +264,8 @@ func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error
 		return effect{}, fmt.Errorf("the grant of prefix %q in epoch %d is not what this node has delegated", d.Prefix, d.Epoch)
 	case !before.apex && (d.Node == nil || d.Node.Key != m.node):
 		return effect{}, fmt.Errorf("the grant of prefix %q names another node", d.Prefix)
-	case before.apex && d.Epoch < before.delegation.Epoch:
-		return effect{}, fmt.Errorf("the grant of prefix %q in epoch %d comes behind the one of epoch %d", d.Prefix, d.Epoch, before.delegation.Epoch)
+	case before.apex && d.Keyset.Version < before.delegation.Keyset.Version:
+		return effect{}, fmt.Errorf("the grant of prefix %q with keyset %d comes behind the one with keyset %d", d.Prefix, d.Keyset.Version, before.delegation.Keyset.Version)
 	}
 	return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: true}, &e.Envelope)
 }

@@ -34,10 +34,25 @@ func newFamily(t testing.TB) *family {
 
 // join says Hello and takes in what the parent grants.
 func (f *family) join() {
+	f.parent.t.Helper()
+	f.hello()
+	f.takeGrants()
+}
+
+// hello says Hello.
+func (f *family) hello() {
 	t := f.parent.t
 	t.Helper()
-	m, err := f.parent.Mirror(t.Context(), f.child.LogID(), f.child.root.Public(), f.child.root.Public(), f.child.status().Position)
+	size, _ := f.child.Source().Growth()
+	m, err := f.parent.Mirror(t.Context(), f.child.LogID(), f.child.root.Public(), f.child.root.Public(), size)
 	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := f.child.Source().Root(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Fence(t.Context(), size, root); err != nil {
 		t.Fatal(err)
 	}
 	opened, err := m.Open()
@@ -45,7 +60,6 @@ func (f *family) join() {
 		t.Fatal(err)
 	}
 	f.mirror, f.size = m, opened.Size
-	f.takeGrants()
 }
 
 func (f *family) takeGrants() {

@@ -85,6 +85,7 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 	if q := m.quarantine.Load(); q != nil {
 		return nil, q.refusal()
 	}
+	m.lacking.Store(size < m.published.Load())
 	m.hear(size, time.Now())
 	return &Mirror{r: r, m: m}, nil
 }
@@ -265,7 +266,7 @@ func (m *Mirror) Append(ctx context.Context, u *replica.Unit, synced func()) err
 		if err := m.r.failure(); err != nil {
 			return ending(err)
 		}
-		err := m.r.journal.Append(frame, func(at, end journal.Offset) {
+		err := m.m.queue(m.r.journal, frame, u.End(), func(at, end journal.Offset) {
 			m.r.config.Hook(HookMirrorSynced)
 			if err := m.m.take(u, at, end); err != nil {
 				m.r.fail(err)
@@ -279,6 +280,17 @@ func (m *Mirror) Append(ctx context.Context, u *replica.Unit, synced func()) err
 			return err
 		}
 	}
+}
+
+// queue queues a unit that ends there.
+func (m *mirror) queue(j *journal.Journal, frame journal.Frame, end uint64, synced func(at, end journal.Offset)) error {
+	m.queueMu.Lock()
+	defer m.queueMu.Unlock()
+	err := j.Append(frame, synced)
+	if err == nil {
+		m.queued = end
+	}
+	return err
 }
 
 // waitRoom waits for room in the state and the journal, also while the disk is full.
@@ -307,6 +319,9 @@ func (m *Mirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
 	grants, more := m.m.grants.since(from)
 	if !m.r.logs.counts(m.m) {
 		grants = nil // a log that does not count yet is not added to by them
+	}
+	if len(grants) > 0 {
+		m.r.tell(m.m, grants)
 	}
 	return grants, more
 }

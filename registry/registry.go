@@ -56,6 +56,9 @@ type Config struct {
 	// Reserve is how many octets of the volume stay free: with less, neither changes nor
 	// entries of children are taken in. 0 is what [Reserve] says, less than that none.
 	Reserve int64
+	// Grace is how long a child may take, from when it was told of a grant, until that is in
+	// its log as far as it is mirrored here; 0 for 15 seconds. See [Mirror.Fence].
+	Grace time.Duration
 	// Log is told of what an operator should know.
 	Log *slog.Logger
 	// Bare logs nothing of its own at the start, not even what a log begins with: for who
@@ -95,6 +98,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CheckpointEvery <= 0 {
 		c.CheckpointEvery = time.Second
+	}
+	if c.Grace <= 0 {
+		c.Grace = defaultGrace
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now

@@ -83,6 +83,8 @@ func (m *merger) again(ctx context.Context, branch string, position uint64, payl
 	switch e.Kind {
 	case identifier.EntryGenesis, identifier.EntryChildren:
 		return nil // the new log has its own, and repeats the rows
+	case identifier.EntryFence:
+		duplicate, err = m.new.relogFence(ctx, e)
 	case identifier.EntryChange:
 		duplicate, err = m.new.relogChange(ctx, e)
 	case identifier.EntryGrant, identifier.EntryDelegation, identifier.EntryKeyset:
@@ -171,6 +173,15 @@ func (r *Registry) relogGrant(ctx context.Context, e *identifier.Entry) (duplica
 		}
 	}
 	return r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admitFromAbove(g, entry) })
+}
+
+// relogFence admits a fence: what it says of a child's log stays so.
+func (r *Registry) relogFence(ctx context.Context, e *identifier.Entry) (duplicate bool, err error) {
+	entry, err := encode(e)
+	if err != nil {
+		return false, err
+	}
+	return r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admitAgain(entry) })
 }
 
 // relog admits something as soon as there is room for it.

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nameplate-id/nameplate/registry"
@@ -19,11 +20,20 @@ var verdictHistories = flag.Uint64("verdicts", 12, "how many histories TestVerdi
 // start.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
+	var fences, marked atomic.Uint64
+	t.Cleanup(func() {
+		if n, m := fences.Load(), marked.Load(); n == 0 || m == 0 {
+			t.Errorf("%d fences were set and %d entries marked in all histories: it shows nothing", n, m)
+		}
+	})
 	for seed := range *verdictHistories {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if differ := playVerdicts(t, seed, false); differ != "" {
+			v, differ := playVerdicts(t, seed, false)
+			if differ != "" {
 				t.Error(differ)
 			}
+			fences.Add(v.fences)
+			marked.Add(v.marked)
 		})
 	}
 }
@@ -33,7 +43,7 @@ func TestVerdicts(t *testing.T) {
 func TestVerdictsNotice(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
-		if playVerdicts(t, seed, true) != "" {
+		if _, differ := playVerdicts(t, seed, true); differ != "" {
 			return
 		}
 	}
@@ -41,13 +51,13 @@ func TestVerdictsNotice(t *testing.T) {
 }
 
 // playVerdicts plays a history, and returns what two nodes do not agree on.
-func playVerdicts(t *testing.T, seed uint64, early bool) string {
-	v := newVerdicts(t, rand.New(rand.NewPCG(seed, 9)).IntN)
+func playVerdicts(t *testing.T, seed uint64, early bool) (v *verdicts, differ string) {
+	v = newVerdicts(t, rand.New(rand.NewPCG(seed, 9)).IntN)
 	v.early = early
 	for range 40 {
 		v.step()
 	}
-	return v.finish()
+	return v, v.finish()
 }
 
 // verdicts is a family, and two other top-level nodes that keep the child's log.
@@ -58,6 +68,8 @@ type verdicts struct {
 	soon  *watcher
 	tried []string
 	early bool // the child's log comes before the rest of the parent's
+
+	fences, marked uint64 // how many there are at the end
 }
 
 // watcher is another top-level node.
@@ -69,6 +81,7 @@ type watcher struct {
 func newVerdicts(t *testing.T, pick func(int) int) *verdicts {
 	v := &verdicts{family: newFamily(t), pick: pick}
 	v.keys, v.forges = []identifier.PrivateKey{v.holder}, pick(2) == 0
+	v.hurry(1)
 	v.soon = v.watcher()
 	return v
 }
@@ -79,7 +92,7 @@ func (v *verdicts) watcher() *watcher {
 
 func (v *verdicts) step() {
 	t := v.parent.t
-	switch v.pick(12) {
+	switch v.pick(14) {
 	case 0, 1, 2, 3:
 		v.register(v.keys[len(v.keys)-1])
 	case 4:
@@ -104,6 +117,11 @@ func (v *verdicts) step() {
 	case 10:
 		v.send()
 		v.relay(v.soon)
+	case 11, 12:
+		// It hears what the parent has granted, says Hello again, and takes it in later or
+		// never: what it leaves out is fenced.
+		v.deaf()
+		v.hello()
 	default:
 		n := []*node{v.parent, v.child, v.soon.node}[v.pick(3)]
 		n.restart()
@@ -190,6 +208,13 @@ func (v *verdicts) finish() (differ string) {
 	v.takeGrants()
 	v.register(v.keys[len(v.keys)-1])
 	v.send()
+	tip, _ := v.parent.Source().Growth()
+	for _, l := range v.parent.watched(0, int(tip)) {
+		if l.Entry.Kind == identifier.EntryFence {
+			v.fences++
+		}
+	}
+	v.marked = v.parent.Mirrors()[0].Bad
 	late := v.watcher()
 	v.relay(v.soon)
 	v.relay(late)

@@ -102,6 +102,13 @@ var recode = map[string]func(key, b []byte) ([]byte, error){
 		h, err := identifier.ParseChildrenHeader(b)
 		return h.Append(nil), err
 	},
+	"fence": func(_, b []byte) ([]byte, error) {
+		f, err := identifier.ParseFence(b)
+		if err != nil {
+			return nil, err
+		}
+		return identifier.AppendFence(nil, f)
+	},
 	"genesis": func(_, b []byte) ([]byte, error) {
 		g, err := identifier.ParseGenesis(b)
 		if err != nil {
@@ -173,6 +180,10 @@ func written(t *testing.T, key []byte) map[string][]byte {
 		other := &identifier.Entry{Kind: kind, Time: time.UnixMilli(0), Envelope: identifier.Sign(kind.PayloadType(), out[name], newKey(t, 5))}
 		add(fmt.Sprintf("entry-%s", name))(identifier.AppendEntry(nil, other))
 	}
+	add("fence-node")(identifier.AppendFence(nil, &identifier.Fence{Log: identifier.LogID{9}, Size: 4711, Root: identifier.Hash{1, 2}, Delegation: *d}))
+	add("entry-fence-node")(identifier.AppendEntry(nil, &identifier.Entry{
+		Kind: identifier.EntryFence, Time: time.UnixMilli(1700000000123), Envelope: identifier.Sign(identifier.FenceType, out["fence-node"], newKey(t, 3)),
+	}))
 	children := sampleChildren(t)
 	header, _, err := identifier.HashChildren(children)
 	if err != nil {
@@ -353,5 +364,6 @@ func FuzzEnvelope(f *testing.F)         { fuzzDecoder(f, "leaf", nil) }
 func FuzzDelegation(f *testing.F)       { fuzzDecoder(f, "delegation", nil) }
 func FuzzKeysetChange(f *testing.F)     { fuzzDecoder(f, "keyset", nil) }
 func FuzzChildRow(f *testing.F)         { fuzzDecoder(f, "childrow", nil) }
+func FuzzFence(f *testing.F)            { fuzzDecoder(f, "fence", nil) }
 func FuzzChildrenHeader(f *testing.F)   { fuzzDecoder(f, "childrenheader", nil) }
 func FuzzGenesis(f *testing.F)          { fuzzDecoder(f, "genesis", nil) }

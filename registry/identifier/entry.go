@@ -16,6 +16,7 @@ const (
 	EntryKeyset
 	EntryGrant    // a delegation of this node's own prefix, signed above
 	EntryChildren // how far the logs of this node's children are synced here
+	EntryFence    // from where on a child's log is judged by which delegation
 )
 
 // PayloadType returns the payload type that the envelope of such an entry has;
@@ -32,6 +33,8 @@ func (k EntryKind) PayloadType() string {
 		return KeysetType
 	case EntryChildren:
 		return ChildrenType
+	case EntryFence:
+		return FenceType
 	}
 	return ""
 }
@@ -75,7 +78,8 @@ func (e *Entry) Change() *Change {
 // An entry that [AppendEntry] refuses has no leaf that can be read back.
 //
 //	format      u8        1
-//	kind        u8        1 genesis, 2 change, 3 delegation, 4 keyset, 5 grant, 6 children
+//	kind        u8        1 genesis, 2 change, 3 delegation, 4 keyset, 5 grant, 6 children,
+//	                      7 fence
 //	time        u48       milliseconds since 1970
 //	payload     text      of the envelope; its type follows from the kind
 //	signatures  u8        1 to 16, each: key id 8 octets, signature text (1 to 8,192 octets)

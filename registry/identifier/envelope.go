@@ -10,6 +10,7 @@ const (
 	KeysetType     = "application/vnd.nameplate.keyset.v1"     // a [KeysetChange]
 	GenesisType    = "application/vnd.nameplate.genesis.v1"    // a [Genesis]
 	ChildrenType   = "application/vnd.nameplate.children.v1"   // a [ChildrenHeader]
+	FenceType      = "application/vnd.nameplate.fence.v1"      // a [Fence]
 )
 
 // Limits of an envelope.

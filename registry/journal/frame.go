@@ -19,7 +19,7 @@ const (
 	KindMirrored                   // entries of a child's log, and the checkpoint they end with
 	KindReceipt                    // a checkpoint of this node's log, cosigned above
 	KindSession                    // a child's log gets a number
-	KindFence                      // what a child knew when it said Hello
+	KindFence                      // fences are entries of the log
 	KindQuarantine                 // a log set aside, with the evidence
 	KindVote                       // this node's vote on the successor of a prefix
 	// KindAcknowledged: how much of this node's log a parent said that it has on disk.

@@ -73,6 +73,12 @@ type Mirror interface {
 	// Heard says that the child has told just now how many entries it has synced.
 	// A mirror with as many is as old as the last such call.
 	Heard(size uint64)
+	// Fence is told of every Hello, with the size and the root of its checkpoint, before
+	// anything of its stream is stored. What is logged for it is synced at return. The
+	// error is why no stream is opened.
+	Fence(ctx context.Context, size uint64, root identifier.Hash) error
+	// Overdue returns why the child has to say Hello again; "" when it need not.
+	Overdue() string
 	// Regressed tells that the child was acknowledged so many entries, which the mirror
 	// does not hold.
 	Regressed(acknowledged uint64)

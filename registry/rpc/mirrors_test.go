@@ -148,6 +148,9 @@ func (m *memoryMirror) Append(ctx context.Context, u *replica.Unit, synced func(
 	return nil
 }
 
+func (m *memoryMirror) Fence(context.Context, uint64, identifier.Hash) error { return nil }
+func (m *memoryMirror) Overdue() string                                      { return "" }
+
 func (m *memoryMirror) Row() (replica.Row, error) { return replica.Row{}, nil }
 
 func (m *memoryMirror) Root(size uint64) (identifier.Hash, error) {

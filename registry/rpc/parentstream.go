@@ -103,12 +103,15 @@ func ending() *replica.Refusal {
 
 // open makes this the stream of its log, in place of the one before it.
 func (s *parentStream) open(hello *replica.Hello) *replica.Refusal {
-	size, _, err := s.config.Verify(hello.Tip, hello.Log, hello.Owner)
+	size, root, err := s.config.Verify(hello.Tip, hello.Log, hello.Owner)
 	if err != nil {
 		return &replica.Refusal{Reason: replica.Malformed, Detail: fmt.Sprintf("the child did not sign the checkpoint in its Hello: %v", err)}
 	}
 	k, err := s.keeperOf(s.ctx, hello, size)
 	if err != nil {
+		return s.refusalOf(err)
+	}
+	if err := k.mirror.Fence(s.ctx, size, root); err != nil {
 		return s.refusalOf(err)
 	}
 	var session replica.Session
@@ -233,11 +236,15 @@ func (s *parentStream) tick() {
 	}
 }
 
-// recheck ends the stream of a node that may not connect any more: by now it has been
-// sent what says so.
+// recheck ends the stream of a node that may not connect any more, or has to say Hello
+// again: by now it has been sent what says so.
 func (s *parentStream) recheck() {
 	if err := s.config.MayConnect(s.ctx); err != nil {
 		s.refuse(s.refusalOf(err))
+		return
+	}
+	if why := s.keeper.mirror.Overdue(); why != "" {
+		s.refuse(&replica.Refusal{Reason: replica.Unavailable, Detail: why})
 	}
 }
 

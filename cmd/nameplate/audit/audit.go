@@ -110,6 +110,8 @@ func (a *Auditor) judge(position uint64, e *identifier.Entry) error {
 		return a.keyset(e)
 	case identifier.EntryChildren:
 		return a.children(e)
+	case identifier.EntryFence:
+		return a.fence(e)
 	}
 	return a.delegation(e)
 }
@@ -160,6 +162,18 @@ func (a *Auditor) children(e *identifier.Entry) error {
 		a.rows[r.Log] = *r
 	}
 	return nil
+}
+
+// fence verifies what the node says of a child's log.
+func (a *Auditor) fence(e *identifier.Entry) error {
+	if err := a.signedByNode(e.Envelope); err != nil {
+		return err
+	}
+	f, err := identifier.ParseFence(e.Envelope.Payload)
+	if err != nil {
+		return err
+	}
+	return f.Check()
 }
 
 // change verifies a change against the delegation in force at its place.

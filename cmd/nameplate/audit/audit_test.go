@@ -100,6 +100,15 @@ func (b *book) children(child, signer identifier.PrivateKey, size uint64) *ident
 	return e
 }
 
+// fence logs from where on the log of a child is judged by a delegation.
+func (b *book) fence(log identifier.LogID, signer identifier.PrivateKey) {
+	b.t.Helper()
+	d := identifier.Delegation{Prefix: "88.118", Epoch: 2, Keyset: identifier.Keyset{Version: 4}}
+	payload, err := identifier.AppendFence(nil, &identifier.Fence{Log: log, Size: 5, Delegation: d})
+	b.must(err)
+	b.add(identifier.EntryFence, identifier.Sign(identifier.FenceType, payload, signer))
+}
+
 // verify audits the log, with a checkpoint behind every entry from first on.
 func (b *book) verify(a *audit.Auditor) error {
 	for n, e := range b.entries {
@@ -130,6 +139,7 @@ func whole(b *book, maker, next identifier.PrivateKey) {
 	b.change("88.118.8", 2, 2, maker, "88.118.8/f")
 	b.children(next, next, 5)
 	b.children(next, next, 7)
+	b.fence(identifier.LogID{9}, b.node)
 }
 
 func TestGoodLog(t *testing.T) {
@@ -140,8 +150,8 @@ func TestGoodLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := a.Summary()
-	if s.Log != b.log || s.Node != b.node.Public() || s.Entries != 14 || s.Rows != 6 || s.Delegations != 6 ||
-		s.Checkpoints != 14 || s.Size != 14 || s.Root != b.tree.Root() {
+	if s.Log != b.log || s.Node != b.node.Public() || s.Entries != 15 || s.Rows != 6 || s.Delegations != 6 ||
+		s.Checkpoints != 15 || s.Size != 15 || s.Root != b.tree.Root() {
 		t.Errorf("got %+v", s)
 	}
 	if err := newBookOf(b).verify(audit.New(identifier.PublicKey{})); err != nil {
@@ -220,6 +230,8 @@ func TestChangedLog(t *testing.T) {
 			e := b.children(next, next, 6)
 			e.Envelope = identifier.Sign(identifier.ChildrenType, e.Envelope.Payload, stranger)
 		}, "not signed by the node"},
+		{"a fence by a stranger", func(b *book) { b.fence(identifier.LogID{9}, stranger) }, "not signed by the node"},
+		{"a fence of no log", func(b *book) { b.fence(identifier.LogID{}, b.node) }, "not all zeros"},
 		{"a kind in disguise", func(b *book) {
 			whole(b, maker, next)
 			b.entries[len(b.entries)-1].Kind = identifier.EntryDelegation
@@ -257,11 +269,11 @@ func TestCheckpoints(t *testing.T) {
 		note []byte
 		want string
 	}{
-		{"another root", sign(14, identifier.Hash{1}, b.log, b.node), "was changed after it was signed"},
+		{"another root", sign(15, identifier.Hash{1}, b.log, b.node), "was changed after it was signed"},
 		{"another size", sign(5, root, b.log, b.node), "was changed after it was signed"},
-		{"entries that are missing", sign(15, root, b.log, b.node), "entries are missing"},
-		{"another log", sign(14, root, identifier.LogID{8}, b.node), "checkpoint of log"},
-		{"another key", sign(14, root, b.log, newKey(t)), "checkpoint of log"},
+		{"entries that are missing", sign(16, root, b.log, b.node), "entries are missing"},
+		{"another log", sign(15, root, identifier.LogID{8}, b.node), "checkpoint of log"},
+		{"another key", sign(15, root, b.log, newKey(t)), "checkpoint of log"},
 		{"no checkpoint", []byte("hello"), "checkpoint of log"},
 	}
 	for _, test := range tests {
