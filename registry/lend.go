@@ -12,6 +12,7 @@ type lending struct {
 	wanted []state.Wanted
 	of     []int  // which loan each is for
 	shared []bool // whether the log of another top-level node may have it as well
+	keys   []byte // of what is asked for by hash
 }
 
 // Lend looks up in one snapshot of the state what Find would find about identifiers,
@@ -28,13 +29,17 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 	}
 	defer func() {
 		clear(l.wanted)
+		if cap(l.keys) > maxLentKeys {
+			l.keys = nil
+		}
 		r.lendings.Put(l)
 	}()
 	peers := r.logs.peers()
 	position := r.counted() // first: what is found is at least as new
 	return r.state.View(func(v *state.Reader) error {
-		l.wanted, l.of, l.shared = l.wanted[:0], l.of[:0], l.shared[:0]
+		l.wanted, l.of, l.shared, l.keys = l.wanted[:0], l.of[:0], l.shared[:0], l.keys[:0]
 		shared, elsewhere := false, false // of the prefix of the loan
+		bare := prefixes{reader: v, log: r.number}
 		for i := range loans {
 			loan := &loans[i]
 			if i > 0 && bytes.Equal(loan.Prefix, loans[i-1].Prefix) {
@@ -47,12 +52,18 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 			if elsewhere || !loan.InZone || loan.Delegation != nil && r.elsewhere(loan.Delegation) {
 				continue
 			}
+			if loan.Hash != nil {
+				known, err := l.unhash(v, loan, r.number)
+				loan.Absent = !known && err == nil && !shared && bare.without(loan)
+				if !known {
+					continue
+				}
+			}
 			l.wanted = append(l.wanted, state.Wanted{Log: r.number, Key: loan.Key})
 			l.of = append(l.of, i)
 			l.shared = append(l.shared, shared)
 		}
 		v.LiveAll(l.wanted)
-		bare := prefixes{reader: v, log: r.number}
 		for i := range l.wanted {
 			w, loan := &l.wanted[i], &loans[l.of[i]]
 			if w.Value == nil {
@@ -67,6 +78,29 @@ func (r *Registry) Lend(loans []identifier.Loan, f func()) error {
 		f()
 		return nil
 	})
+}
+
+// maxLentKeys is how much room for the keys of identifiers that are asked for by hash is
+// kept for the next call.
+const maxLentKeys = 64 << 10
+
+// unhash makes the key of a loan that of the identifier whose suffix has the hash, and
+// reports whether the hash is known. An error says that this cannot be trusted.
+func (l *lending) unhash(v *state.Reader, loan *identifier.Loan, log uint32) (known bool, err error) {
+	at := len(l.keys)
+	l.keys = append(append(l.keys, loan.Key...), loan.Hash...)
+	key := l.keys[at:]
+	b := v.Get(state.Hashed, log, key)
+	if b == nil {
+		return false, nil
+	}
+	suffix, err := summed(key, b)
+	if err != nil {
+		return false, err
+	}
+	l.keys = identifier.AppendSuffixKey(l.keys[:at+len(loan.Key)], suffix)
+	loan.Key = l.keys[at:len(l.keys):len(l.keys)]
+	return true, nil
 }
 
 // merges tells what [Registry.merge] makes of a loan at a top-level node: whether the logs

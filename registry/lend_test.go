@@ -3,6 +3,7 @@ package registry_test
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -52,6 +53,66 @@ func TestLendAgreesWithFind(t *testing.T) {
 				got, err := loan.Stored.Record(id)
 				if err != nil || !reflect.DeepEqual(got, want.Record) {
 					t.Errorf("%s: got %+v, %v; want %+v", text, got, err, want.Record)
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.restart()
+	}
+}
+
+// What is asked for by its hash is lent as FindHashed finds it, and a hash that nobody knows
+// leads to nothing, whatever key it looks like.
+func TestLendByHash(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	holder := newKey(t)
+	d := n.mustDelegate(grant("88.118", holder), n.root)
+	long, gone := strings.Repeat("é", 200), strings.Repeat("ü", 200)
+	// Its key behind that of the prefix has as many octets as a hash.
+	short := strings.Repeat("s", 31)
+	n.mustRegister(signed(t, holder, d,
+		put(mustID(t, "88.118/"+short), nil, link("https://short.example/")),
+		put(mustID(t, "88.118.8/"+long), nil, link("https://long.example/")),
+		put(mustID(t, "88.118.8/"+gone), nil, link("https://gone.example/"))))
+	n.mustRegister(signed(t, holder, d, withdraw(n.record("88.118.8/"+gone))))
+	hashes := []struct {
+		prefix identifier.Prefix
+		hash   identifier.Hash
+		key    string // what the loan's becomes
+	}{
+		{"88.118.8", identifier.SuffixHash(long), "88\x00118\x008\x00\x01" + long},
+		{"88.118.8", identifier.SuffixHash(gone), "88\x00118\x008\x00\x01" + gone},
+		{"88.118.8", identifier.SuffixHash("nobody knows it"), "88\x00118\x008\x00"},
+		{"88.118", identifier.SuffixHash(long), "88\x00118\x00"},
+		{"88.118", identifier.Hash([]byte("\x01" + short)), "88\x00118\x00"},
+		{"5", identifier.SuffixHash(long), "5\x00"},
+	}
+	for range 2 {
+		var loans []identifier.Loan
+		for _, h := range hashes {
+			loans = append(loans, identifier.Loan{Prefix: []byte(h.prefix), Key: identifier.AppendPrefixKey(nil, h.prefix), Hash: h.hash[:]})
+		}
+		err := lend(n.Lend, loans, func(loans []identifier.Loan) {
+			for i, loan := range loans {
+				h := hashes[i]
+				id, want, err := n.FindHashed(t.Context(), h.prefix, h.hash)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if string(loan.Key) != h.key || loan.InZone != want.InZone || loan.Delegation != want.Delegation || loan.Apex != want.Apex {
+					t.Errorf("%d: got %+v; want key %q and %+v", i, loan, h.key, want)
+				}
+				if (loan.Stored == nil) != (want.Record == nil) || loan.Absent != (want.Record == nil) {
+					t.Errorf("%d: got a record %t, absent %t; want %+v", i, loan.Stored != nil, loan.Absent, want.Record)
+				}
+				if loan.Stored == nil {
+					continue
+				}
+				if got, err := loan.Stored.Record(id); err != nil || !reflect.DeepEqual(got, want.Record) {
+					t.Errorf("%d: got %+v, %v; want %+v", i, got, err, want.Record)
 				}
 			}
 		})

@@ -29,6 +29,12 @@ func AppendKey(dst []byte, id ID) []byte {
 	return dst
 }
 
+// AppendSuffixKey appends what makes the key of a prefix that of an identifier with this
+// suffix.
+func AppendSuffixKey(dst, suffix []byte) []byte {
+	return append(append(dst, keySuffixBegin), suffix...)
+}
+
 // AppendPrefixKey appends what the keys of a prefix and of everything below it
 // begin with.
 func AppendPrefixKey(dst []byte, p Prefix) []byte {

@@ -5,6 +5,10 @@ package identifier
 type Loan struct {
 	Prefix []byte // in text
 	Key    []byte // of an identifier with this prefix, as [AppendKey] writes it
+	// Hash stands for the suffix where only its SHA-256 is known ([SuffixHash]); nil where it
+	// is. Key is then that of the prefix, as [AppendPrefixKey] writes it, and becomes that of the
+	// identifier where the store knows the hash; it stays so for as long as the record is lent.
+	Hash []byte
 
 	// InZone, Apex and Grant are as in [Finding], and so are Log and Position.
 	InZone   bool

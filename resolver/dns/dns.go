@@ -73,7 +73,8 @@
 // 7873) gets one that is made as RFC 9018 says, on every way; with a good one he is answered
 // whatever the rate, for then his address is his own. No cookie is ever demanded. TCP is
 // bounded in connections, in connections per client, in queries at a time on one, and
-// in time. Whatever is sent: work and memory are linear in its length.
+// in time. Where the Resolver waits for nobody, what came together on a connection is answered
+// together and in its order, and connections take turns. Whatever is sent: work and memory are linear in its length.
 //
 // # What is not there
 //

@@ -23,9 +23,10 @@ func KeepLate(s *Server) { s.keepsLate = true }
 // SipHash is SipHash-2-4.
 func SipHash(key *[16]byte, b []byte) uint64 { return sipHash(key, b) }
 
-// Plainly returns what answers plain questions at a server, with what records lend.
-func Plainly(s *Server, records Records) func(query []byte) []byte {
-	p := s.newPlain()
+// Plainly returns what answers plain questions at a server, with what records lend, over
+// UDP or TCP.
+func Plainly(s *Server, records Records, stream bool) func(query []byte) []byte {
+	p := s.newPlain(stream)
 	var answer []byte
 	lent := func() (int, int) { answer = p.answer(0); return 0, 0 }
 	return func(query []byte) []byte {
@@ -44,9 +45,23 @@ func Plainly(s *Server, records Records) func(query []byte) []byte {
 	}
 }
 
+// Turn answers what came together from [Asker] over TCP.
+func Turn(s *Server, come, b []byte) (taken int, answers []byte, err error) {
+	t := s.turns.Get().(*streamTurn)
+	defer s.turns.Put(t)
+	defer t.forget()
+	if err := t.read(come); err != nil {
+		return 0, b, err
+	}
+	return t.answer(context.Background(), Asker, b)
+}
+
 // Rates returns whether an address may be answered at a time, with so many answers a
 // second.
 func Rates(perSecond int) func(a netip.Addr, at time.Duration) bool {
 	r := newRates(perSecond)
 	return func(a netip.Addr, at time.Duration) bool { return r.allows(a, uint64(at.Microseconds())) }
 }
+
+// Decoded returns what a text is in base32hex.
+func Decoded(text string) ([]byte, bool) { return appendDecoded(nil, []byte(text)) }

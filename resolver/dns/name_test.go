@@ -2,6 +2,7 @@ package dns_test
 
 import (
 	"bytes"
+	"encoding/base32"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -242,6 +243,21 @@ func FuzzName(f *testing.F) {
 		}
 		if !bytes.EqualFold(again, wire) {
 			t.Fatalf("%q: read as %+v, which is written %q", wire, n, again)
+		}
+	})
+}
+
+// What the plain way decodes is what the library encodes, and nothing else.
+func TestDecoded(t *testing.T) {
+	library := base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(
+			rapid.StringMatching(`[0-9a-v]{0,70}`), rapid.StringMatching(`[0-9a-z=_\n]{0,12}`),
+			rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 64), library.EncodeToString)).Draw(t, "text")
+		want, err := library.DecodeString(text)
+		ok := err == nil && library.EncodeToString(want) == text
+		if got, is := dns.Decoded(text); is != ok || ok && !bytes.Equal(got, want) {
+			t.Fatalf("%q: got %x, %t; want %x, %t", text, got, is, want, ok)
 		}
 	})
 }

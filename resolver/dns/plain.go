@@ -18,16 +18,17 @@ type Records interface {
 	// Lend fills in loans and calls f once while the records can be read, or not at all.
 	// A loan gets a record when a question about its identifier would be answered with
 	// that here, by all values that all may read. In any other case it gets none, which
-	// says nothing; unless it says Absent, and then that would be the answer. All that is lent
+	// says nothing; unless it says Absent, and then that would be the answer. So it is with
+	// one by hash, which then gets the key too. All that is lent
 	// belongs to one moment. f returns how many questions it answered, as found and as
 	// absent. It must not ask for anything else meanwhile.
 	Lend(loans []identifier.Loan, f func() (found, absent int)) error
 }
 
-// plain answers plain questions: what is asked over UDP about an identifier that has a
-// suffix in its name, found with all its values readable by all, or absent. It gives
-// the octets that [Server.Datagram] would give, or none: everything else, whatever it
-// is, is left to that. First all questions of a batch are read, then all records are
+// plain answers plain questions: what is asked about an identifier that has a suffix, or
+// its hash, in its name, found with all its values readable by all, or absent. It gives
+// the octets that [Server.Datagram] would give, over TCP those of [Server.Stream], or none:
+// everything else, whatever it is, is left to that. First all questions of a batch are read, then all records are
 // lent, then all answers are written: what takes time is waiting for memory, and so it
 // waits for all together. It allocates next to nothing and belongs to one goroutine.
 type plain struct {
@@ -35,35 +36,41 @@ type plain struct {
 	server  string // the name of this node where no grant gives one
 	contact []byte // on the wire
 	cookies *cookies
+	stream  bool // what is answered comes over TCP
 	folded  [maxName]byte
 	n       int // questions of the batch that are plain so far
 	asked   [batchSize]plainQuestion
 	loans   [batchSize]identifier.Loan
 	text    []byte // what the loans ask for
 	room    [batchSize * 2 * (maxName + 1)]byte
-	answers [batchSize][maxDatagram]byte
+	hashed  uint64 // answers about names that carry a hash
 	values  plainValues
+	// answers are written one behind the other; there is room for as many datagrams as are
+	// in a batch.
+	answers [batchSize * maxDatagram]byte
+	written int
 }
 
-// newPlain returns what answers plain questions at a server.
-func (s *Server) newPlain() *plain {
-	p := &plain{zone: s.zone.wire, server: s.nodes[0].Name, cookies: s.cookies}
+// newPlain returns what answers plain questions at a server, over UDP or TCP.
+func (s *Server) newPlain(stream bool) *plain {
+	p := &plain{zone: s.zone.wire, server: s.nodes[0].Name, cookies: s.cookies, stream: stream}
 	var b [maxName]byte
 	if n, err := dns.PackDomainName(s.contact, b[:], 0, nil, false); err == nil {
 		p.contact = b[:n]
 	}
+	p.begin()
 	return p
 }
 
 // plainQuestion is what there is to know about a plain question, beside the loan.
 type plainQuestion struct {
-	of     int // which datagram of the batch it is
+	of     int // which message of the batch it is
 	query  []byte
 	end    int // of the question in the message
 	rrtype uint16
 	edns   bool
 	secure bool // DO
-	limit  int
+	limit  int  // of the answer over UDP
 	// cookie is that of the query, none without; baked what is answered to it.
 	cookie []byte
 	baked  [wholeCookie]byte
@@ -78,9 +85,10 @@ func (p *plain) begin() {
 	clear(p.asked[:p.n])
 	clear(p.loans[:p.n])
 	p.n, p.text = 0, p.room[:0]
+	p.hashed, p.written = 0, 0
 }
 
-// take reads the ith datagram of a batch and keeps it when it is a plain question. It
+// take reads the ith message of a batch and keeps it when it is a plain question. It
 // reports whether that has a cookie: then bake has to be told where it came from.
 func (p *plain) take(i int, query []byte) (cookie bool) {
 	q := &p.asked[p.n]
@@ -102,22 +110,46 @@ func (p *plain) bake(from netip.Addr) {
 // is more to it.
 func (p *plain) answer(i int) []byte {
 	q, loan := &p.asked[i], &p.loans[i]
-	w := answerWriter{b: p.answers[i][:0:min(q.limit, maxDatagram)], q: q}
+	limit := min(q.limit, maxDatagram)
+	if p.stream {
+		limit = maxMessage
+	}
+	room := p.answers[p.written:]
+	w := answerWriter{b: room[:0:min(limit, len(room))], q: q}
 	switch {
 	case loan.Stored != nil:
+		if loan.Hash != nil && !isHashNamed(loan.Prefix, suffixOf(loan.Key)) {
+			return nil // another form of a name that has room
+		}
 		if !p.values.read(loan.Stored, q.link) {
 			return nil
 		}
 		p.found(&w, q, loan)
 	case loan.Absent && !q.encoded:
-		if _, err := identifier.New(identifier.Prefix(loan.Prefix), string(suffixOf(loan.Key))); err != nil {
-			return nil // malformed: the name says no more than that of the prefix
+		if !isWellFormed(loan) {
+			return nil // the name says no more than that of the prefix
 		}
 		p.negative(&w, loan, dns.RcodeNameError, uint32(resolver.NegativeTTL/time.Second))
 	default:
 		return nil
 	}
-	return w.done()
+	answer := w.done()
+	p.written += len(answer)
+	if answer != nil && loan.Hash != nil {
+		p.hashed++
+	}
+	return answer
+}
+
+// isWellFormed reports whether there can be what is not there.
+func isWellFormed(loan *identifier.Loan) bool {
+	var err error
+	if loan.Hash != nil {
+		_, err = identifier.ParsePrefix(string(loan.Prefix))
+	} else {
+		_, err = identifier.New(identifier.Prefix(loan.Prefix), string(suffixOf(loan.Key)))
+	}
+	return err == nil
 }
 
 // suffixOf returns the suffix in the key of an identifier that has one.

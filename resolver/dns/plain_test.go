@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -21,8 +22,8 @@ import (
 	wire "github.com/miekg/dns"
 )
 
-// view returns both ways of a server.
-func view(t testing.TB, s *resolvertest.Store) resolvertest.Ways {
+// view returns both ways of a server, over UDP or TCP.
+func view(t testing.TB, s *resolvertest.Store, stream bool) resolvertest.Ways {
 	t.Helper()
 	a := resolver.NewAuthority(resolvertest.NewLender(s), resolver.Options{Node: thisKey})
 	contacts := []string{"", "host.master@maker.example", "x@internal", "root@8.118.88.id.internal", "a@ns._ns.id.internal"}
@@ -31,9 +32,13 @@ func view(t testing.TB, s *resolvertest.Store) resolvertest.Ways {
 		t.Fatal(err)
 	}
 	dns.SetTime(server, time.Unix(1_800_000_000, 0))
+	full := server.Datagram
+	if stream {
+		full = server.Stream
+	}
 	return resolvertest.Ways{
-		Full:  func(query []byte) []byte { return dns.Answer(context.Background(), server, query) },
-		Plain: dns.Plainly(server, a),
+		Full:  func(query []byte) []byte { return full(context.Background(), query, dns.Asker) },
+		Plain: dns.Plainly(server, a, stream),
 	}
 }
 
@@ -50,12 +55,22 @@ func TestPlainQuestions(t *testing.T) {
 	s.Put("88.200.1/private", link("", "https://maker.example/a", 86400))
 	s.Put("88.30/elsewhere", link("", "https://maker.example/a", 86400))
 	encodedName := defaultZone.Name(identifier.ID{Prefix: "88.118.8", Suffix: threeLabels})
-	ways := view(t, s)
+	hash := identifier.SuffixHash("sn-42")
+	hashedName := defaultZone.Name(identifier.ID{Prefix: "88.118.8", Suffix: hashedSuffix})
+	ways, overTCP := view(t, s, false), view(t, s, true)
 	for _, c := range []struct {
 		name   string
 		change func(*wire.Msg)
 		want   bool
 	}{
+		{hashedName, nil, true},
+		{hashedName, func(m *wire.Msg) { m.Question[0].Qtype = wire.TypeTXT; m.SetEdns0(1232, false) }, true},
+		{"_pip." + hashedName, nil, true},
+		{strings.Replace(hashedName, hashedName[:6], "000000", 1), nil, true},       // absent
+		{strings.Replace(hashedName, ".8.118.", ".9.118.", 1), nil, false},          // below a record
+		{wirename(defaultZone.AppendHashedName(nil, "88.118.8", hash)), nil, false}, // has room for its suffix
+		{strings.Replace(hashedName, "._h", "v._h", 1), nil, false},
+		{hashedName[:51] + "v" + hashedName[52:], nil, false}, // other bits behind the last
 		{"plain._i.8.118.88.id.internal.", nil, true},
 		{"pLaIn._I.8.118.88.ID.Internal.", nil, true},
 		{"sn-42._i.8.118.88.id.internal.", nil, true},
@@ -110,7 +125,20 @@ func TestPlainQuestions(t *testing.T) {
 		if got := ways.Same(t, b); got != c.want {
 			t.Errorf("%v: got plain %v; want %v", m, got, c.want)
 		}
+		// Over TCP there is more room.
+		if got := overTCP.Same(t, b); got != (c.want || c.name == "long._i.8.118.88.id.internal.") {
+			t.Errorf("%v, over TCP: got plain %v; want %v", m, got, c.want)
+		}
 	}
+}
+
+// wirename returns a name on the wire as text.
+func wirename(b []byte) string {
+	name, _, err := wire.UnpackDomainName(b, 0)
+	if err != nil {
+		panic(err)
+	}
+	return name
 }
 
 // some returns one of the given.
@@ -129,7 +157,7 @@ func generated(r *rand.Rand) (*resolvertest.Store, [][]byte) {
 	var names [][]byte
 	for i := range 300 {
 		p := some(r, prefixes...)
-		suffix := some(r, fmt.Sprint(i), fmt.Sprint(i), fmt.Sprintf("sn-%d", i), fmt.Sprintf("sn-%d", i), strings.Repeat("z", 1+r.IntN(63)), "a b", "xn--a", fmt.Sprintf("-%d", i))
+		suffix := some(r, fmt.Sprint(i), fmt.Sprint(i), fmt.Sprintf("sn-%d", i), fmt.Sprintf("sn-%d", i), strings.Repeat("z", 1+r.IntN(63)), "a b", "xn--a", fmt.Sprintf("-%d", i), fmt.Sprintf("%d%s", i, strings.Repeat("é", 20+r.IntN(300))))
 		id, err := identifier.New(p, suffix)
 		if err != nil {
 			continue
@@ -164,6 +192,9 @@ func generated(r *rand.Rand) (*resolvertest.Store, [][]byte) {
 		s.Records[id].Withdrawn = r.IntN(20) == 0
 		name := defaultZone.AppendName(nil, id)
 		names = append(names, name)
+		if r.IntN(20) == 0 { // perhaps another form of a name that has room
+			names = append(names, defaultZone.AppendHashedName(nil, id.Prefix, identifier.SuffixHash(id.Suffix)))
+		}
 		switch r.IntN(6) {
 		case 0: // one that is not there, perhaps not even well formed
 			absent := slices.Clone(name)
@@ -258,10 +289,14 @@ func TestPathsAgree(t *testing.T) {
 	if testing.Short() {
 		questions = 40_000
 	}
-	resolvertest.Messages{Many: questions, Worlds: 40, Mutate: mutate, World: func(r *rand.Rand) (resolvertest.Ways, func() []byte) {
-		s, names := generated(r)
-		return view(t, s), func() []byte { return generate(r, names) }
-	}}.Agree(t)
+	for transport, stream := range map[string]bool{"UDP": false, "TCP": true} {
+		t.Run(transport, func(t *testing.T) {
+			resolvertest.Messages{Many: questions, Worlds: 40, Mutate: mutate, World: func(r *rand.Rand) (resolvertest.Ways, func() []byte) {
+				s, names := generated(r)
+				return view(t, s, stream), func() []byte { return generate(r, names) }
+			}}.Agree(t)
+		})
+	}
 }
 
 // Whatever comes in, both ways give the same answer.
@@ -271,37 +306,66 @@ func FuzzPaths(f *testing.F) {
 	for range 50 {
 		f.Add(generate(r, names))
 	}
-	ways := view(f, s)
-	f.Fuzz(func(t *testing.T, query []byte) { ways.Same(t, query) })
+	ways, overTCP := view(f, s, false), view(f, s, true)
+	f.Fuzz(func(t *testing.T, query []byte) {
+		ways.Same(t, query)
+		overTCP.Same(t, query)
+	})
 }
 
-// An answer to a plain question allocates nothing.
+// An answer to a plain question allocates nothing, however its suffix stands in its name, nor
+// does a turn over TCP.
 func TestPlainAllocations(t *testing.T) {
-	id := identifier.ID{Prefix: "88.118.8", Suffix: "sn-42"}
-	key := identifier.AppendKey(nil, id)
-	stored, err := identifier.AppendStored(nil, key, node().Records[id], 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := dns.Plainly(newServer(t, authority(node())), lends(func(loans []identifier.Loan) {
-		if string(loans[0].Prefix) != "88.118.8" || !bytes.Equal(loans[0].Key, key) {
-			t.Fatalf("got %q, %q; want the prefix and the key", loans[0].Prefix, loans[0].Key)
+	for _, suffix := range []string{"sn-42", "größe 1", threeLabels, hashedSuffix} {
+		id := identifier.ID{Prefix: "88.118.8", Suffix: suffix}
+		key := identifier.AppendKey(nil, id)
+		stored, err := identifier.AppendStored(nil, key, &identifier.Record{ID: id, Version: 1, Time: time.Unix(1_800_000_000, 0), Values: node().Records[identifier.ID{Prefix: "88.118.8", Suffix: "sn-42"}].Values}, 1)
+		if err != nil {
+			t.Fatal(err)
 		}
-		loans[0].Stored = stored
-	}))
-	m := query(t, "sn-42._i.8.118.88.id.internal.", wire.TypeURI)
-	m.SetEdns0(1232, true)
-	m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_COOKIE{Code: wire.EDNS0COOKIE, Cookie: "0102030405060708"}}
-	b, err := m.Pack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := testing.AllocsPerRun(1000, func() {
-		if plain(b) == nil {
-			t.Fatal("the question is not plain")
+		hash := identifier.SuffixHash(suffix)
+		lent := lends(func(loans []identifier.Loan) {
+			for i := range loans {
+				if loans[i].Hash != nil && string(loans[i].Key) == "88\x00118\x008\x00" && identifier.Hash(loans[i].Hash) == hash {
+					loans[i].Key = key
+				}
+				if string(loans[i].Prefix) != "88.118.8" || !bytes.Equal(loans[i].Key, key) {
+					t.Fatalf("got %q, %q; want the prefix and the key", loans[i].Prefix, loans[i].Key)
+				}
+				loans[i].Stored = stored
+			}
+		})
+		server, err := dns.New(authority(node()), dns.Options{AtOnce: true, Records: lent})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}); got > 0 {
-		t.Errorf("got %v allocations; want none", got)
+		m := query(t, defaultZone.Name(id), wire.TypeURI)
+		m.SetEdns0(1232, true)
+		m.IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_COOKIE{Code: wire.EDNS0COOKIE, Cookie: "0102030405060708"}}
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := dns.Plainly(server, lent, false)
+		if got := testing.AllocsPerRun(1000, func() {
+			if plain(b) == nil {
+				t.Fatal("the question is not plain")
+			}
+		}); got > 0 {
+			t.Errorf("%q: got %v allocations; want none", suffix, got)
+		}
+		come := bytes.Repeat(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...), 50)
+		answers := make([]byte, 0, 64<<10)
+		if got := testing.AllocsPerRun(100, func() {
+			if taken, _, err := dns.Turn(server, come, answers); taken != len(come) || err != nil {
+				t.Fatalf("%d octets were taken, %v; want %d", taken, err, len(come))
+			}
+		}); got > 0 {
+			t.Errorf("%q: got %v allocations for 50 answers over TCP; want none", suffix, got)
+		}
+		if stats := server.Stats(); stats.PlainMessages == 0 || stats.PlainMessages != stats.Messages {
+			t.Errorf("%q: got %+v; want plain messages only", suffix, stats)
+		}
 	}
 }
 
@@ -364,5 +428,58 @@ func TestPathsOverUDP(t *testing.T) {
 	stats := server.Stats()
 	if stats.Plain < 100 || stats.Plain > stats.Datagrams-100 {
 		t.Errorf("got %+v; want both ways taken", stats)
+	}
+}
+
+// All sorts of questions in a row are answered in their order, cut as the network may cut
+// them, and it is counted which way they took.
+func TestPathsOverTCP(t *testing.T) {
+	s := node()
+	a := resolver.NewAuthority(resolvertest.NewLender(s), resolver.Options{Node: thisKey})
+	address, server := serve(t, a, dns.Options{Node: thisNode, AtOnce: true, Records: a})
+	reference := newServer(t, a)
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	r := rand.New(rand.NewPCG(5, 6))
+	_, names := generated(r)
+	names = append(names[len(names)-9:], slices.Repeat([][]byte{pack(t, "sn-42._i.8.118.88.id.internal."), pack(t, "many._i.8.118.88.id.internal.")}, 5)...)
+	var sent []byte
+	var want [][]byte
+	for range 2000 {
+		q := generate(r, names)
+		answer := reference.Stream(t.Context(), q, dns.Asker)
+		if answer == nil {
+			continue // would end the connection
+		}
+		want = append(want, unbaked(answer))
+		sent = append(binary.BigEndian.AppendUint16(sent, uint16(len(q))), q...)
+	}
+	go func() {
+		for len(sent) > 0 {
+			n := min(len(sent), 1+r.IntN(20_000))
+			conn.Write(sent[:n])
+			sent = sent[n:]
+		}
+	}()
+	for i := range want {
+		var length [2]byte
+		if _, err := io.ReadFull(conn, length[:]); err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		got := make([]byte, binary.BigEndian.Uint16(length[:]))
+		if _, err := io.ReadFull(conn, got); err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		if !bytes.Equal(unbaked(got), want[i]) {
+			t.Fatalf("answer %d:\ngot  %x\nwant %x", i, got, want[i])
+		}
+	}
+	stats := server.Stats()
+	if stats.Messages != uint64(len(want)) || stats.PlainMessages < 100 || stats.PlainMessages > stats.Messages-100 {
+		t.Errorf("got %+v for %d questions; want both ways taken", stats, len(want))
 	}
 }

@@ -1,6 +1,6 @@
 package dns
 
-import "bytes"
+import "github.com/nameplate-id/nameplate/registry/identifier"
 
 // maxPlainLabels is how many labels the name of a plain question has at most. There
 // are longer ones, and few of them.
@@ -38,7 +38,7 @@ func (p *plain) fold(b []byte, l *labels) int {
 	return -1
 }
 
-// readName reads [<link type>.]<suffix>.<marker>.<segments>.<zone> at the beginning of
+// readName reads [<link type>.]<suffix or hash>.<marker>.<segments>.<zone> at the beginning of
 // b into the next loan and returns where it ends; -1 when it is any other name, or might
 // be: one whose record is stored under the key is right, for the registry holds nothing
 // else.
@@ -91,14 +91,20 @@ func (p *plain) readName(q *plainQuestion, b []byte) int {
 	if int(l.starts[mark])-int(l.starts[first])+len("_")+len(markPlain)+len(prefix)+1 > maxBelow {
 		return -1
 	}
-	key = append(key, 1)
+	var hash []byte
 	switch string(name[l.starts[mark]:l.starts[mark+1]]) {
 	case "\x02" + markPlain:
 		suffix := name[l.starts[first]+1 : l.starts[mark]]
 		if mark-first != 1 || !isPlainLabel(suffix) {
 			return -1
 		}
-		key = append(key, suffix...)
+		key = identifier.AppendSuffixKey(key, suffix)
+	case "\x02" + markHashed:
+		end := len(key)
+		if key = decodeHash(key, name[l.starts[first]+1:l.starts[mark]]); key == nil || mark-first != 1 {
+			return -1
+		}
+		key, hash = key[:end:end], key[end:]
 	case "\x02" + markEncoded:
 		q.encoded = true
 		if key = decodeSuffix(key, name, l.starts[first:mark+1]); key == nil {
@@ -107,8 +113,9 @@ func (p *plain) readName(q *plainQuestion, b []byte) int {
 	default:
 		return -1
 	}
-	p.loans[p.n].Prefix, p.loans[p.n].Key = prefix, key
-	p.text = p.text[:at+zoneAt+len(key)]
+	loan := &p.loans[p.n]
+	loan.Prefix, loan.Key, loan.Hash = prefix, key, hash
+	p.text = p.text[:at+zoneAt+len(key)+len(hash)]
 	if link != nil {
 		start := len(p.text)
 		p.text = append(p.text, link...)
@@ -131,10 +138,11 @@ func readLink(name []byte, mark int) []byte {
 	return label[1:]
 }
 
-// decodeSuffix appends the suffix that stands in labels in base32hex; nil when they are
-// not its name. starts are where they begin, and where the last ends.
+// decodeSuffix appends to the key of a prefix what makes it that of a suffix which stands in
+// labels in base32hex; nil when they are not its name. starts are where they begin, and
+// where the last ends.
 func decodeSuffix(key, name []byte, starts []uint8) []byte {
-	var text, again [maxName]byte
+	var text [maxName]byte
 	n := 0
 	for i := range len(starts) - 1 {
 		label := name[starts[i]+1 : starts[i+1]]
@@ -143,18 +151,58 @@ func decodeSuffix(key, name []byte, starts []uint8) []byte {
 		}
 		n += copy(text[n:], label)
 	}
+	key = identifier.AppendSuffixKey(key, nil)
 	at := len(key)
-	key = append(key, again[:encoding.DecodedLen(n)]...)
-	m, err := encoding.Decode(key[at:], text[:n])
-	if err != nil {
-		return nil
-	}
-	key = key[:at+m]
-	encoding.Encode(again[:], key[at:])
-	if encoding.EncodedLen(m) != n || !bytes.Equal(again[:n], text[:n]) || isPlainLabel(key[at:]) {
+	key, ok := appendDecoded(key, text[:n])
+	if !ok || isPlainLabel(key[at:]) {
 		return nil
 	}
 	return key
+}
+
+// decodeHash appends the hash that a label is in base32hex; nil when it is none.
+func decodeHash(b, label []byte) []byte {
+	if len(label) != encoding.EncodedLen(len(identifier.Hash{})) {
+		return nil
+	}
+	if b, ok := appendDecoded(b, label); ok {
+		return b
+	}
+	return nil
+}
+
+// appendDecoded appends what a text is in [encoding], which would allocate; false when
+// it is not what that makes of any octets.
+func appendDecoded(b, text []byte) (_ []byte, ok bool) {
+	bits, n := uint(0), 0
+	for _, c := range text {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'v':
+			c -= 'a' - 10
+		default:
+			return b, false
+		}
+		bits = bits<<5 | uint(c)
+		if n += 5; n >= 8 {
+			n -= 8
+			b = append(b, byte(bits>>n))
+			bits &= 1<<n - 1
+		}
+	}
+	// What is left over is less than a character, and nothing.
+	return b, n < 5 && bits == 0
+}
+
+// isHashNamed is [identifier.HashNamed] for octets.
+func isHashNamed(prefix, suffix []byte) bool {
+	n := len(suffix) + 1
+	if !isPlainLabel(suffix) {
+		n = encoding.EncodedLen(len(suffix))
+		n += (n + maxLabel - 1) / maxLabel
+	}
+	return n+len("_")+len(markPlain)+len(prefix)+1 > maxBelow
 }
 
 // isPlainLabel is [identifier.PlainNamed] for octets.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -86,6 +87,7 @@ type Server struct {
 	keepsLate bool
 	// connections are those of all calls of Serve.
 	connections *tcp.Server
+	turns       sync.Pool // of *streamTurn
 }
 
 // New returns a server in front of a Resolver.
@@ -114,6 +116,7 @@ func New(r resolver.Resolver, o Options) (*Server, error) {
 	if s.cookies, err = newCookies(o.CookieSecret); err != nil {
 		return nil, err
 	}
+	s.turns.New = func() any { return s.newStreamTurn() }
 	s.connections, s.rates = s.newConnections(), newRates(o.Rate)
 	return s, nil
 }

@@ -11,7 +11,8 @@ const rcodes = 16
 
 // counts are what a server counts while it works.
 type counts struct {
-	datagrams, messages, plain     atomic.Uint64
+	datagrams, messages            atomic.Uint64
+	plain, plainMessages           atomic.Uint64
 	dropped, overloaded, truncated atomic.Uint64
 	limited, hashed                atomic.Uint64
 	answers                        [rcodes]atomic.Uint64
@@ -22,11 +23,11 @@ type counts struct {
 type Stats struct {
 	Datagrams uint64 // queries read over UDP
 	Messages  uint64 // queries read over TCP
-	// Plain are the datagrams that were answered from Options.Records; all others took
-	// the long way.
-	Plain uint64
-	// Hashed are the questions, over UDP and TCP, about names that carry a hash. They are
-	// never plain: a hash leads to its identifier first.
+	// Plain are the datagrams that were answered from Options.Records, PlainMessages the
+	// messages; all others took the long way.
+	Plain, PlainMessages uint64
+	// Hashed are the questions, over UDP and TCP, about names that carry a hash. They cost
+	// more than others: a hash leads to its identifier first.
 	Hashed uint64
 	// Dropped datagrams and messages got no answer: garbage, responses, and what came
 	// when there was too much to do.
@@ -46,7 +47,8 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	c := &s.counts
 	stats := Stats{
-		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Plain: c.plain.Load(), Hashed: c.hashed.Load(), Dropped: c.dropped.Load(), Limited: c.limited.Load(),
+		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(),
+		Plain: c.plain.Load(), PlainMessages: c.plainMessages.Load(), Hashed: c.hashed.Load(), Dropped: c.dropped.Load(), Limited: c.limited.Load(),
 		Overloaded: c.overloaded.Load(), Truncated: c.truncated.Load(),
 		Connections: s.connections.Open(), TurnedAway: s.connections.TurnedAway(), Answers: map[string]uint64{},
 	}

@@ -14,7 +14,7 @@ import (
 func (s *Server) newConnections() *tcp.Server {
 	return tcp.New(tcp.Options{
 		Connections: s.o.Connections, PerClient: s.o.PerClient, Pipeline: s.o.Pipeline,
-		Idle: s.o.Idle, Patience: s.o.Patience, AtOnce: s.o.AtOnce, Log: s.o.Log,
+		Idle: s.o.Idle, Patience: s.o.Patience, AtOnce: s.o.AtOnce, Turn: s.turn, Log: s.o.Log,
 	})
 }
 

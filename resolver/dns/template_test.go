@@ -24,7 +24,7 @@ func TestTemplatesHaveNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	gtin := zone.Name(identifier.ID{Prefix: "gs1.9.5.0.6.5.4.3.2.1.9.8.7", Suffix: "010/21/AB-7"})
-	ways := view(t, s)
+	ways := view(t, s, false)
 	for _, c := range []struct {
 		name, want string
 		plain      bool

@@ -160,7 +160,7 @@ type reader struct {
 }
 
 func (s *Server) newReader(batch *udp.Batch) *reader {
-	r := &reader{s: s, batch: batch, plain: s.newPlain()}
+	r := &reader{s: s, batch: batch, plain: s.newPlain(false)}
 	r.lent = r.answerPlain
 	return r
 }
@@ -225,6 +225,7 @@ func (r *reader) answerPlain() (found, absent int) {
 		}
 	}
 	r.s.counts.plain.Add(uint64(found + absent))
+	r.s.counts.hashed.Add(r.plain.hashed)
 	r.s.counts.answers[dns.RcodeSuccess].Add(uint64(found))
 	r.s.counts.answers[dns.RcodeNameError].Add(uint64(absent))
 	return found, absent

@@ -1,6 +1,7 @@
 package resolvertest
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -99,7 +100,11 @@ func (l *Lender) Lend(loans []identifier.Loan, f func()) error {
 		loan.Delegation, loan.InZone, loan.Apex, loan.Grant, loan.Position = found.Delegation, found.InZone, found.Apex, found.Grant, found.Position
 		loan.Log = found.Log
 		loan.Stored, loan.Absent = nil, true
-		if stored := l.stored[string(loan.Key)]; stored != nil && !stored.Withdrawn() {
+		if loan.Hash != nil {
+			id, _, _ := l.FindHashed(context.Background(), identifier.Prefix(loan.Prefix), identifier.Hash(loan.Hash))
+			loan.Key = identifier.AppendKey(nil, id)
+		}
+		if stored := l.stored[string(loan.Key)]; stored != nil && !stored.Withdrawn() && !(loan.Hash != nil && bytes.HasSuffix(loan.Key, []byte{0})) {
 			loan.Stored, loan.Absent = stored, false
 		}
 		for p, ok := identifier.Prefix(loan.Prefix), true; ok; p, ok = p.Parent() {

@@ -20,9 +20,17 @@ type Answer func(ctx context.Context, b []byte) []byte
 // asked for while the next message is read.
 type Next func(from Asker, r *bufio.Reader) (Answer, error)
 
+// Turn answers messages that have come together on one connection. It appends the answers to
+// those at the beginning of come that are whole to b, and returns how many octets they were: none
+// to be asked again when more has come. When come has readAhead octets and no message in them
+// is whole, that is an error. An error ends the connection after what was appended is sent.
+// It keeps nothing of come, and answers for as long as it likes at most: the context only ends
+// what should not be answered any more at all.
+type Turn func(ctx context.Context, from Asker, come, b []byte) (taken int, answers []byte, err error)
+
 const (
 	// readAhead is how many octets of a connection are read at once.
-	readAhead = 4096
+	readAhead = 8192
 	// gather is how many octets of answers wait for one another at most.
 	gather = 16 << 10
 )
@@ -35,12 +43,16 @@ type conversation struct {
 	asker    Asker
 	reader   *bufio.Reader
 
+	turns *turns        // nil when several are answered at the same time
+	mine  chan struct{} // by which it hears that its turn has come
+	read  int           // octets, since the others had their turn
+
 	mu  sync.Mutex // of writing
 	due []byte     // answers that wait for one another, when they are made at once
 }
 
 // converse answers the messages of one connection until it ends.
-func (s *Server) converse(working, stopping context.Context, conn net.Conn, client netip.Prefix, next Next) {
+func (s *Server) converse(working, stopping context.Context, conn net.Conn, client netip.Prefix, next Next, t *turns) {
 	// Whoever waits for the next message is woken.
 	stop := context.AfterFunc(stopping, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -58,10 +70,19 @@ func (s *Server) converse(working, stopping context.Context, conn net.Conn, clie
 		defer wrapped.Close()
 	}
 	c.reader = bufio.NewReaderSize(reading{c}, readAhead)
-	if s.o.AtOnce {
-		c.atOnce(working, next)
-	} else {
+	if t == nil {
 		c.several(working, next)
+		return
+	}
+	c.turns, c.mine = t, make(chan struct{}, 1)
+	t.talking.Add(1)
+	defer t.talking.Add(-1)
+	// What was asked is answered even when what follows is none.
+	defer func() { _ = c.flush() }()
+	if s.o.Turn != nil {
+		c.together(working, s.o.Turn)
+	} else {
+		c.atOnce(working, next)
 	}
 }
 
@@ -73,14 +94,21 @@ func (c *conversation) patient() bool {
 	return err == nil && c.stopping.Err() == nil
 }
 
-// reading is the connection to read from: before it waits, what is due is sent.
+// reading is the connection to read from: before it waits, what is due is sent, and
+// the others have their turn.
 type reading struct{ c *conversation }
 
 func (r reading) Read(b []byte) (int, error) {
 	if err := r.c.flush(); err != nil {
 		return 0, err
 	}
-	return r.c.conn.Read(b)
+	if r.c.turns != nil && r.c.read >= share {
+		r.c.read = 0
+		r.c.turns.next(r.c.mine)
+	}
+	n, err := r.c.conn.Read(b)
+	r.c.read += n
+	return n, err
 }
 
 // flush sends the answers that wait for one another.
@@ -108,8 +136,6 @@ func (c *conversation) write(b []byte) error {
 
 // atOnce answers one message after the other.
 func (c *conversation) atOnce(working context.Context, next Next) {
-	// What was asked is answered even when what follows is none.
-	defer func() { _ = c.flush() }()
 	for c.patient() {
 		answer, err := next(c.asker, c.reader)
 		if err != nil {
@@ -122,6 +148,29 @@ func (c *conversation) atOnce(working context.Context, next Next) {
 			return
 		}
 		if c.due = b; len(b) >= gather && c.flush() != nil {
+			return
+		}
+	}
+}
+
+// together answers all messages that came together before it reads on.
+func (c *conversation) together(working context.Context, turn Turn) {
+	for need := 1; ; {
+		// The rest of a message has no more time than the whole.
+		if need == 1 && !c.patient() {
+			return
+		}
+		if _, err := c.reader.Peek(need); err != nil {
+			return
+		}
+		come, _ := c.reader.Peek(c.reader.Buffered())
+		taken, due, err := turn(working, c.asker, come, c.due)
+		c.due = due
+		_, _ = c.reader.Discard(taken) // they are there
+		if need = 1; taken == 0 {
+			need = len(come) + 1
+		}
+		if err != nil || len(c.due) >= gather && c.flush() != nil {
 			return
 		}
 	}

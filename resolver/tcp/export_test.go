@@ -16,3 +16,6 @@ func Clients(p *Places) int { return len(p.clients) }
 
 // ClientOf returns what counts as one client.
 func ClientOf(a net.Addr) netip.Prefix { return clientOf(a) }
+
+// Unfair makes a server that gives nobody else a turn.
+func Unfair(s *Server) { s.unfair = true }

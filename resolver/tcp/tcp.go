@@ -11,7 +11,8 @@
 // Messages of one connection are answered several at a time, and each answer leaves
 // when it is ready, so that a slow one delays no other (RFC 7766, section 6.2.1.1).
 // Where nothing waits (AtOnce) they are answered one after the other without
-// goroutines, and all answers to what came together leave together.
+// goroutines, all answers to what came together leave together, and connections have their
+// turn one after the other, however much comes on one of them.
 //
 // What a client can take is bounded in connections, in messages under way and in the
 // octets of those that are large ([Asker.Claim]); silence, and a message that takes too
@@ -48,6 +49,9 @@ type Options struct {
 	Patience time.Duration
 	// AtOnce says that answers wait for nothing.
 	AtOnce bool
+	// Turn answers what came together when it is AtOnce, in place of Next; nil for one
+	// message after the other.
+	Turn Turn
 	// Wrap returns the connection that messages go over, such as that inside of TLS;
 	// nil for the one that was accepted. It has Idle to do so, and a failure ends the
 	// connection.
@@ -62,6 +66,7 @@ type Server struct {
 	o Options
 
 	places *Places
+	unfair bool // for a test: no conversation lets the others have their turn
 
 	mu      sync.Mutex
 	octets  int // claimed
@@ -127,6 +132,12 @@ func (a Asker) Release(octets int) {
 // out: most often there are no file descriptors left, and connections end. It returns
 // an error only when somebody else closed the listener.
 func (s *Server) Serve(working, stopping context.Context, listener net.Listener, next Next) error {
+	var t *turns
+	if s.o.AtOnce {
+		var end func()
+		t, end = newTurns(s.unfair)
+		defer end()
+	}
 	var open sync.WaitGroup
 	defer open.Wait()
 	for failures := 0; ; {
@@ -152,7 +163,7 @@ func (s *Server) Serve(working, stopping context.Context, listener net.Listener,
 		open.Go(func() {
 			defer s.places.leave(client)
 			defer conn.Close()
-			s.converse(working, stopping, conn, client, next)
+			s.converse(working, stopping, conn, client, next, t)
 		})
 	}
 }

@@ -246,30 +246,34 @@ func (m *measuredRecords) Lend(loans []identifier.Loan, f func() (found, absent 
 	})
 }
 
-// dnsPaths tells how many datagrams took which way through the DNS server.
+// dnsPaths tells how many messages took which way through the DNS server.
 func (m *metrics) dnsPaths(stats func() resolverdns.Stats) {
-	m.paths("nameplate_dns_datagrams_total", "DNS", func() (uint64, uint64) {
+	m.paths("nameplate_dns_datagrams_total", "DNS datagrams", func() (uint64, uint64) {
 		s := stats()
 		return s.Plain, s.Datagrams
 	})
+	m.paths("nameplate_dns_messages_total", "DNS messages over TCP", func() (uint64, uint64) {
+		s := stats()
+		return s.PlainMessages, s.Messages
+	})
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "nameplate_dns_hashed_total", Help: "DNS questions about names that carry a hash, which are always answered in full.",
+		Name: "nameplate_dns_hashed_total", Help: "DNS questions about names that carry a hash, which cost more than others.",
 	}, func() float64 { return float64(stats().Hashed) }))
 }
 
 // handlePaths tells how many datagrams took which way through the Handle server.
 func (m *metrics) handlePaths(stats func() resolverhandle.Stats) {
-	m.paths("nameplate_handle_datagrams_total", "Handle", func() (uint64, uint64) {
+	m.paths("nameplate_handle_datagrams_total", "Handle datagrams", func() (uint64, uint64) {
 		s := stats()
 		return s.Plain, s.Datagrams
 	})
 }
 
-// paths tells how many datagrams of all were plain questions.
-func (m *metrics) paths(name, protocol string, count func() (plain, all uint64)) {
+// paths tells how many messages of all were plain questions.
+func (m *metrics) paths(name, what string, count func() (plain, all uint64)) {
 	path := func(path string, value func(plain, all uint64) uint64) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: name, Help: protocol + " datagrams received, by how they are answered: plain questions from stored octets, all others in full.",
+			Name: name, Help: what + " received, by how they are answered: plain questions from stored octets, all others in full.",
 			ConstLabels: prometheus.Labels{"path": path},
 		}, func() float64 { return float64(value(count())) }))
 	}
