@@ -590,7 +590,7 @@ type Delegation struct {
 	// Nodes that answer from a copy of that node's log when it is away, at most 8.
 	Mirrors []*Node `protobuf:"bytes,7,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
 	// What the delegating node keeps of that node's log: mirror (empty says the same), or
-	// pointer.
+	// pointer, witness.
 	Policy        string `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -2274,7 +2274,8 @@ type MirrorStatus struct {
 	Quarantine *Quarantine `protobuf:"bytes,10,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
 	// Whose log it is: child; peer, another top-level node; relayed, a child of one.
 	Role string `protobuf:"bytes,11,opt,name=role,proto3" json:"role,omitempty"`
-	// What is kept of it: mirror, whole entries; pointer, entries without values.
+	// What is kept of it: mirror, whole entries; pointer, entries without values;
+	// witness, checkpoints alone.
 	Policy string `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`
 	// How many entries the newest checkpoint covers that the node has cosigned since its
 	// start; 0 for none.
@@ -2577,7 +2578,10 @@ type UpstreamStatus struct {
 	// How many entries it acknowledges for anchoring.
 	Anchored uint64 `protobuf:"varint,7,opt,name=anchored,proto3" json:"anchored,omitempty"`
 	// Why it takes in no more for now; empty when it does.
-	Paused        string `protobuf:"bytes,8,opt,name=paused,proto3" json:"paused,omitempty"`
+	Paused string `protobuf:"bytes,8,opt,name=paused,proto3" json:"paused,omitempty"`
+	// What it keeps of the log, as far as it has said in this session: mirror, pointer,
+	// witness; empty until it has.
+	Policy        string `protobuf:"bytes,9,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2664,6 +2668,13 @@ func (x *UpstreamStatus) GetAnchored() uint64 {
 func (x *UpstreamStatus) GetPaused() string {
 	if x != nil {
 		return x.Paused
+	}
+	return ""
+}
+
+func (x *UpstreamStatus) GetPolicy() string {
+	if x != nil {
+		return x.Policy
 	}
 	return ""
 }
@@ -3078,7 +3089,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\"\n" +
-	"\facknowledged\x18\x04 \x01(\x04R\facknowledged\"\xe9\x01\n" +
+	"\facknowledged\x18\x04 \x01(\x04R\facknowledged\"\x81\x02\n" +
 	"\x0eUpstreamStatus\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\"\n" +
@@ -3087,7 +3098,8 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x04lost\x18\x05 \x01(\x04R\x04lost\x12\x1b\n" +
 	"\tbehind_ms\x18\x06 \x01(\x03R\bbehindMs\x12\x1a\n" +
 	"\banchored\x18\a \x01(\x04R\banchored\x12\x16\n" +
-	"\x06paused\x18\b \x01(\tR\x06paused\"\x7f\n" +
+	"\x06paused\x18\b \x01(\tR\x06paused\x12\x16\n" +
+	"\x06policy\x18\t \x01(\tR\x06policy\"\x7f\n" +
 	"\vPredecessor\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\rR\x03why\x12\x12\n" +

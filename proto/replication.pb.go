@@ -83,7 +83,7 @@ func (x Control_Order) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Control_Order.Descriptor instead.
 func (Control_Order) EnumDescriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{14, 0}
+	return file_proto_replication_proto_rawDescGZIP(), []int{15, 0}
 }
 
 type Refuse_Reason int32
@@ -162,7 +162,7 @@ func (x Refuse_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Refuse_Reason.Descriptor instead.
 func (Refuse_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{16, 0}
+	return file_proto_replication_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // ReplicateRequest is a message of the child.
@@ -175,6 +175,7 @@ type ReplicateRequest struct {
 	//	*ReplicateRequest_Heartbeat
 	//	*ReplicateRequest_Refuse
 	//	*ReplicateRequest_Fetch
+	//	*ReplicateRequest_Advance
 	Message       isReplicateRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -262,6 +263,15 @@ func (x *ReplicateRequest) GetFetch() *Fetch {
 	return nil
 }
 
+func (x *ReplicateRequest) GetAdvance() *Advance {
+	if x != nil {
+		if x, ok := x.Message.(*ReplicateRequest_Advance); ok {
+			return x.Advance
+		}
+	}
+	return nil
+}
+
 type isReplicateRequest_Message interface {
 	isReplicateRequest_Message()
 }
@@ -286,6 +296,10 @@ type ReplicateRequest_Fetch struct {
 	Fetch *Fetch `protobuf:"bytes,5,opt,name=fetch,proto3,oneof"`
 }
 
+type ReplicateRequest_Advance struct {
+	Advance *Advance `protobuf:"bytes,6,opt,name=advance,proto3,oneof"`
+}
+
 func (*ReplicateRequest_Hello) isReplicateRequest_Message() {}
 
 func (*ReplicateRequest_Entries) isReplicateRequest_Message() {}
@@ -295,6 +309,8 @@ func (*ReplicateRequest_Heartbeat) isReplicateRequest_Message() {}
 func (*ReplicateRequest_Refuse) isReplicateRequest_Message() {}
 
 func (*ReplicateRequest_Fetch) isReplicateRequest_Message() {}
+
+func (*ReplicateRequest_Advance) isReplicateRequest_Message() {}
 
 // ReplicateResponse is a message of the parent.
 type ReplicateResponse struct {
@@ -795,7 +811,8 @@ type Welcome struct {
 	Checkpoint []byte `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	Credit     uint64 `protobuf:"varint,6,opt,name=credit,proto3" json:"credit,omitempty"` // see Ack
 	// What the parent keeps of the log: 0 whole entries; 1 entries without the contents of
-	// their rows, which are sent so (format 2 of an entry).
+	// their rows, which are sent so (format 2 of an entry); 2 checkpoints alone, which
+	// Advance brings.
 	Policy uint32 `protobuf:"varint,8,opt,name=policy,proto3" json:"policy,omitempty"`
 	// By the parent's node key, over: "nameplate welcome" and 0x00, the child's key and
 	// log, parent, parent_log, session, nonce, checkpoint, credit (64 bits), policy (8
@@ -961,6 +978,100 @@ func (x *Entries) GetCheckpoint() []byte {
 	return nil
 }
 
+// Advance leads a parent that keeps checkpoints alone from the one that it has to a larger
+// one. What does not follow on the one that it has is answered with a Nack, what contradicts
+// it with a Refuse.
+type Advance struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// How many entries the checkpoint covers that the parent has, and their root, 32 octets;
+	// 0 and 32 octets of zero while it has none.
+	Old  uint64 `protobuf:"varint,2,opt,name=old,proto3" json:"old,omitempty"`
+	Root []byte `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"`
+	// A note of the child over more entries.
+	Checkpoint []byte `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// The first entry of the log as the child's journal has it, at most 1 MiB, where old is 0;
+	// else empty.
+	First []byte `protobuf:"bytes,5,opt,name=first,proto3" json:"first,omitempty"`
+	// The consistency proof (RFC 9162, section 2.1.4) from old, or from the first entry where
+	// old is 0, to the checkpoint: at most 64 hashes of 32 octets.
+	Proof         [][]byte `protobuf:"bytes,6,rep,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Advance) Reset() {
+	*x = Advance{}
+	mi := &file_proto_replication_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Advance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Advance) ProtoMessage() {}
+
+func (x *Advance) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_replication_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Advance.ProtoReflect.Descriptor instead.
+func (*Advance) Descriptor() ([]byte, []int) {
+	return file_proto_replication_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Advance) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Advance) GetOld() uint64 {
+	if x != nil {
+		return x.Old
+	}
+	return 0
+}
+
+func (x *Advance) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *Advance) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *Advance) GetFirst() []byte {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Advance) GetProof() [][]byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 // Ack is cumulative: so many entries, with this root, are on the parent's disk.
 type Ack struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -978,7 +1089,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_proto_replication_proto_msgTypes[8]
+	mi := &file_proto_replication_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1101,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[8]
+	mi := &file_proto_replication_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1114,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{8}
+	return file_proto_replication_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Ack) GetSession() []byte {
@@ -1054,7 +1165,7 @@ type Cosigned struct {
 
 func (x *Cosigned) Reset() {
 	*x = Cosigned{}
-	mi := &file_proto_replication_proto_msgTypes[9]
+	mi := &file_proto_replication_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1177,7 @@ func (x *Cosigned) String() string {
 func (*Cosigned) ProtoMessage() {}
 
 func (x *Cosigned) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[9]
+	mi := &file_proto_replication_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1190,7 @@ func (x *Cosigned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cosigned.ProtoReflect.Descriptor instead.
 func (*Cosigned) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{9}
+	return file_proto_replication_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Cosigned) GetSession() []byte {
@@ -1107,7 +1218,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_proto_replication_proto_msgTypes[10]
+	mi := &file_proto_replication_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1230,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[10]
+	mi := &file_proto_replication_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +1243,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{10}
+	return file_proto_replication_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Nack) GetSession() []byte {
@@ -1160,7 +1271,7 @@ type Fetch struct {
 
 func (x *Fetch) Reset() {
 	*x = Fetch{}
-	mi := &file_proto_replication_proto_msgTypes[11]
+	mi := &file_proto_replication_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1283,7 @@ func (x *Fetch) String() string {
 func (*Fetch) ProtoMessage() {}
 
 func (x *Fetch) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[11]
+	mi := &file_proto_replication_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1296,7 @@ func (x *Fetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
 func (*Fetch) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{11}
+	return file_proto_replication_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Fetch) GetSession() []byte {
@@ -1216,7 +1327,7 @@ type Return struct {
 
 func (x *Return) Reset() {
 	*x = Return{}
-	mi := &file_proto_replication_proto_msgTypes[12]
+	mi := &file_proto_replication_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1339,7 @@ func (x *Return) String() string {
 func (*Return) ProtoMessage() {}
 
 func (x *Return) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[12]
+	mi := &file_proto_replication_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1352,7 @@ func (x *Return) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Return.ProtoReflect.Descriptor instead.
 func (*Return) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{12}
+	return file_proto_replication_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Return) GetSession() []byte {
@@ -1284,7 +1395,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_proto_replication_proto_msgTypes[13]
+	mi := &file_proto_replication_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1407,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[13]
+	mi := &file_proto_replication_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1420,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{13}
+	return file_proto_replication_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Grant) GetSession() []byte {
@@ -1348,7 +1459,7 @@ type Control struct {
 
 func (x *Control) Reset() {
 	*x = Control{}
-	mi := &file_proto_replication_proto_msgTypes[14]
+	mi := &file_proto_replication_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1471,7 @@ func (x *Control) String() string {
 func (*Control) ProtoMessage() {}
 
 func (x *Control) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[14]
+	mi := &file_proto_replication_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1484,7 @@ func (x *Control) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Control.ProtoReflect.Descriptor instead.
 func (*Control) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{14}
+	return file_proto_replication_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Control) GetSession() []byte {
@@ -1420,7 +1531,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_proto_replication_proto_msgTypes[15]
+	mi := &file_proto_replication_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1543,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[15]
+	mi := &file_proto_replication_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1556,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{15}
+	return file_proto_replication_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Heartbeat) GetSession() []byte {
@@ -1510,7 +1621,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_proto_replication_proto_msgTypes[16]
+	mi := &file_proto_replication_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1633,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_replication_proto_msgTypes[16]
+	mi := &file_proto_replication_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1646,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_proto_replication_proto_rawDescGZIP(), []int{16}
+	return file_proto_replication_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Refuse) GetNonce() []byte {
@@ -1584,13 +1695,14 @@ var File_proto_replication_proto protoreflect.FileDescriptor
 
 const file_proto_replication_proto_rawDesc = "" +
 	"\n" +
-	"\x17proto/replication.proto\x12\x18nameplate.replication.v1\x1a\x16proto/identifier.proto\"\xcf\x02\n" +
+	"\x17proto/replication.proto\x12\x18nameplate.replication.v1\x1a\x16proto/identifier.proto\"\x8e\x03\n" +
 	"\x10ReplicateRequest\x127\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1f.nameplate.replication.v1.HelloH\x00R\x05hello\x12=\n" +
 	"\aentries\x18\x02 \x01(\v2!.nameplate.replication.v1.EntriesH\x00R\aentries\x12C\n" +
 	"\theartbeat\x18\x03 \x01(\v2#.nameplate.replication.v1.HeartbeatH\x00R\theartbeat\x12:\n" +
 	"\x06refuse\x18\x04 \x01(\v2 .nameplate.replication.v1.RefuseH\x00R\x06refuse\x127\n" +
-	"\x05fetch\x18\x05 \x01(\v2\x1f.nameplate.replication.v1.FetchH\x00R\x05fetchB\t\n" +
+	"\x05fetch\x18\x05 \x01(\v2\x1f.nameplate.replication.v1.FetchH\x00R\x05fetch\x12=\n" +
+	"\aadvance\x18\x06 \x01(\v2!.nameplate.replication.v1.AdvanceH\x00R\aadvanceB\t\n" +
 	"\amessage\"\xbd\x04\n" +
 	"\x11ReplicateResponse\x12C\n" +
 	"\tchallenge\x18\x01 \x01(\v2#.nameplate.replication.v1.ChallengeH\x00R\tchallenge\x12=\n" +
@@ -1644,7 +1756,16 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\bpayloads\x18\x03 \x03(\fR\bpayloads\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\fR\n" +
-	"checkpoint\"{\n" +
+	"checkpoint\"\x95\x01\n" +
+	"\aAdvance\x12\x18\n" +
+	"\asession\x18\x01 \x01(\fR\asession\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\x04R\x03old\x12\x12\n" +
+	"\x04root\x18\x03 \x01(\fR\x04root\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\fR\n" +
+	"checkpoint\x12\x14\n" +
+	"\x05first\x18\x05 \x01(\fR\x05first\x12\x14\n" +
+	"\x05proof\x18\x06 \x03(\fR\x05proof\"{\n" +
 	"\x03Ack\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
@@ -1727,7 +1848,7 @@ func file_proto_replication_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_replication_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_proto_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_proto_replication_proto_goTypes = []any{
 	(Control_Order)(0),        // 0: nameplate.replication.v1.Control.Order
 	(Refuse_Reason)(0),        // 1: nameplate.replication.v1.Refuse.Reason
@@ -1739,49 +1860,51 @@ var file_proto_replication_proto_goTypes = []any{
 	(*Hello)(nil),             // 7: nameplate.replication.v1.Hello
 	(*Welcome)(nil),           // 8: nameplate.replication.v1.Welcome
 	(*Entries)(nil),           // 9: nameplate.replication.v1.Entries
-	(*Ack)(nil),               // 10: nameplate.replication.v1.Ack
-	(*Cosigned)(nil),          // 11: nameplate.replication.v1.Cosigned
-	(*Nack)(nil),              // 12: nameplate.replication.v1.Nack
-	(*Fetch)(nil),             // 13: nameplate.replication.v1.Fetch
-	(*Return)(nil),            // 14: nameplate.replication.v1.Return
-	(*Grant)(nil),             // 15: nameplate.replication.v1.Grant
-	(*Control)(nil),           // 16: nameplate.replication.v1.Control
-	(*Heartbeat)(nil),         // 17: nameplate.replication.v1.Heartbeat
-	(*Refuse)(nil),            // 18: nameplate.replication.v1.Refuse
-	(*PublicKey)(nil),         // 19: nameplate.identifier.v1.PublicKey
-	(*Envelope)(nil),          // 20: nameplate.identifier.v1.Envelope
+	(*Advance)(nil),           // 10: nameplate.replication.v1.Advance
+	(*Ack)(nil),               // 11: nameplate.replication.v1.Ack
+	(*Cosigned)(nil),          // 12: nameplate.replication.v1.Cosigned
+	(*Nack)(nil),              // 13: nameplate.replication.v1.Nack
+	(*Fetch)(nil),             // 14: nameplate.replication.v1.Fetch
+	(*Return)(nil),            // 15: nameplate.replication.v1.Return
+	(*Grant)(nil),             // 16: nameplate.replication.v1.Grant
+	(*Control)(nil),           // 17: nameplate.replication.v1.Control
+	(*Heartbeat)(nil),         // 18: nameplate.replication.v1.Heartbeat
+	(*Refuse)(nil),            // 19: nameplate.replication.v1.Refuse
+	(*PublicKey)(nil),         // 20: nameplate.identifier.v1.PublicKey
+	(*Envelope)(nil),          // 21: nameplate.identifier.v1.Envelope
 }
 var file_proto_replication_proto_depIdxs = []int32{
 	7,  // 0: nameplate.replication.v1.ReplicateRequest.hello:type_name -> nameplate.replication.v1.Hello
 	9,  // 1: nameplate.replication.v1.ReplicateRequest.entries:type_name -> nameplate.replication.v1.Entries
-	17, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
-	18, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
-	13, // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
-	6,  // 5: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
-	8,  // 6: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
-	10, // 7: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
-	12, // 8: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
-	15, // 9: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
-	18, // 10: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
-	14, // 11: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
-	11, // 12: nameplate.replication.v1.ReplicateResponse.cosigned:type_name -> nameplate.replication.v1.Cosigned
-	16, // 13: nameplate.replication.v1.ReplicateResponse.control:type_name -> nameplate.replication.v1.Control
-	19, // 14: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
-	19, // 15: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
-	19, // 16: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
-	19, // 17: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
-	20, // 18: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
-	0,  // 19: nameplate.replication.v1.Control.order:type_name -> nameplate.replication.v1.Control.Order
-	1,  // 20: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
-	2,  // 21: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
-	4,  // 22: nameplate.replication.v1.Replication.Mirrored:input_type -> nameplate.replication.v1.MirroredRequest
-	3,  // 23: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
-	5,  // 24: nameplate.replication.v1.Replication.Mirrored:output_type -> nameplate.replication.v1.MirroredResponse
-	23, // [23:25] is the sub-list for method output_type
-	21, // [21:23] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	18, // 2: nameplate.replication.v1.ReplicateRequest.heartbeat:type_name -> nameplate.replication.v1.Heartbeat
+	19, // 3: nameplate.replication.v1.ReplicateRequest.refuse:type_name -> nameplate.replication.v1.Refuse
+	14, // 4: nameplate.replication.v1.ReplicateRequest.fetch:type_name -> nameplate.replication.v1.Fetch
+	10, // 5: nameplate.replication.v1.ReplicateRequest.advance:type_name -> nameplate.replication.v1.Advance
+	6,  // 6: nameplate.replication.v1.ReplicateResponse.challenge:type_name -> nameplate.replication.v1.Challenge
+	8,  // 7: nameplate.replication.v1.ReplicateResponse.welcome:type_name -> nameplate.replication.v1.Welcome
+	11, // 8: nameplate.replication.v1.ReplicateResponse.ack:type_name -> nameplate.replication.v1.Ack
+	13, // 9: nameplate.replication.v1.ReplicateResponse.nack:type_name -> nameplate.replication.v1.Nack
+	16, // 10: nameplate.replication.v1.ReplicateResponse.grant:type_name -> nameplate.replication.v1.Grant
+	19, // 11: nameplate.replication.v1.ReplicateResponse.refuse:type_name -> nameplate.replication.v1.Refuse
+	15, // 12: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
+	12, // 13: nameplate.replication.v1.ReplicateResponse.cosigned:type_name -> nameplate.replication.v1.Cosigned
+	17, // 14: nameplate.replication.v1.ReplicateResponse.control:type_name -> nameplate.replication.v1.Control
+	20, // 15: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 16: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 17: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 18: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
+	21, // 19: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
+	0,  // 20: nameplate.replication.v1.Control.order:type_name -> nameplate.replication.v1.Control.Order
+	1,  // 21: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
+	2,  // 22: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
+	4,  // 23: nameplate.replication.v1.Replication.Mirrored:input_type -> nameplate.replication.v1.MirroredRequest
+	3,  // 24: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
+	5,  // 25: nameplate.replication.v1.Replication.Mirrored:output_type -> nameplate.replication.v1.MirroredResponse
+	24, // [24:26] is the sub-list for method output_type
+	22, // [22:24] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_proto_replication_proto_init() }
@@ -1796,6 +1919,7 @@ func file_proto_replication_proto_init() {
 		(*ReplicateRequest_Heartbeat)(nil),
 		(*ReplicateRequest_Refuse)(nil),
 		(*ReplicateRequest_Fetch)(nil),
+		(*ReplicateRequest_Advance)(nil),
 	}
 	file_proto_replication_proto_msgTypes[1].OneofWrappers = []any{
 		(*ReplicateResponse_Challenge)(nil),
@@ -1814,7 +1938,7 @@ func file_proto_replication_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_replication_proto_rawDesc), len(file_proto_replication_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -157,6 +157,7 @@ func (a *anchoring) passLog(m *mirror) error {
 	a.mu.Lock()
 	t := a.of(m.log)
 	before := *t
+	a.machine.Witness(m.log, m.witness())
 	t.anchored = max(t.anchored, a.machine.Acknowledged(m.log, m.published.Load()))
 	due, isDue := a.machine.Due(m.log)
 	above, covered := a.r.levels.root()
@@ -263,6 +264,7 @@ func (m *Mirror) Anchoring() (Anchoring, <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := a.of(m.m.log)
+	a.machine.Witness(m.m.log, m.m.witness())
 	if t.changed == nil {
 		t.changed = make(chan struct{})
 	}

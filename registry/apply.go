@@ -2,6 +2,7 @@ package registry
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -19,6 +20,7 @@ const (
 	grantNote      = "grant/"     // + key of the prefix: the grant by which it is answered here
 	givenNote      = "given/"     // + key of the prefix: the envelope of its delegation
 	givenKeysNote  = "keyset/"    // + key of the prefix: the newest keyset change of it
+	gaveToNote     = "gaveto/"    // + key of a node, and of a prefix: what it was given, where its log is witnessed
 	gaveNote       = "gave/"      // + hash of the payload: a delegation or keyset change that was ever made
 )
 
@@ -91,6 +93,9 @@ func effectOfDelegation(h held, signed *identifier.Envelope) (effect, error) {
 		}
 		leaf := identifier.AppendLeaf(nil, &identifier.Entry{Kind: kind, Time: time.UnixMilli(0), Envelope: *signed})
 		mutations = append(mutations, noteMutation(givenNoteName(h.delegation.Prefix, kind), leaf), noteMutation(gaveNoteName(signed), nil))
+		if d := h.delegation; d.Policy == identifier.PolicyWitness && d.Node != nil {
+			mutations = append(mutations, noteMutation(gaveToNoteName(d.Node.Key, d.Prefix), []byte(d.Prefix)))
+		}
 	}
 	return effect{mutations: mutations, holds: &h}, nil
 }
@@ -103,6 +108,17 @@ func givenNoteName(p identifier.Prefix, kind identifier.EntryKind) string {
 		note = givenKeysNote
 	}
 	return string(identifier.AppendPrefixKey([]byte(note), p))
+}
+
+// gaveToNoteName is the note that says that a prefix was once given to a node of whose log
+// checkpoints alone are kept. An empty prefix stands for all.
+func gaveToNoteName(node identifier.PublicKey, p identifier.Prefix) string {
+	note := append([]byte(gaveToNote), byte(node.Type))
+	note = append(binary.BigEndian.AppendUint16(note, uint16(len(node.Raw))), node.Raw...)
+	if p == "" {
+		return string(note)
+	}
+	return string(identifier.AppendPrefixKey(note, p))
 }
 
 // gaveNoteName is the note that says that an envelope was once what a prefix was given by.

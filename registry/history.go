@@ -69,10 +69,19 @@ func (m *Mirror) Unit(position uint64) (*replica.Unit, error) {
 
 // rootOf returns the root of the first size entries.
 func (l *ledger) rootOf(size uint64) (identifier.Hash, error) {
-	if have, root := l.tree.head(); have == size {
+	if have, root := l.head(); have == size {
 		return root, nil
 	}
+	if l.bare {
+		return identifier.Hash{}, replica.ErrNoRoot
+	}
 	return journal.Root(size, tiles{l.state, l.number})
+}
+
+// Prove returns the proof that the first old entries of this node's log, at least one, are
+// the beginning of the first size.
+func (s *Source) Prove(old, size uint64) ([]identifier.Hash, error) {
+	return journal.ProveConsistency(old, size, tiles{s.r.state, ownLog})
 }
 
 // Subtrees returns the roots of the complete subtrees of everything that is synced, the

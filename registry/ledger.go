@@ -24,6 +24,7 @@ type ledger struct {
 	log     identifier.LogID
 	state   *state.Store
 	tree    *logTree
+	bare    bool // checkpoints alone are here: there is no tree
 	holders *holders
 	// verifier is that of the node: all its logs share one.
 	verifier *identifier.Verifier
@@ -77,6 +78,9 @@ func (l *ledger) loadState() error { return doubt(l.readState()) }
 func (l *ledger) readState() error {
 	position := l.state.Positions()[l.number]
 	l.published.Store(position)
+	if l.bare {
+		return l.loadWitnessed()
+	}
 	tree, err := journal.OpenTree(position, tiles{l.state, l.number})
 	if err != nil {
 		return err

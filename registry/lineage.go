@@ -151,6 +151,10 @@ func (m *mirror) succession() ([]state.Mutation, error) {
 	if now == m || after == nil || m.logs.follows(m, &identifier.Genesis{Log: m.log, After: after}) != nil {
 		return nil, nil
 	}
+	counts := []state.Mutation{noteMutation(succeedsNote, now.log[:])}
+	if m.witness() {
+		return counts, nil // what it repeats a witness does not see
+	}
 	before, err := now.childRows()
 	if err != nil {
 		return nil, err
@@ -167,7 +171,7 @@ func (m *mirror) succession() ([]state.Mutation, error) {
 	if !m.logs.lines[m.node].Repeats(before, repeated) {
 		return nil, nil
 	}
-	return []state.Mutation{noteMutation(succeedsNote, now.log[:])}, nil
+	return counts, nil
 }
 
 // childRows returns the newest row that the log has of each log of a child.

@@ -51,7 +51,7 @@ type mirror struct {
 
 func newMirror(n numbering, all *logs) *mirror {
 	l := newLedger(n.number, n.node, all.own.state, all.own.verifier)
-	l.log = n.log
+	l.log, l.bare = n.log, n.policy == identifier.PolicyWitness
 	return &mirror{judge: newJudge(l, l.holders), role: n.role, via: n.via, policy: n.policy, logs: all, rows: make(map[identifier.LogID]identifier.ChildRow)}
 }
 
@@ -121,7 +121,10 @@ func (m *mirror) takeFrame(f journal.Located) error {
 
 // take judges the entries of a unit that is synced and makes them visible, all at once.
 func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
-	if u.Start != m.published.Load() {
+	if m.witness() {
+		return m.takeWitnessed(u, at, end)
+	}
+	if u.Start != m.published.Load() || u.Witnessed() {
 		return fmt.Errorf("unit of log %s at %d where %d should stand", m.log, u.Start, m.published.Load())
 	}
 	c, err := m.readCheckpoint(u.Checkpoint)
@@ -170,17 +173,23 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 	}
 	clear(m.waiting)
 	clear(m.rows)
-	m.checkpoint.Store(c)
-	m.ledger.grow(u.End())
 	m.mu.Lock()
 	m.bad += marked
 	m.mu.Unlock()
-	if succeeds != nil {
+	m.taken(c, succeeds != nil)
+	return nil
+}
+
+// taken makes a checkpoint the newest one, up to which everything is published; from here on
+// the log may count.
+func (m *mirror) taken(c *Checkpoint, counts bool) {
+	m.checkpoint.Store(c)
+	m.ledger.grow(c.Size)
+	if counts {
 		m.logs.mu.Lock()
 		m.logs.count(m)
 		m.logs.mu.Unlock()
 	}
-	return nil
 }
 
 // weigh works out what an entry of the child's log adds, or why it is marked.

@@ -24,7 +24,7 @@ type Mirror struct {
 type Copy struct{ m *mirror }
 
 // CopyOf returns the copy of the log of a node, and how long ago it was known to be
-// whole; nil when there is none to answer from. One that is kept as pointers is none.
+// whole; nil when there is none to answer from. Pointers and checkpoints are none.
 func (r *Registry) CopyOf(node identifier.PublicKey) (*Copy, time.Duration) {
 	m := r.logs.of(node)
 	if m == nil || m.published.Load() == 0 || m.policy != identifier.PolicyMirror || r.serves() != nil {
@@ -91,21 +91,18 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 }
 
 // policyFor returns what is to be kept of the log of a node, by the delegations that name
-// it: whole entries when one of them says so.
+// it: the most that one of them says.
 func policyFor(node identifier.PublicKey, list []held) identifier.Policy {
-	p, named := identifier.PolicyMirror, false
+	least := identifier.PolicyWitness + 1
 	for _, h := range list {
 		if d := h.delegation; !h.apex && !d.Revoked() && d.Node != nil && d.Node.Key == node {
-			if d.Policy == identifier.PolicyMirror {
-				return identifier.PolicyMirror
-			}
-			p, named = d.Policy, true
+			least = min(least, d.Policy)
 		}
 	}
-	if !named {
-		return identifier.PolicyMirror
+	if least > identifier.PolicyWitness {
+		return identifier.PolicyMirror // none names it
 	}
-	return p
+	return least
 }
 
 // Policy returns what is kept of the log, since it is kept.
@@ -124,6 +121,9 @@ func (r *Registry) Admits(node identifier.PublicKey) error {
 	if m == nil {
 		return &replica.Refusal{Reason: replica.UnknownNode,
 			Detail: fmt.Sprintf("no delegation names node key %s: have a prefix delegated to this node first", node)}
+	}
+	if m.witness() && r.admitsWitnessed(m) {
+		return nil
 	}
 	for _, h := range m.holders.list() {
 		if !h.apex || h.delegation.Revoked() || h.delegation.Node != nil && h.delegation.Node.Key != node {
@@ -215,7 +215,7 @@ func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrore
 	}
 	if m.policy != identifier.PolicyMirror {
 		return Mirrored{}, &replica.Refusal{Reason: replica.Loss,
-			Detail: fmt.Sprintf("the log of node %s is kept as pointers here, and its entries cannot be given back: restore a newer backup of the node", node)}
+			Detail: fmt.Sprintf("the log of node %s is kept as %v here, and its entries cannot be given back: restore a newer backup of the node", node, m.policy)}
 	}
 	held := Mirrored{Log: m.log, Size: m.published.Load()}
 	row, err := (&Mirror{r: r, m: m}).Row()
@@ -245,7 +245,10 @@ func (m *Mirror) Open() (replica.Mirror, error) {
 	if err := m.r.failure(); err != nil {
 		return replica.Mirror{}, err
 	}
-	found := replica.Mirror{Size: m.m.published.Load(), Subtrees: m.m.tree.subtrees()}
+	found := replica.Mirror{Size: m.m.published.Load()}
+	if !m.m.witness() {
+		found.Subtrees = m.m.tree.subtrees()
+	}
 	if c := m.m.checkpoint.Load(); c != nil {
 		found.Checkpoint = c.Note
 	}
@@ -320,7 +323,7 @@ func (m *Mirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
 	if !m.r.logs.counts(m.m) {
 		grants = nil // a log that does not count yet is not added to by them
 	}
-	if len(grants) > 0 {
+	if len(grants) > 0 && !m.m.witness() { // which sees nothing that a fence could be about
 		m.r.tell(m.m, grants)
 	}
 	return grants, more

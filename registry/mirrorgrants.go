@@ -58,9 +58,16 @@ func (l *logs) granted(h held, before *identifier.Delegation, e identifier.Envel
 // gather puts together what a child is to be told when its mirror is new here: the
 // prefixes that it has by this node's log, and those that it thinks it has.
 func (m *mirror) gather() error {
+	var given []identifier.Prefix // where its log does not say what it thinks it has
+	if m.witness() {
+		var err error
+		if given, err = m.grantor().gaveTo(m.node); err != nil {
+			return err
+		}
+	}
 	list := slices.DeleteFunc(m.grantor().holders.list(), func(h held) bool {
 		named := h.delegation.Node != nil && h.delegation.Node.Key == m.node
-		return h.apex || !named && !m.holders.heldAt(h.delegation.Prefix).apex
+		return h.apex || !named && !m.holders.heldAt(h.delegation.Prefix).apex && !slices.Contains(given, h.delegation.Prefix)
 	})
 	slices.SortFunc(list, func(a, b held) int { return cmp.Compare(a.position, b.position) })
 	for _, h := range list {

@@ -25,7 +25,7 @@ type MirrorStatus struct {
 	Quarantine *Quarantine
 	// Role is whose log it is: child; peer, another top-level node's; relayed, that of a
 	// child of one. Policy is what is kept of it: mirror, whole
-	// entries; pointer, entries without the contents of their rows.
+	// entries; pointer, entries without the contents of their rows; witness, checkpoints.
 	Role, Policy string
 	// Cosigned is how many entries the newest checkpoint covers that this node has cosigned
 	// since its start; 0 for none.
@@ -42,7 +42,7 @@ func (r *Registry) Mirrors() []MirrorStatus {
 	totals := r.state.Totals()
 	status := make([]MirrorStatus, len(list))
 	for i, m := range list {
-		size, root := m.tree.head()
+		size, root := m.head()
 		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load(),
 			Role: m.role.String(), Policy: m.policy.String(), Cosigned: r.anchors.cosigned(m.log), Counts: r.logs.counts(m), After: m.continues()}
 		m.mu.Lock()

@@ -33,7 +33,7 @@ func (r role) String() string {
 //	             either where whole entries are not kept
 //	number  u32  1 or more
 //	log     16
-//	policy  u8   of format 3 only: 1 pointer
+//	policy  u8   of format 3 only: 1 pointer, 2 witness
 //	role    u8   not of format 1: 1 the top-level node's own, 2 a child's of it, and in
 //	             format 3 also 0, a child's
 //	via     of role 2 only, the top-level node's key: type u8, size u16, octets
@@ -92,7 +92,7 @@ func parseNumbering(b []byte) (numbering, error) {
 	n := numbering{number: binary.BigEndian.Uint32(b[1:]), log: identifier.LogID(b[5:numberingHead])}
 	rest := b[numberingHead:]
 	if b[0] == numberingOtherFormat {
-		if n.policy, rest = identifier.Policy(rest[0]), rest[1:]; n.policy != identifier.PolicyPointer || len(rest) == 0 {
+		if n.policy, rest = identifier.Policy(rest[0]), rest[1:]; n.policy == identifier.PolicyMirror || n.policy > identifier.PolicyWitness || len(rest) == 0 {
 			return numbering{}, errNumbering
 		}
 	}

@@ -8,18 +8,6 @@ import (
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
-// newPointers is a family whose parent keeps pointers.
-func newPointers(t *testing.T) *family {
-	f := &family{parent: newNode(t), holder: newKey(t)}
-	f.child = openNode(t, registry.Config{Folder: t.TempDir(), Parent: f.parent.root.Public()})
-	f.delegation = grant("88.118", f.holder)
-	f.delegation.Policy = identifier.PolicyPointer
-	f.delegation.Node = &identifier.Node{Name: "child", Key: f.child.root.Public(), Addresses: []identifier.Address{{IP: "127.0.0.1", GRPC: 2640}}}
-	f.parent.mustDelegate(f.delegation, f.parent.root)
-	f.join()
-	return f
-}
-
 // sendAs is send with entries that are made other ones first.
 func (f *family) sendAs(change func([]byte) ([]byte, error)) {
 	t := f.parent.t
@@ -54,7 +42,7 @@ func whole(payload []byte) ([]byte, error) { return payload, nil }
 // A parent that keeps pointers knows what is registered, judges it by the rules of any
 // mirror, and answers with no copy; all of it is so after a start, and by a check.
 func TestPointers(t *testing.T) {
-	f := newPointers(t)
+	f := newKept(t, identifier.PolicyPointer)
 	if got := f.mirror.Policy(); got != identifier.PolicyPointer {
 		t.Fatalf("policy %v", got)
 	}

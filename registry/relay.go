@@ -35,11 +35,12 @@ func (r *Registry) Peer(key identifier.PublicKey) *Peer { return &Peer{r: r, key
 // Source returns this node's own log for the peer.
 func (p *Peer) Source() *PeerSource { return &PeerSource{Source: p.r.Source(), peer: p} }
 
-// Relays returns the logs of this node's children, for the peer.
+// Relays returns the logs of this node's children, for the peer. Of those that are witnessed
+// here the peer has the rows in this node's own log.
 func (p *Peer) Relays() []*Relay {
 	var all []*Relay
 	for _, m := range p.r.logs.mirrors() {
-		if m.role == roleChild && p.r.logs.counts(m) {
+		if m.role == roleChild && p.r.logs.counts(m) && !m.witness() {
 			all = append(all, &Relay{peer: p, mirror: &Mirror{r: p.r, m: m}})
 		}
 	}

@@ -102,7 +102,7 @@ verify' tell what is suspect. What is in force already is left as it is.`,
 	c.Flags().Uint64Var(&f.version, "keyset-version", 0, "the keyset version to sign for (default the one that follows)")
 	c.Flags().Uint64Var(&f.suspectSince, "suspect-since", 0, "with --rotate or --revoke: the `POSITION` in the log since which a key was in the wrong hands")
 	c.Flags().StringVar(&f.suspectLog, "suspect-log", "", "the `LOG` that is meant (default that of the node that answers for the prefix)")
-	c.Flags().StringVar(&f.policy, "policy", "mirror", "what this node keeps of the log of --node: `mirror`, whole entries, so that it answers when that node is away; or pointer, entries without their values")
+	c.Flags().StringVar(&f.policy, "policy", "mirror", "what this node keeps of the log of --node: `mirror`, whole entries, so that it answers when that node is away; pointer, entries without their values; or witness, checkpoints alone")
 	c.MarkFlagsMutuallyExclusive("to", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "revoke")
 	c.MarkFlagsMutuallyExclusive("rotate", "node")

@@ -91,6 +91,8 @@ type shownUpstream struct {
 	Lost uint64 `json:"lost,omitempty"`
 	// Paused is why it takes in no more for now.
 	Paused string `json:"paused,omitempty"`
+	// Policy is what it keeps of the log, while it is connected: mirror, pointer or witness.
+	Policy string `json:"policy,omitempty"`
 }
 
 // shownPeer is another top-level node, with this one's log there and those of its
@@ -112,7 +114,7 @@ type shownRelay struct {
 func newShownUpstream(u *registryrpc.Upstream, position uint64) shownUpstream {
 	return shownUpstream{
 		Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost,
-		Lag: position - min(u.Acknowledged, position), Behind: u.Behind.Seconds(), Anchored: u.Anchored, Paused: u.Paused,
+		Lag: position - min(u.Acknowledged, position), Behind: u.Behind.Seconds(), Anchored: u.Anchored, Paused: u.Paused, Policy: u.Policy,
 	}
 }
 
@@ -126,7 +128,7 @@ type shownMirror struct {
 	Age         float64              `json:"age"` // seconds
 	Identifiers uint64               `json:"identifiers"`
 	Role        string               `json:"role"`     // child, peer or relayed
-	Policy      string               `json:"policy"`   // mirror or pointer
+	Policy      string               `json:"policy"`   // mirror, pointer or witness
 	Cosigned    uint64               `json:"cosigned"` // entries under the newest checkpoint that was cosigned
 	// Lost is how many entries were acknowledged once, while there are fewer.
 	Lost uint64     `json:"lost,omitempty"`
@@ -219,6 +221,9 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 		} else if u.Paused != "" {
 			how = "waits: " + u.Paused
 		}
+		if u.Policy != "" {
+			how += ", policy " + u.Policy
+		}
 		line("parent", "%s, %s entries and %v behind, %s", u.Address, thousands(int(s.Position-min(u.Acknowledged, s.Position))), u.Behind.Round(time.Second), how)
 		if u.Lost > 0 {
 			line("regressed", "the parent acknowledged %s entries and has %s: it was restored, and gets the rest again", thousands(int(u.Lost)), thousands(int(u.Acknowledged)))
@@ -248,8 +253,13 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)))
 			continue
 		}
-		line("mirror", "of log %s: %s entries, %s behind, %s cosigned, %s marked bad, %v old, %s identifiers, policy %s", m.Log, thousands(int(m.Size)),
-			thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Cosigned)), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)), m.Policy)
+		if m.Policy == identifier.PolicyWitness.String() {
+			line("witness", "of log %s: a checkpoint of %s entries, %s behind, %s cosigned, %v old, policy %s", m.Log, thousands(int(m.Size)),
+				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Cosigned)), m.Age.Round(time.Second), m.Policy)
+		} else {
+			line("mirror", "of log %s: %s entries, %s behind, %s cosigned, %s marked bad, %v old, %s identifiers, policy %s", m.Log, thousands(int(m.Size)),
+				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Cosigned)), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)), m.Policy)
+		}
 		if m.Lost > 0 {
 			line("regressed", "%s entries of log %s were acknowledged and %s are here: this node was restored, and gets the rest again", thousands(int(m.Lost)), m.Log, thousands(int(m.Size)))
 		}

@@ -85,7 +85,7 @@ const (
 //	handle keys when flagged: one for the node and one for each mirror, a key or u8 0 for
 //	                     none; not all of them none
 //	suspicion   when flagged: log 16 octets, since u64
-//	policy      when flagged: u8, 1 pointer
+//	policy      when flagged: u8, 1 pointer, 2 witness
 //
 // A key is its type u8 (not 0) and a text of 1 to 4,096 octets. An address is its
 // size u8 (4 or 16), as many octets, and the ports for DNS, gRPC, HTTP and Handle,
@@ -179,7 +179,7 @@ func ParseDelegation(b []byte) (*Delegation, error) {
 		d.Keyset.Suspect = parseSuspicion(&c)
 	}
 	if flags&delegationPolicy != 0 {
-		if d.Policy = Policy(c.u8()); d.Policy != PolicyPointer {
+		if d.Policy = Policy(c.u8()); d.Policy != PolicyPointer && d.Policy != PolicyWitness {
 			c.fail(c.off-1, fmt.Sprintf("policy %d is unknown here: use a newer version", d.Policy))
 		}
 	}
@@ -242,8 +242,8 @@ func (d *Delegation) checkNodes(what string) error {
 	if err := d.Node.check(what); err != nil {
 		return err
 	}
-	if d.Policy == PolicyPointer && len(d.Mirrors) > 0 {
-		return fail("of a log that is kept as pointers nobody has a copy to answer from", "leave the mirrors out, or have it mirrored")
+	if d.Policy != PolicyMirror && len(d.Mirrors) > 0 {
+		return fail(fmt.Sprintf("of a log that is kept as %v nobody has a copy to answer from", d.Policy), "leave the mirrors out, or have it mirrored")
 	}
 	if len(d.Mirrors) > MaxMirrors {
 		return fail("a node has at most 8 mirrors", "name those that are most often there")

@@ -3,7 +3,7 @@ package identifier
 import "fmt"
 
 // Policy says what the node that delegates a prefix keeps of the log of the node that
-// answers for it.
+// answers for it. The smaller one keeps more.
 type Policy uint8
 
 const (
@@ -14,6 +14,11 @@ const (
 	// ([SealEntry]). The parent knows what is registered, can judge and prove it, and
 	// cosigns it; it answers with a referral alone, and cannot give anything back.
 	PolicyPointer
+	// PolicyWitness: checkpoints alone, each proved to follow on the one before. The
+	// parent knows how much is logged and nothing of what; it notices a history that was
+	// rewritten, and cosigns. It answers with a referral alone, and cannot give anything
+	// back.
+	PolicyWitness
 )
 
 func (p Policy) String() string {
@@ -22,16 +27,18 @@ func (p Policy) String() string {
 		return "mirror"
 	case PolicyPointer:
 		return "pointer"
+	case PolicyWitness:
+		return "witness"
 	}
 	return fmt.Sprintf("policy %d", uint8(p))
 }
 
 // ParsePolicy reads what [Policy.String] writes.
 func ParsePolicy(text string) (Policy, error) {
-	for p := PolicyMirror; p <= PolicyPointer; p++ {
+	for p := PolicyMirror; p <= PolicyWitness; p++ {
 		if p.String() == text {
 			return p, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no policy: write mirror or pointer", text)
+	return 0, fmt.Errorf("%q is no policy: write mirror, pointer or witness", text)
 }

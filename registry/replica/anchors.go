@@ -49,7 +49,8 @@ type Anchors struct {
 
 // anchored is one child's log.
 type anchored struct {
-	rows []LoggedRow // positions and sizes ascend
+	rows    []LoggedRow // positions and sizes ascend
+	witness bool        // checkpoints alone are kept of it
 }
 
 // LoggedRow is a row of a child that stands in this node's own log, synced.
@@ -76,11 +77,7 @@ func (a *Anchors) Grows(log identifier.LogID, size uint64) bool {
 // Logged says that a row is synced in this node's own log. One that does not grow, in
 // the log or in size, is not taken.
 func (a *Anchors) Logged(r LoggedRow) {
-	l := a.logs[r.Row.Log]
-	if l == nil {
-		l = &anchored{}
-		a.logs[r.Row.Log] = l
-	}
+	l := a.of(r.Row.Log)
 	if n := len(l.rows); n > 0 {
 		last := l.rows[n-1]
 		if a.left.lacks(ruleGrow, r.Position > last.Position && r.Row.Size > last.Row.Size) {
@@ -91,6 +88,27 @@ func (a *Anchors) Logged(r LoggedRow) {
 		}
 	}
 	l.rows = append(l.rows, r)
+}
+
+func (a *Anchors) of(log identifier.LogID) *anchored {
+	if a.logs[log] == nil {
+		a.logs[log] = &anchored{}
+	}
+	return a.logs[log]
+}
+
+// Witness says whether checkpoints alone are kept of a log here. There are no entries then
+// that other top-level nodes could hold: they hold its rows, in this node's own log, and a
+// row is all that was witnessed.
+func (a *Anchors) Witness(log identifier.LogID, alone bool) {
+	if alone || a.logs[log] != nil {
+		a.of(log).witness = alone
+	}
+}
+
+func (a *Anchors) witnesses(log identifier.LogID) bool {
+	l := a.logs[log]
+	return l != nil && l.witness
 }
 
 // Hold says that the parent has acknowledged so many entries of this node's own log for
@@ -134,7 +152,7 @@ func (a *Anchors) may(r LoggedRow) bool {
 	case ParentAbove, FileAbove:
 		return !a.left.lacks(ruleAbove, r.Position < a.held)
 	case PeersAbove:
-		return r.Row.Size <= a.among(r.Row.Log, r.Row.Size) && !a.left.lacks(ruleAbove, r.Position < a.among(a.own, r.Position+1))
+		return (a.witnesses(r.Row.Log) || r.Row.Size <= a.among(r.Row.Log, r.Row.Size)) && !a.left.lacks(ruleAbove, r.Position < a.among(a.own, r.Position+1))
 	}
 	return false
 }
@@ -174,7 +192,9 @@ func (a *Anchors) Acknowledged(log identifier.LogID, stored uint64) uint64 {
 	case ParentAbove:
 		return stored
 	case PeersAbove:
-		return a.among(log, stored)
+		if !a.witnesses(log) {
+			return a.among(log, stored)
+		}
 	}
 	due, _ := a.Due(log)
 	return min(due.Row.Size, stored)

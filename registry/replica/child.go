@@ -401,6 +401,8 @@ type ChildStatus struct {
 	InFlight, Credit uint64
 	// Anchored is how many entries the parent has acknowledged for anchoring.
 	Anchored uint64
+	// Policy is what the parent keeps of the log, while it is connected.
+	Policy identifier.Policy
 	// Lost is how many entries the parent acknowledged once, while it says that it has
 	// fewer: it was restored. 0 when it has them.
 	Lost uint64
@@ -415,6 +417,6 @@ type ChildStatus struct {
 func (c *Child) Status() ChildStatus {
 	return ChildStatus{
 		Parent: c.parent, ParentLog: c.parentLog, Connected: c.phase == welcome, Synced: c.size, Acked: c.acked,
-		Sent: c.sent, InFlight: c.under, Credit: c.credit, Anchored: c.anchored, Lost: c.lost, Marked: c.marked, Paused: c.paused, Refusal: c.refusal,
+		Sent: c.sent, InFlight: c.under, Credit: c.credit, Anchored: c.anchored, Policy: c.policy, Lost: c.lost, Marked: c.marked, Paused: c.paused, Refusal: c.refusal,
 	}
 }

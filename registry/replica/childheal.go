@@ -131,14 +131,13 @@ func (c *Child) contradiction(held []byte, size uint64, root identifier.Hash) (*
 		e.Signed = signed
 		return e, nil
 	}
-	log, ok := c.config.Log.(Prover)
-	if !ok || size >= c.size {
+	if size >= c.size {
 		return nil, err
 	}
 	if e.Signed, _, err = c.config.Log.SignCheckpoint(c.size); err != nil {
 		return nil, err
 	}
 	e.Root = root
-	e.Proof, err = log.Prove(size, c.size)
+	e.Proof, err = c.config.Log.Prove(size, c.size)
 	return e, err
 }

@@ -28,6 +28,9 @@ func (c *Child) Next() Message {
 			c.fetch = false
 			return &Fetch{Session: c.session, From: c.size}
 		}
+		if c.left.lacks(ruleWitness, c.policy != identifier.PolicyWitness) {
+			return c.advance()
+		}
 		return c.entries()
 	}
 	return nil

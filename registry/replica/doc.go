@@ -37,6 +37,7 @@
 //	Welcome    ↓  a session, the checkpoint that the mirror ends with, credit; signed
 //	              over the Hello's nonce
 //	Entries    ↑  entries from a position on, and a checkpoint that ends with them
+//	Advance    ↑  to a witness: a larger checkpoint, and the proof that it follows
 //	Ack        ↓  so many entries, with this root, are on disk; new credit
 //	Nack       ↓  go on with this position instead
 //	Fetch      ↑  which entry of its own log the child lacks
@@ -153,6 +154,7 @@
 //   - A crash between sync and Ack leaves more in the mirror than the child knows of.
 //     The Welcome tells.
 //   - A parent that has lost its disk welcomes with nothing, and gets everything again.
+//   - A witness stores one checkpoint with its proof at once, as it would a unit.
 //
 // # Forks
 //
@@ -220,8 +222,21 @@
 // parent cannot give a child back what it has lost: one that has fewer entries is refused
 // (Loss), unless its tip shows a fork.
 //
-// # What it does not do yet
+// A witness gets no entries but the log's first, with which a log begins to count. The child
+// leads it from the checkpoint that it has to one over everything that is synced (Advance),
+// with the consistency proof between the two; what is synced meanwhile goes with the next.
+// The witness checks the proof before it stores anything, and acknowledges what is synced. An
+// Advance from another size than the one that it has is answered with a Nack. One from
+// another root, whose proof is good, is a fork: that proof and the two checkpoints are the
+// evidence, as in any other fork. One whose proof is not good proves nothing, and is refused
+// (Mismatch). An honest child finds its fork itself, since the Welcome shows it the checkpoint
+// that the witness has.
 //
-// A parent that keeps checkpoints alone (witness) is one level further up: it has them as
-// rows in the log of the parent between. One level up there is none.
+// A child with fewer entries than are witnessed is refused (Loss), or shown the fork where a
+// checkpoint of its very size was kept. A witness that was restored goes on from the row in its
+// own log, when that is larger than the checkpoint that it finds on its disk: what a row says
+// was proved before it was logged. Rows, cosignatures and receipts are those of any child. At
+// the top nobody can hold more of a witnessed log than the row in the witness's own log, so
+// that is what enough top-level nodes must hold before it is cosigned; a log that is
+// witnessed is not sent to peers.
 package replica

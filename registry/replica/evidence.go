@@ -111,11 +111,28 @@ func AppendEvidence(dst []byte, e *Evidence) []byte {
 	b = text(b, e.Held)
 	b = text(b, e.Signed)
 	b = append(b, e.Root[:]...)
-	b = binary.AppendUvarint(b, uint64(len(e.Proof)))
-	for _, h := range e.Proof {
+	return appendProof(b, e.Proof)
+}
+
+// appendProof appends how many hashes a proof has, and these.
+func appendProof(b []byte, proof []identifier.Hash) []byte {
+	b = binary.AppendUvarint(b, uint64(len(proof)))
+	for _, h := range proof {
 		b = append(b, h[:]...)
 	}
 	return b
+}
+
+// parseProof reads what [appendProof] writes, up to the end.
+func parseProof(b []byte) (proof []identifier.Hash, err error) {
+	count, n := binary.Uvarint(b)
+	if n != 1 || count > MaxProof || len(b)-n != int(count)*len(identifier.Hash{}) {
+		return nil, fmt.Errorf("its proof has 0 to %d hashes, and nothing follows", MaxProof)
+	}
+	for rest := b[n:]; len(rest) > 0; rest = rest[len(identifier.Hash{}):] {
+		proof = append(proof, identifier.Hash(rest[:len(identifier.Hash{})]))
+	}
+	return proof, nil
 }
 
 // ParseEvidence reads what [AppendEvidence] writes, and nothing else. The checkpoints
@@ -149,12 +166,8 @@ func ParseEvidence(b []byte) (*Evidence, error) {
 		return fail("it ends in the root")
 	}
 	rest = rest[copy(e.Root[:], rest):]
-	count, n := binary.Uvarint(rest)
-	if n != 1 || count > MaxProof || len(rest)-n != int(count)*len(e.Root) {
-		return fail("its proof has 0 to %d hashes, and nothing follows", MaxProof)
-	}
-	for rest = rest[n:]; len(rest) > 0; rest = rest[len(e.Root):] {
-		e.Proof = append(e.Proof, identifier.Hash(rest[:len(e.Root)]))
+	if e.Proof, err = parseProof(rest); err != nil {
+		return fail("%w", err)
 	}
 	return e, nil
 }

@@ -24,6 +24,8 @@ const (
 	RulePause   = rulePause
 	RuleDrain   = ruleDrain
 	RuleOrder   = ruleOrder
+	RuleWitness = ruleWitness
+	RuleAdvance = ruleAdvance
 	RuleNow     = ruleNow
 
 	RuleSuccessor = ruleSuccessor

@@ -24,6 +24,9 @@ type frontier struct {
 	// subtrees holds the roots of the complete subtrees, one for every set bit of
 	// size, the largest first.
 	subtrees []tlog.Hash
+	// known is the root where no more than that is known: of a witness. There are no
+	// subtrees then, and nothing is appended.
+	known *identifier.Hash
 }
 
 func newFrontier(size uint64, subtrees []identifier.Hash) (frontier, error) {
@@ -51,6 +54,9 @@ func (f *frontier) append(leaf tlog.Hash) {
 func (f *frontier) root() identifier.Hash {
 	if f.size == 0 {
 		return emptyRoot
+	}
+	if f.known != nil {
+		return *f.known
 	}
 	last := len(f.subtrees) - 1
 	root := f.subtrees[last]

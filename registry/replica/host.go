@@ -23,6 +23,9 @@ type Log interface {
 	// SignCheckpoint returns a checkpoint over the first size entries, signed with
 	// the node's key, and the root in it. It need not be kept.
 	SignCheckpoint(size uint64) (note []byte, root identifier.Hash, err error)
+	// Prove returns the consistency proof (RFC 9162, section 2.1.4) from the first old
+	// entries, at least one, to the first size, which are more.
+	Prove(old, size uint64) ([]identifier.Hash, error)
 	Edge
 }
 
@@ -35,16 +38,10 @@ type Edge interface {
 	Subtrees() (size uint64, subtrees []identifier.Hash, err error)
 }
 
-// Prover is a [Log] that is another node's, so that this one cannot sign what it likes.
-type Prover interface {
-	// Prove returns the consistency proof (RFC 9162, section 2.1.4) from the first old
-	// entries, at least one, to the first size, which are more.
-	Prove(old, size uint64) ([]identifier.Hash, error)
-}
-
 // History is a mirror as its parent reads it again, to compare it with what a child
 // says that it has, and to give back what the child has lost. Sizes and positions are
-// those that are stored. An error ends the stream, and the next one tries again.
+// those that are stored. An error ends the stream, and the next one tries again. A witness
+// is asked for units alone, and has none of some positions.
 type History interface {
 	// Root returns the Merkle root of the first size entries.
 	Root(size uint64) (identifier.Hash, error)
@@ -85,14 +82,24 @@ type Mirror struct {
 type Unit struct {
 	Start    uint64 // the position of the first entry
 	Payloads [][]byte
-	// Checkpoint has size Start + len(Payloads).
+	// Checkpoint has size Start + len(Payloads), or Size.
 	Checkpoint []byte
 	// Root is the root in the checkpoint.
 	Root identifier.Hash
+	// Size and Proof are those of a witness, which has no entries but the log's first, where
+	// Start is 0: the size of the checkpoint, and what proves that it follows on the one
+	// before (see [Advance]). Size is 0 where there are entries.
+	Size  uint64
+	Proof []identifier.Hash
 }
 
-// End returns how many entries the mirror has with the unit.
-func (u *Unit) End() uint64 { return u.Start + uint64(len(u.Payloads)) }
+// End returns how many entries the mirror has with the unit, or a witness knows of.
+func (u *Unit) End() uint64 {
+	if u.Witnessed() {
+		return u.Size
+	}
+	return u.Start + uint64(len(u.Payloads))
+}
 
 func octetsIn(payloads [][]byte) uint64 {
 	n := 0
@@ -114,7 +121,12 @@ const unitFormat = 1
 //	entries     uvarint   1 to 256, each: text, 1 octet or more, 1 MiB together
 //
 // A text is its length as a uvarint and as many octets.
+//
+// That of a witness is another one (appendWitnessed).
 func AppendUnit(dst []byte, u *Unit) []byte {
+	if u.Witnessed() {
+		return appendWitnessed(dst, u)
+	}
 	b := append(dst, unitFormat)
 	b = binary.BigEndian.AppendUint64(b, u.Start)
 	b = binary.AppendUvarint(b, uint64(len(u.Checkpoint)))
@@ -133,8 +145,11 @@ func ParseUnit(b []byte) (*Unit, error) {
 	fail := func(format string, args ...any) (*Unit, error) {
 		return nil, fmt.Errorf("unit of a mirror: %w", fmt.Errorf(format, args...))
 	}
+	if len(b) > 0 && b[0] == witnessFormat {
+		return parseWitnessed(b)
+	}
 	if len(b) < 9 || b[0] != unitFormat {
-		return fail("it does not begin with format %d and a position: use a newer version", unitFormat)
+		return fail("it does not begin with format %d or %d and a position: use a newer version", unitFormat, witnessFormat)
 	}
 	u := &Unit{Start: binary.BigEndian.Uint64(b[1:])}
 	rest := b[9:]

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -65,6 +66,9 @@ func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {
 		return nil // the node alone knows more of it
 	}
 	root, err := now.Root(a.Size)
+	if errors.Is(err, ErrNoRoot) {
+		return nil // the node alone knows
+	}
 	if err != nil {
 		return err
 	}
@@ -87,11 +91,15 @@ func (l *Lineage) Repeats(before, now []identifier.ChildRow) bool {
 	})
 }
 
+// ErrNoRoot says that the root of so many entries is not known, because checkpoints alone are
+// kept, of other sizes.
+var ErrNoRoot = errors.New("no checkpoint of that size was kept")
+
 // Held is the current log of a node as another one holds it.
 type Held struct {
 	Size uint64
 	Base uint64                                     // that its genesis says: the positions that were used up before it
-	Root func(size uint64) (identifier.Hash, error) // of the first entries, at most Size
+	Root func(size uint64) (identifier.Hash, error) // of the first entries, at most Size; ErrNoRoot for a witness
 }
 
 // Recovery is when a top-level node that was restored has heard enough. An entry that was

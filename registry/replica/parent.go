@@ -88,7 +88,9 @@ func NewParent(c ParentConfig, m Mirror) (*Parent, error) {
 	c.Window = max(c.Window, MaxOctets)
 	p := &Parent{config: c, stored: m.Size, credit: c.Window, root: emptyRoot}
 	var err error
-	if p.edge, err = newFrontier(m.Size, m.Subtrees); err != nil {
+	if c.Policy == identifier.PolicyWitness {
+		p.edge = frontier{size: m.Size}
+	} else if p.edge, err = newFrontier(m.Size, m.Subtrees); err != nil {
 		return nil, fmt.Errorf("mirror of log %s: %w", c.Log, err)
 	}
 	if m.Size == 0 && len(m.Checkpoint) == 0 {
@@ -97,6 +99,9 @@ func NewParent(c ParentConfig, m Mirror) (*Parent, error) {
 	size, root, err := c.Verify(m.Checkpoint, c.Log, c.Child)
 	if err != nil {
 		return nil, fmt.Errorf("mirror of log %s: %w", c.Log, err)
+	}
+	if c.Policy == identifier.PolicyWitness {
+		p.edge.known = &root
 	}
 	if size != m.Size || root != p.edge.root() {
 		return nil, fmt.Errorf("mirror of log %s: %d entries with root %x, its checkpoint says %d with root %x: it has been changed", c.Log, m.Size, p.edge.root(), size, root)
@@ -271,6 +276,9 @@ func (p *Parent) Next() Message {
 // tell.
 func (p *Parent) welcome() Message {
 	row, err := p.row()
+	if err == nil {
+		err = p.adopt(row)
+	}
 	if err != nil {
 		return p.unreadable(err)
 	}
@@ -280,7 +288,13 @@ func (p *Parent) welcome() Message {
 	}
 	if p.tip <= p.stored && p.tip > 0 {
 		root := p.root
-		if p.tip < p.stored {
+		switch {
+		case p.tip < p.stored && p.config.Policy == identifier.PolicyWitness:
+			if p.witnessed() {
+				return p.Next()
+			}
+			root = p.tipRoot
+		case p.tip < p.stored:
 			root, err = p.config.History.Root(p.tip)
 		}
 		switch {
@@ -291,8 +305,8 @@ func (p *Parent) welcome() Message {
 			return p.Next()
 		}
 	}
-	if p.left.lacks(rulePointer, p.config.Policy != identifier.PolicyPointer || p.tip >= p.stored) {
-		p.end(refuse(Loss, "this node has the %d entries of the child's log as pointers and cannot give them back, and the child has %d: restore a newer backup of it", p.stored, p.tip))
+	if p.left.lacks(rulePointer, p.config.Policy == identifier.PolicyMirror || p.tip >= p.stored) {
+		p.end(refuse(Loss, "this node has the %d entries of the child's log as %s and cannot give them back, and the child has %d: restore a newer backup of it", p.stored, keptAs(p.config.Policy), p.tip))
 		return p.Next()
 	}
 	p.phase, p.allowed = welcome, p.allowance()
@@ -302,6 +316,14 @@ func (p *Parent) welcome() Message {
 	}
 	m.Signature = p.config.Signer.Sign(m.Signed(p.config.Child, p.config.Log))
 	return m
+}
+
+// keptAs says of what is kept of a log what it is.
+func keptAs(policy identifier.Policy) string {
+	if policy == identifier.PolicyWitness {
+		return "checkpoints alone"
+	}
+	return policy.String() + "s"
 }
 
 func (p *Parent) row() (Row, error) {

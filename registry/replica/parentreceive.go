@@ -1,5 +1,7 @@
 package replica
 
+import "github.com/nameplate-id/nameplate/registry/identifier"
+
 // Receive takes in a message of the stream. Where it brings entries, it returns a unit
 // to be stored; units are stored in the order in which they were returned, and each
 // is followed by [Parent.Stored] or [Parent.Dropped]. What does not belong to the
@@ -14,6 +16,10 @@ func (p *Parent) Receive(m Message) *Unit {
 	case *Entries:
 		if p.current(m.Session) {
 			return p.receiveEntries(m)
+		}
+	case *Advance:
+		if p.current(m.Session) {
+			return p.receiveAdvance(m)
 		}
 	case *Heartbeat:
 		if p.current(m.Session) {
@@ -54,6 +60,10 @@ func (p *Parent) receiveHeartbeat(m *Heartbeat) {
 
 // receiveFetch takes note of what the child has lost. The newest request counts.
 func (p *Parent) receiveFetch(m *Fetch) {
+	if p.config.Policy == identifier.PolicyWitness {
+		p.end(refuse(Loss, "this node is a witness of the child's log and has none of its entries"))
+		return
+	}
 	if m.From >= p.stored {
 		p.end(refuse(Malformed, "the child asks for entry %d back, the mirror holds %d", m.From, p.stored))
 		return
@@ -85,6 +95,9 @@ func (p *Parent) receiveEntries(m *Entries) *Unit {
 	octets := octetsIn(m.Payloads)
 	end := m.Start + uint64(len(m.Payloads))
 	switch {
+	case p.config.Policy == identifier.PolicyWitness:
+		p.end(refuse(Malformed, "this node is a witness of the log and takes in no entries: run the same release on both nodes"))
+		return nil
 	case len(m.Payloads) == 0 || len(m.Payloads) > MaxEntries || octets > MaxOctets || len(m.Checkpoint) > MaxCheckpoint || end < m.Start || end > maxLog:
 		p.end(refuse(Malformed, "a message has 1 to %d entries, %d octets at most together, and a checkpoint of %d at most", MaxEntries, MaxOctets, MaxCheckpoint))
 		return nil

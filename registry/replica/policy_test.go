@@ -60,6 +60,9 @@ type duo struct {
 	parent *replica.Parent
 	log    *replicatest.Log
 	stored []*replica.Unit
+	row    replica.Row
+	policy identifier.Policy
+	left   replica.Rule
 	drawn  byte
 }
 
@@ -85,21 +88,32 @@ func (d *duo) Unit(position uint64) (*replica.Unit, error) {
 	return nil, errors.New("there is none")
 }
 
-func newDuo(t *testing.T, entries int, left replica.Rule) *duo {
-	d := &duo{log: replicatest.NewLog(1)}
+func newDuo(t *testing.T, entries int, policy identifier.Policy, left replica.Rule) *duo {
+	t.Helper()
+	d := &duo{log: replicatest.NewLog(1), policy: policy, left: left}
 	changes(t, d.log, 0, entries)
+	d.restart(t)
+	return d
+}
+
+// restart makes the two sides anew, with what is stored.
+func (d *duo) restart(t *testing.T) {
+	t.Helper()
 	d.child = replica.NewChild(replica.ChildConfig{Signer: d.log.Key, ID: d.log.ID, Log: d.log, Verify: replicatest.VerifyCheckpoint})
 	var err error
+	var found replica.Mirror
+	if n := len(d.stored); n > 0 {
+		found = replica.Mirror{Checkpoint: d.stored[n-1].Checkpoint, Size: d.stored[n-1].End(), Subtrees: replicatest.Subtrees(d.payloads())}
+	}
 	d.parent, err = replica.NewParent(replica.ParentConfig{
 		Signer: replicatest.NodeKey(200), ID: replicatest.LogID(200), Child: d.log.Key.Public(), Log: d.log.ID,
-		Verify: replicatest.VerifyCheckpoint, Policy: identifier.PolicyPointer, History: d,
-	}, replica.Mirror{})
+		Verify: replicatest.VerifyCheckpoint, Policy: d.policy, History: d, Row: func() (replica.Row, error) { return d.row, nil },
+	}, found)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.child.LeaveOut(left)
-	d.parent.LeaveOut(left)
-	return d
+	d.child.LeaveOut(d.left)
+	d.parent.LeaveOut(d.left)
 }
 
 // meet opens a stream and lets both say what they have to.
@@ -130,7 +144,7 @@ func (d *duo) meet() {
 }
 
 func noContents(t *testing.T, left replica.Rule) error {
-	d := newDuo(t, 600, left)
+	d := newDuo(t, 600, identifier.PolicyPointer, left)
 	d.meet()
 	if s := d.child.Status(); s.Acked != 600 || !s.Connected {
 		t.Fatalf("%+v", s)
@@ -157,7 +171,7 @@ func noContents(t *testing.T, left replica.Rule) error {
 }
 
 func nothingBack(t *testing.T, left replica.Rule) error {
-	d := newDuo(t, 9, left)
+	d := newDuo(t, 9, identifier.PolicyPointer, left)
 	d.meet()
 	d.log.Restore(4)
 	d.child = replica.NewChild(replica.ChildConfig{Signer: d.log.Key, ID: d.log.ID, Log: d.log, Verify: replicatest.VerifyCheckpoint})

@@ -45,10 +45,6 @@ func (l relayedLog) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error)
 	return l.Log.SignCheckpoint(size)
 }
 
-func (l relayedLog) Prove(old, size uint64) ([]identifier.Hash, error) {
-	return replicatest.Prove(l.Payloads()[:size], old)
-}
-
 // heldLogOf is a mirror that is not asked for anything.
 type heldLogOf struct{ replica.History }
 

@@ -27,6 +27,8 @@ const (
 	ruleThree                     // a top-level node that was restored hears three unmarked peers
 	rulePause                     // a child that is told to wait sends nothing
 	rulePointer                   // a parent that keeps pointers gets no contents, and gives nothing back
+	ruleWitness                   // a parent that is a witness gets checkpoints alone
+	ruleAdvance                   // and takes one only with the proof that it follows on the one before
 	ruleDrain                     // a child that is drained ends the stream only when what it has sent is acknowledged
 )
 

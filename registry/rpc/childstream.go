@@ -29,14 +29,22 @@ type childStream struct {
 // send sends whatever the machine has to say, until the stream ends. It returns why
 // it did.
 func (s *childStream) send(ctx context.Context) error {
+	var rest <-chan time.Time // while the parent is a witness and has just been sent a checkpoint
 	for {
 		size, grew := s.config.Source.Growth()
 		s.mu.Lock()
-		s.machine.Grow(size)
+		if rest == nil {
+			s.machine.Grow(size)
+		} else {
+			grew = nil
+		}
 		m := s.machine.Next()
 		refusal := s.machine.Refusal()
 		s.mu.Unlock()
 		if m != nil {
+			if _, ok := m.(*replica.Advance); ok {
+				rest = time.After(advanceEvery)
+			}
 			// A failed Send says no more than that; what was received says why.
 			if s.stream.Send(requestToProto(m)) == nil {
 				continue
@@ -46,6 +54,9 @@ func (s *childStream) send(ctx context.Context) error {
 			case <-s.wake:
 				continue
 			case <-grew:
+				continue
+			case <-rest:
+				rest = nil
 				continue
 			case <-ctx.Done():
 			case err := <-s.received:
@@ -60,6 +71,10 @@ func (s *childStream) send(ctx context.Context) error {
 		return s.why(<-s.received)
 	}
 }
+
+// advanceEvery is how often a witness is led on at the most: it logs and cosigns what it has
+// once a second, and more would cost it room for ever.
+const advanceEvery = 500 * time.Millisecond
 
 // why returns the machine's reason for the end of the stream, where it has one.
 func (s *childStream) why(err error) error {

@@ -50,6 +50,8 @@ type Upstream struct {
 	Anchored uint64
 	// Paused is why the parent takes in no more for now; empty when it does.
 	Paused string
+	// Policy is what the parent keeps of the log, while it is connected; else empty.
+	Policy string
 }
 
 func upstreamToProto(u *Upstream) *proto.UpstreamStatus {
@@ -58,7 +60,7 @@ func upstreamToProto(u *Upstream) *proto.UpstreamStatus {
 	}
 	return &proto.UpstreamStatus{
 		Address: u.Address, Connected: u.Connected, Acknowledged: u.Acknowledged, Reason: u.Reason, Lost: u.Lost,
-		BehindMs: u.Behind.Milliseconds(), Anchored: u.Anchored, Paused: u.Paused,
+		BehindMs: u.Behind.Milliseconds(), Anchored: u.Anchored, Paused: u.Paused, Policy: u.Policy,
 	}
 }
 
@@ -68,7 +70,7 @@ func upstreamFromProto(m *proto.UpstreamStatus) *Upstream {
 	}
 	return &Upstream{
 		Address: m.GetAddress(), Connected: m.GetConnected(), Acknowledged: m.GetAcknowledged(), Reason: m.GetReason(), Lost: m.GetLost(),
-		Behind: milliseconds64(m.GetBehindMs()), Anchored: m.GetAnchored(), Paused: m.GetPaused(),
+		Behind: milliseconds64(m.GetBehindMs()), Anchored: m.GetAnchored(), Paused: m.GetPaused(), Policy: m.GetPolicy(),
 	}
 }
 

@@ -22,6 +22,10 @@ func requestToProto(m replica.Message) *proto.ReplicateRequest {
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Entries{Entries: &proto.Entries{
 			Session: m.Session[:], Start: m.Start, Payloads: m.Payloads, Checkpoint: m.Checkpoint,
 		}}}
+	case *replica.Advance:
+		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Advance{Advance: &proto.Advance{
+			Session: m.Session[:], Old: m.Old, Root: m.Root[:], Checkpoint: m.Checkpoint, First: m.First, Proof: proofToProto(m.Proof),
+		}}}
 	case *replica.Heartbeat:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Heartbeat{Heartbeat: &proto.Heartbeat{
 			Session: m.Session[:], Sent: m.Sent, Size: m.Size, Grants: m.Grants, Anchored: m.Anchored, Rooted: m.Rooted,
@@ -45,6 +49,8 @@ func requestFromProto(m *proto.ReplicateRequest) (replica.Message, error) {
 			return nil, fieldError("entries.payloads", "there are %d, at most %d are allowed", n, replica.MaxEntries)
 		}
 		return e, fixed("entries.session", e.Session[:], m.Entries.GetSession())
+	case *proto.ReplicateRequest_Advance:
+		return advanceFromProto(m.Advance)
 	case *proto.ReplicateRequest_Heartbeat:
 		h := &replica.Heartbeat{Sent: m.Heartbeat.GetSent(), Size: m.Heartbeat.GetSize(), Grants: m.Heartbeat.GetGrants(),
 			Anchored: m.Heartbeat.GetAnchored(), Rooted: m.Heartbeat.GetRooted()}
@@ -56,6 +62,18 @@ func requestFromProto(m *proto.ReplicateRequest) (replica.Message, error) {
 		return refuseFromProto(m.Refuse)
 	}
 	return nil, fieldError("message", "is none that this version knows: run the same release on both nodes")
+}
+
+func advanceFromProto(m *proto.Advance) (replica.Message, error) {
+	a := &replica.Advance{Old: m.GetOld(), Checkpoint: m.GetCheckpoint(), First: m.GetFirst()}
+	if n := len(a.Checkpoint); n > replica.MaxCheckpoint {
+		return nil, fieldError("advance.checkpoint", "has %d octets, at most %d are allowed", n, replica.MaxCheckpoint)
+	}
+	var err error
+	if a.Proof, err = proofFromProto("advance.proof", m.GetProof()); err != nil {
+		return nil, err
+	}
+	return a, errors.Join(fixed("advance.session", a.Session[:], m.GetSession()), fixed("advance.root", a.Root[:], m.GetRoot()))
 }
 
 func helloFromProto(m *proto.Hello) (replica.Message, error) {
@@ -172,7 +190,7 @@ func controlFromProto(m *proto.Control) (replica.Message, error) {
 }
 
 func welcomeFromProto(m *proto.Welcome) (replica.Message, error) {
-	if p := m.GetPolicy(); p > uint32(identifier.PolicyPointer) {
+	if p := m.GetPolicy(); p > uint32(identifier.PolicyWitness) {
 		return nil, fieldError("welcome.policy", "%d is none that this version knows: run the same release on both nodes", p)
 	}
 	w := &replica.Welcome{Policy: identifier.Policy(m.GetPolicy()), Checkpoint: m.GetCheckpoint(), Credit: m.GetCredit(), Signature: m.GetSignature()}
@@ -195,10 +213,30 @@ func refuseToProto(m *replica.Refuse) *proto.Refuse {
 	if len(m.Proof) > 0 {
 		r.Root = m.Root[:]
 	}
-	for i := range m.Proof {
-		r.Proof = append(r.Proof, m.Proof[i][:])
-	}
+	r.Proof = proofToProto(m.Proof)
 	return r
+}
+
+func proofToProto(proof []identifier.Hash) (hashes [][]byte) {
+	for i := range proof {
+		hashes = append(hashes, proof[i][:])
+	}
+	return hashes
+}
+
+// proofFromProto reads the hashes of a consistency proof.
+func proofFromProto(field string, hashes [][]byte) (proof []identifier.Hash, err error) {
+	if n := len(hashes); n > replica.MaxProof {
+		return nil, fieldError(field, "there are %d hashes, at most %d are allowed", n, replica.MaxProof)
+	}
+	for _, hash := range hashes {
+		var h identifier.Hash
+		if err := fixed(field, h[:], hash); err != nil {
+			return nil, err
+		}
+		proof = append(proof, h)
+	}
+	return proof, nil
 }
 
 // refuseFromProto reads why the other side will not go on. A reason that is unknown
@@ -211,15 +249,9 @@ func refuseFromProto(m *proto.Refuse) (replica.Message, error) {
 	if len(r.Evidence) > replica.MaxCheckpoint {
 		return nil, fieldError("refuse.evidence", "has %d octets, at most %d are allowed", len(r.Evidence), replica.MaxCheckpoint)
 	}
-	if n := len(m.GetProof()); n > replica.MaxProof {
-		return nil, fieldError("refuse.proof", "there are %d hashes, at most %d are allowed", n, replica.MaxProof)
-	}
-	for _, hash := range m.GetProof() {
-		var h identifier.Hash
-		if err := fixed("refuse.proof", h[:], hash); err != nil {
-			return nil, err
-		}
-		r.Proof = append(r.Proof, h)
+	var err error
+	if r.Proof, err = proofFromProto("refuse.proof", m.GetProof()); err != nil {
+		return nil, err
 	}
 	if len(r.Proof) > 0 {
 		if err := fixed("refuse.root", r.Root[:], m.GetRoot()); err != nil {

@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,6 +29,8 @@ func requests() []replica.Message {
 		&replica.Hello{Protocol: 1, Node: someKey, Log: identifier.LogID{2}, Owner: someKey, Tip: []byte("tip"), Nonce: replica.Nonce{3}, Signature: []byte{4}},
 		&replica.Entries{Session: replica.Session{1}, Start: 2, Payloads: [][]byte{{3}, {4, 5}}, Checkpoint: []byte("note")},
 		&replica.Heartbeat{Session: replica.Session{1}, Sent: 2, Size: 3, Grants: 4, Anchored: 5, Rooted: 6},
+		&replica.Advance{Session: replica.Session{1}, First: []byte{2}, Checkpoint: []byte("note"), Proof: []identifier.Hash{{3}}},
+		&replica.Advance{Session: replica.Session{1}, Old: 4, Root: identifier.Hash{5}, Checkpoint: []byte("note"), Proof: []identifier.Hash{{3}, {6}}},
 		&refusal, &replica.Refuse{Reason: replica.Unavailable},
 	}
 }
@@ -83,8 +86,42 @@ func TestLargestMessage(t *testing.T) {
 	for range replica.MaxEntries {
 		m.Payloads = append(m.Payloads, make([]byte, replica.MaxOctets/replica.MaxEntries))
 	}
-	if n := protobuf.Size(rpc.RequestToProto(m)); n > proto.MaxReplication {
-		t.Errorf("it has %d octets, a parent takes %d", n, proto.MaxReplication)
+	a := &replica.Advance{First: make([]byte, replica.MaxOctets), Checkpoint: make([]byte, replica.MaxCheckpoint), Proof: make([]identifier.Hash, replica.MaxProof)}
+	for _, m := range []replica.Message{m, a} {
+		if n := protobuf.Size(rpc.RequestToProto(m)); n > proto.MaxReplication {
+			t.Errorf("%T has %d octets, a parent takes %d", m, n, proto.MaxReplication)
+		}
+	}
+}
+
+// What is too much is refused by its name, before anything is made of it.
+func TestAdvanceLimits(t *testing.T) {
+	good := func() *proto.Advance {
+		return &proto.Advance{Session: make([]byte, 16), Old: 1, Root: make([]byte, 32), Checkpoint: []byte("note"), Proof: [][]byte{make([]byte, 32)}}
+	}
+	read := func(m *proto.Advance) error {
+		_, err := rpc.RequestFromProto(&proto.ReplicateRequest{Message: &proto.ReplicateRequest_Advance{Advance: m}})
+		return err
+	}
+	if err := read(good()); err != nil {
+		t.Fatal(err)
+	}
+	for field, change := range map[string]func(*proto.Advance){
+		"advance.session":    func(m *proto.Advance) { m.Session = nil },
+		"advance.root":       func(m *proto.Advance) { m.Root = m.Root[1:] },
+		"advance.checkpoint": func(m *proto.Advance) { m.Checkpoint = make([]byte, replica.MaxCheckpoint+1) },
+		"advance.proof":      func(m *proto.Advance) { m.Proof = make([][]byte, replica.MaxProof+1) },
+	} {
+		m := good()
+		change(m)
+		if err := read(m); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: got %v", field, err)
+		}
+	}
+	m := good()
+	m.Proof[0] = m.Proof[0][1:]
+	if err := read(m); err == nil || !strings.Contains(err.Error(), "advance.proof") {
+		t.Errorf("a hash that was cut: got %v", err)
 	}
 }
 

@@ -76,10 +76,12 @@ var (
 	mirroredMetric    = prometheus.NewDesc("nameplate_mirror_entries", "Entries of the logs that are mirrored here, by whose log it is.", []string{"log", "role"}, nil)
 	mirrorLagMetric   = prometheus.NewDesc("nameplate_mirror_lag_entries", "Entries that the owner of a mirrored log has said to have and that are not here.", []string{"log", "role"}, nil)
 	mirrorAgeMetric   = prometheus.NewDesc("nameplate_mirror_age_seconds", "How long ago a mirror was known to be whole.", []string{"log", "role"}, nil)
+	policyMetric      = prometheus.NewDesc("nameplate_mirror_policy", "1 for what is kept of a log here: mirror, pointer or witness.", []string{"log", "role", "policy"}, nil)
 	cosignedMetric    = prometheus.NewDesc("nameplate_mirror_cosigned_entries", "Entries under the newest checkpoint of a child that was cosigned here since the start.", []string{"log"}, nil)
 	upLagMetric       = prometheus.NewDesc("nameplate_upstream_lag_entries", "Entries of the node's own log that its parent or a peer has not.", []string{"to"}, nil)
 	upBehindMetric    = prometheus.NewDesc("nameplate_upstream_behind_seconds", "For how long the parent or a peer has not had everything.", []string{"to"}, nil)
 	upConnectedMetric = prometheus.NewDesc("nameplate_upstream_connected", "1 while the log can be sent to the parent or a peer.", []string{"to"}, nil)
+	upPolicyMetric    = prometheus.NewDesc("nameplate_upstream_policy", "1 for what the parent or a peer keeps of the node's own log, while it is connected.", []string{"to", "policy"}, nil)
 	readOnlyMetric    = prometheus.NewDesc("nameplate_read_only", "1 while the node takes no changes.", nil, nil)
 )
 
@@ -145,6 +147,7 @@ func (c *registryCollector) collectLogs(to chan<- prometheus.Metric, position ui
 		gauge(mirroredMetric, float64(m.Size), log, m.Role)
 		gauge(mirrorLagMetric, float64(m.Told-min(m.Size, m.Told)), log, m.Role)
 		gauge(mirrorAgeMetric, m.Age.Seconds(), log, m.Role)
+		gauge(policyMetric, 1, log, m.Role, m.Policy)
 		if m.Role == "child" {
 			gauge(cosignedMetric, float64(m.Cosigned), log)
 		}
@@ -157,6 +160,9 @@ func (c *registryCollector) collectLogs(to chan<- prometheus.Metric, position ui
 		gauge(upConnectedMetric, connected, name)
 		gauge(upLagMetric, float64(position-min(u.Acknowledged, position)), name)
 		gauge(upBehindMetric, u.Behind.Seconds(), name)
+		if u.Policy != "" {
+			gauge(upPolicyMetric, 1, name, u.Policy)
+		}
 	}
 	if u := c.replication.upstream(); u != nil {
 		up("parent", u)

@@ -24,9 +24,9 @@ import (
 // either way.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
-	for _, policy := range []identifier.Policy{identifier.PolicyMirror, identifier.PolicyPointer} {
+	for _, policy := range []identifier.Policy{identifier.PolicyMirror, identifier.PolicyPointer, identifier.PolicyWitness} {
 		t.Run(policy.String(), func(t *testing.T) {
-			mirror := policy == identifier.PolicyMirror
+			mirror, witness := policy == identifier.PolicyMirror, policy == identifier.PolicyWitness
 			b := &branch{t: t, dir: t.TempDir()}
 			t.Cleanup(b.end)
 			b.top = b.member("top", nil)
@@ -58,8 +58,16 @@ func TestPolicies(t *testing.T) {
 			}
 			err = awaitAll(func() error {
 				s, err := b.top.status() // which counts what is applied
-				if err != nil || len(s.Mirrors) != 1 || s.Mirrors[0].Policy != policy.String() || int(s.Mirrors[0].Identifiers) != len(b.known) {
-					return fmt.Errorf("the parent tells %+v, %v, want policy %v and %d identifiers", s.Mirrors, err, policy, len(b.known))
+				want := len(b.known)
+				if witness {
+					want = 0
+				}
+				if err != nil || len(s.Mirrors) != 1 || s.Mirrors[0].Policy != policy.String() || int(s.Mirrors[0].Identifiers) != want {
+					return fmt.Errorf("the parent tells %+v, %v, want policy %v and %d identifiers", s.Mirrors, err, policy, want)
+				}
+				up, err := b.mid.status()
+				if err != nil || up.Upstream == nil || up.Upstream.Policy != policy.String() {
+					return fmt.Errorf("the child tells %+v, %v, want policy %v", up.Upstream, err, policy)
 				}
 				return nil
 			})
@@ -70,8 +78,8 @@ func TestPolicies(t *testing.T) {
 			if got := onDisk(t, b.top.victim.Folder, linkOf(known)); got != mirror {
 				t.Errorf("the parent has the value on its disk: %v, want %v", got, mirror)
 			}
-			if !onDisk(t, b.top.victim.Folder, known.Suffix) {
-				t.Error("the parent does not know what is registered")
+			if got := onDisk(t, b.top.victim.Folder, known.Suffix); got == witness {
+				t.Errorf("the parent knows what is registered: %v, want %v", got, !witness)
 			}
 
 			// Its cosignature proves the registration, whatever it keeps.
@@ -125,7 +133,7 @@ func TestPolicies(t *testing.T) {
 			}
 			err = awaitAll(func() error {
 				s, err := b.mid.status()
-				if err != nil || s.ReadOnly == "" || s.Upstream == nil || !strings.Contains(s.Upstream.Reason, "as pointers and cannot give them back") {
+				if err != nil || s.ReadOnly == "" || s.Upstream == nil || !strings.Contains(s.Upstream.Reason, "and cannot give them back") {
 					return fmt.Errorf("the restored child says %q, %+v, %v", s.ReadOnly, s.Upstream, err)
 				}
 				return nil

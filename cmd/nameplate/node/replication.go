@@ -98,6 +98,9 @@ func (p *replication) upstream() *registryrpc.Upstream {
 // upstreamOf tells how far another node has this one's log.
 func upstreamOf(s registryrpc.ChildStatus) registryrpc.Upstream {
 	u := registryrpc.Upstream{Address: s.Address, Connected: s.Connected, Acknowledged: s.Acked, Lost: s.Lost, Behind: s.Behind, Anchored: s.Anchored, Paused: s.Paused}
+	if s.Connected {
+		u.Policy = s.Policy.String()
+	}
 	if !s.Connected && s.Err != nil {
 		u.Reason = s.Err.Error()
 	}

@@ -258,6 +258,16 @@ func (l *Log) Root(size uint64) (identifier.Hash, error) {
 	return l.roots[size], nil
 }
 
+// Prove is that of replica.Log.
+func (l *Log) Prove(old, size uint64) ([]identifier.Hash, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.check(size); err != nil {
+		return nil, err
+	}
+	return Prove(l.payloads[:size], old)
+}
+
 // SignCheckpoint is that of replica.Log.
 func (l *Log) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error) {
 	root, err := l.Root(size)
