@@ -131,6 +131,14 @@ func (a *anchoring) cosigned(log identifier.LogID) uint64 {
 	return a.of(log).size
 }
 
+// cut says that the mirror of a log has no more than so many entries.
+func (a *anchoring) cut(log identifier.LogID, size uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.of(log)
+	t.anchored = min(t.anchored, size)
+}
+
 // pass cosigns what may be cosigned and has not been, and tells the streams.
 //
 // A node that takes no changes cosigns nothing: what it has logged may not be all that

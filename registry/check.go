@@ -177,7 +177,7 @@ func (c *checker) compare(ctx context.Context) error {
 	if err := c.compareLog(ctx, c.ledger); err != nil {
 		return err
 	}
-	for _, m := range c.logs.mirrors() {
+	for _, m := range c.logs.everything() {
 		if err := c.compareLog(ctx, m.ledger); err != nil {
 			return fmt.Errorf("mirror of log %s: %w", m.log, err)
 		}

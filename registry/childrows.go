@@ -110,7 +110,7 @@ func (r *Registry) logChildren(ctx context.Context) error {
 	var rows []identifier.ChildRow
 	for _, m := range r.logs.mirrors() {
 		c := m.checkpoint.Load()
-		if m.role != roleChild || c == nil || !r.logs.counts(m) || !r.anchors.grows(m.log, c.Size) {
+		if m.role != roleChild || c == nil || m.certain.Load() != nil || !r.logs.counts(m) || !r.anchors.grows(m.log, c.Size) {
 			continue
 		}
 		signature, err := journal.CheckpointSignature(c.Note, m.log, m.node)

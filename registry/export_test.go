@@ -63,3 +63,17 @@ func Counts(d, than *identifier.Delegation) bool { return counts(d, than) }
 func LogChildren(ctx context.Context, r *Registry, rows []identifier.ChildRow) error {
 	return r.logRows(ctx, rows)
 }
+
+// LogMirrors logs a row of every child whose log has grown, as once a second.
+func LogMirrors(ctx context.Context, r *Registry) error { return r.logChildren(ctx) }
+
+// Rule is a rule that a test leaves out.
+type Rule = rule
+
+const (
+	RuleCut     = ruleCut
+	RuleCertain = ruleCertain
+)
+
+// LeaveOut lets a registry do without a rule.
+func LeaveOut(c *Config, r Rule) { c.left = r }

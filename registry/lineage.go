@@ -50,7 +50,7 @@ func (l *logs) count(m *mirror) {
 func (l *logs) loadLineages() error {
 	next := map[identifier.LogID]*mirror{} // by the log before
 	for _, m := range l.mirrors() {
-		note, err := m.note(succeedsNote)
+		note, err := m.succeeds()
 		if err != nil {
 			return doubt(err)
 		}
@@ -70,6 +70,14 @@ func (l *logs) loadLineages() error {
 		}
 	}
 	return nil
+}
+
+// succeeds returns the id of the log in whose place this one counts; nil for none.
+func (m *mirror) succeeds() (note []byte, err error) {
+	for ; m != nil && note == nil && err == nil; m = m.logs.numbered(m.instead) {
+		note, err = m.note(succeedsNote)
+	}
+	return note, err
 }
 
 // current returns the logs that count now.
@@ -146,6 +154,9 @@ func (l *logs) follows(m *mirror, g *identifier.Genesis) error {
 // succession returns what is to be stored when a log counts from the unit on that is being
 // taken in, which brings rows of children; none when it does not.
 func (m *mirror) succession() ([]state.Mutation, error) {
+	if m.pending() {
+		return nil, nil // the one whose place it is to take has said so
+	}
 	now := m.logs.of(m.node)
 	after := m.continues()
 	if now == m || after == nil || m.logs.follows(m, &identifier.Genesis{Log: m.log, After: after}) != nil {

@@ -24,7 +24,8 @@ type logs struct {
 
 	mu     sync.RWMutex
 	byNode map[identifier.PublicKey]*mirror // the log of a node that counts
-	all    []*mirror                        // in the order of their numbers; never changed, but replaced
+	all    []*mirror                        // in the order in which the logs came; never changed, but replaced
+	beside []*mirror                        // those that have not taken the place of another one yet, and those whose place was taken
 	lines  map[identifier.PublicKey]*replica.Lineage
 	next   uint32 // the number of the next child's log
 
@@ -77,6 +78,12 @@ func (l *logs) replay(f journal.Located) error {
 		return l.setAside(f)
 	case f.Kind == journal.KindSession:
 		return l.number(f.Payload, f.At, f.End)
+	case f.Kind == journal.KindCertain:
+		m := l.numbered(f.Log)
+		if m == nil {
+			return fmt.Errorf("what is certain of log %d: nothing says whose log that is", f.Log)
+		}
+		return m.takeCertain(f.Payload, f.At, f.End)
 	case f.Log == ownLog:
 		return l.own.replayFrame(f)
 	case f.Kind == journal.KindMirrored:
@@ -127,12 +134,47 @@ func (l *logs) open(n numbering) error {
 		return err
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(slices.Clip(l.all), m)
 	l.next = max(l.next, n.number+1)
-	if l.byNode[n.node] == nil {
+	if n.instead != 0 {
+		l.beside = append(slices.Clip(l.beside), m)
+	} else if l.all = append(slices.Clip(l.all), m); l.byNode[n.node] == nil {
 		l.count(m)
 	}
+	l.mu.Unlock()
+	return l.replace(m)
+}
+
+// pending reports whether a mirror has yet to take the place of another one.
+func (m *mirror) pending() bool { return m.instead != 0 && !slices.Contains(m.logs.mirrors(), m) }
+
+// replace lets a mirror take the place of the one that it was begun for, as soon as all of
+// it is there.
+func (l *logs) replace(m *mirror) error {
+	if !m.pending() || m.published.Load() < m.entries {
+		return nil
+	}
+	before := l.numbered(m.instead)
+	if before == nil || before.log != m.log || before.node != m.node || !slices.Contains(l.mirrors(), before) {
+		return fmt.Errorf("mirror %d of log %s is to take the place of mirror %d, which is another log's, or has none", m.number, m.log, m.instead)
+	}
+	before.mu.Lock()
+	m.told, m.lost = before.told, before.lost
+	before.mu.Unlock()
+	if m.role == roleChild {
+		m.grants = grantList{} // nothing of the child's was here when it was begun
+		if err := m.gather(); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = slices.Clone(l.all)
+	l.all[slices.Index(l.all, before)] = m
+	l.beside = append(slices.DeleteFunc(slices.Clone(l.beside), func(x *mirror) bool { return x == m }), before)
+	if l.byNode[m.node] == before {
+		l.byNode[m.node] = m
+	}
+	before.replaced.Store(true)
 	return nil
 }
 
@@ -152,7 +194,15 @@ func (l *logs) of(node identifier.PublicKey) *mirror {
 
 // numbered returns the mirror with a number; nil when there is none.
 func (l *logs) numbered(number uint32) *mirror {
-	return l.first(func(m *mirror) bool { return m.number == number })
+	good := func(m *mirror) bool { return m.number == number }
+	if m := l.first(good); m != nil {
+		return m
+	}
+	all := l.everything()
+	if i := slices.IndexFunc(all, good); i >= 0 {
+		return all[i]
+	}
+	return nil
 }
 
 // withID returns the mirror of a log of a node; nil when there is none.
@@ -176,8 +226,15 @@ func (l *logs) peers() []*mirror {
 	return l.peerLogs
 }
 
-// mirrors returns all mirrors, also of logs that do not count, in the order of their
-// numbers.
+// everything returns all mirrors, also those that are not told of.
+func (l *logs) everything() []*mirror {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return append(slices.Clip(l.all), l.beside...)
+}
+
+// mirrors returns all mirrors, also of logs that do not count, in the order in which they
+// came.
 func (l *logs) mirrors() []*mirror {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

@@ -155,6 +155,9 @@ func (s *Source) Heal() (healed bool, err error) {
 	if why != "" {
 		return false, fmt.Errorf("the parent holds no more entries, but %s", why)
 	}
+	if err := r.certify(context.Background()); err != nil {
+		return false, fmt.Errorf("what is certain of the children's logs cannot be told: %w", err)
+	}
 	r.config.Hook(HookHeal)
 	if err := r.folder.unmark(); err != nil {
 		return false, err

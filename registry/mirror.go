@@ -36,6 +36,12 @@ type mirror struct {
 	lacking atomic.Bool
 	rows    map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
 
+	instead    uint32                      // the number of the mirror whose place it takes; 0 for none
+	entries    uint64                      // as soon as it has so many
+	replaced   atomic.Bool                 // another one has taken its place
+	certain    atomic.Pointer[replica.Row] // up to where it is the child's log for certain; nil for all of it
+	generation atomic.Uint32               // counts how often that was decided
+
 	// queueMu is held while something is queued that has to stand before or behind the
 	// child's next unit; queued is where the newest of those ends.
 	queueMu sync.Mutex
@@ -52,7 +58,10 @@ type mirror struct {
 func newMirror(n numbering, all *logs) *mirror {
 	l := newLedger(n.number, n.node, all.own.state, all.own.verifier)
 	l.log, l.bare = n.log, n.policy == identifier.PolicyWitness
-	return &mirror{judge: newJudge(l, l.holders), role: n.role, via: n.via, policy: n.policy, logs: all, rows: make(map[identifier.LogID]identifier.ChildRow)}
+	return &mirror{
+		judge: newJudge(l, l.holders), role: n.role, via: n.via, policy: n.policy, instead: n.instead, entries: n.entries, logs: all,
+		rows: make(map[identifier.LogID]identifier.ChildRow),
+	}
 }
 
 // grantor returns the log whose grants count: the parent's; of a relayed log that of the
@@ -90,6 +99,9 @@ func (m *mirror) load() error {
 			break
 		}
 		m.bad++
+	}
+	if err := m.loadCertain(); err != nil {
+		return doubt(err)
 	}
 	if m.role != roleChild {
 		return nil // whose parent is another node
@@ -176,8 +188,8 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 	m.mu.Lock()
 	m.bad += marked
 	m.mu.Unlock()
-	m.taken(c, succeeds != nil)
-	return nil
+	m.taken(c, succeeds != nil && !m.pending())
+	return m.logs.replace(m)
 }
 
 // taken makes a checkpoint the newest one, up to which everything is published; from here on
@@ -243,8 +255,10 @@ func (m *mirror) weighGenesis(e *identifier.Entry, position uint64) (effect, err
 	case e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0:
 		return effect{}, fmt.Errorf("the genesis is not signed by the node's key")
 	}
-	if err := m.logs.follows(m, g); err != nil {
-		return effect{}, err
+	if !m.pending() {
+		if err := m.logs.follows(m, g); err != nil {
+			return effect{}, err
+		}
 	}
 	m.follow(g)
 	return effectOf(e, position, m.holders)

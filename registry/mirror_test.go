@@ -52,6 +52,9 @@ func (f *family) hello() {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := m.Settle(t.Context(), size, root); err != nil {
+		t.Fatal(err)
+	}
 	if err := m.Fence(t.Context(), size, root); err != nil {
 		t.Fatal(err)
 	}

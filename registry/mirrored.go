@@ -168,10 +168,16 @@ func (r *Registry) delegatesTo(node identifier.PublicKey) bool {
 
 // numberLog gives a new log its number.
 func (r *Registry) numberLog(ctx context.Context, n numbering) error {
+	_, err := r.giveNumber(ctx, n, func() bool { return r.logs.withID(n.node, n.log) != nil }) // when somebody else was faster
+	return err
+}
+
+// giveNumber gives a mirror a number, unless it has one meanwhile.
+func (r *Registry) giveNumber(ctx context.Context, n numbering, has func() bool) (uint32, error) {
 	r.logs.numbering.Lock()
 	defer r.logs.numbering.Unlock()
-	if r.logs.withID(n.node, n.log) != nil {
-		return nil // somebody else was faster
+	if has() {
+		return 0, nil
 	}
 	r.config.Hook(HookNumber)
 	n.number = r.logs.nextNumber()
@@ -185,9 +191,9 @@ func (r *Registry) numberLog(ctx context.Context, n numbering) error {
 		close(synced)
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return r.awaitSync(ctx, synced)
+	return n.number, r.awaitSync(ctx, synced)
 }
 
 // ErrNotMirrored says that no log of a node is mirrored where it was looked for.
@@ -240,10 +246,17 @@ func (m *Mirror) Begins(payload []byte) *replica.Refusal {
 	return nil
 }
 
-// Open returns what is stored.
+// Open returns what is stored; where some of that is not certain, what is.
 func (m *Mirror) Open() (replica.Mirror, error) {
 	if err := m.r.failure(); err != nil {
 		return replica.Mirror{}, err
+	}
+	if certain := m.m.certain.Load(); certain != nil {
+		tree, err := journal.OpenTree(certain.Size, tiles{m.m.state, m.m.number})
+		if err != nil {
+			return replica.Mirror{}, err
+		}
+		return replica.Mirror{Size: certain.Size, Checkpoint: certain.Checkpoint, Subtrees: tree.Subtrees()}, nil
 	}
 	found := replica.Mirror{Size: m.m.published.Load()}
 	if !m.m.witness() {
@@ -260,25 +273,50 @@ func (m *Mirror) Open() (replica.Mirror, error) {
 // returns an error, nothing of the unit is stored and synced is never called.
 func (m *Mirror) Append(ctx context.Context, u *replica.Unit, synced func()) error {
 	m.r.config.Hook(HookMirror)
-	payload := replica.AppendUnit(nil, u)
-	frame := journal.Frame{Log: m.m.number, Position: u.Start, Kind: journal.KindMirrored, Payload: payload}
-	for {
-		if err := m.r.waitRoom(ctx, len(payload)); err != nil {
+	if m.m.replaced.Load() {
+		return errCut
+	}
+	if certain := m.m.certain.Load(); certain != nil {
+		var err error
+		if u, err = m.resent(ctx, certain, u); err != nil {
 			return err
 		}
-		if err := m.r.failure(); err != nil {
-			return ending(err)
+		if u == nil {
+			synced() // it was there
+			return nil
 		}
-		err := m.m.queue(m.r.journal, frame, u.End(), func(at, end journal.Offset) {
-			m.r.config.Hook(HookMirrorSynced)
-			if err := m.m.take(u, at, end); err != nil {
-				m.r.fail(err)
+	}
+	return m.r.appendUnit(ctx, m.m, u, synced)
+}
+
+// appendUnit queues a unit of a mirror, as soon as there is room for it.
+func (r *Registry) appendUnit(ctx context.Context, m *mirror, u *replica.Unit, synced func()) error {
+	frame := journal.Frame{Log: m.number, Position: u.Start, Kind: journal.KindMirrored, Payload: replica.AppendUnit(nil, u)}
+	return r.whenRoom(ctx, len(frame.Payload), func() error {
+		return m.queue(r.journal, frame, u.End(), func(at, end journal.Offset) {
+			r.config.Hook(HookMirrorSynced)
+			if err := m.take(u, at, end); err != nil {
+				r.fail(err)
 				return
 			}
-			m.r.config.Hook(HookMirrorTaken)
-			m.m.hear(u.End(), time.Now())
+			r.config.Hook(HookMirrorTaken)
+			m.hear(u.End(), time.Now())
 			synced()
 		})
+	})
+}
+
+// whenRoom queues something of so many octets. While there is no room it waits, until ctx
+// ends.
+func (r *Registry) whenRoom(ctx context.Context, octets int, queue func() error) error {
+	for {
+		if err := r.waitRoom(ctx, octets); err != nil {
+			return err
+		}
+		if err := r.failure(); err != nil {
+			return ending(err)
+		}
+		err := queue()
 		if !errors.Is(err, journal.ErrBusy) && !errors.Is(err, journal.ErrFull) {
 			return err
 		}

@@ -30,12 +30,15 @@ func (r role) String() string {
 // frame:
 //
 //	format  u8   1 for a child's log, 2 for one that another top-level node sends, 3 for
-//	             either where whole entries are not kept
+//	             either where whole entries are not kept, 4 for one that takes the place of
+//	             another mirror of the same log
 //	number  u32  1 or more
 //	log     16
-//	policy  u8   of format 3 only: 1 pointer, 2 witness
+//	instead u32  of format 4 only: the number of that one
+//	entries u64  of format 4 only: with so many entries it takes its place
+//	policy  u8   of formats 3 and 4 only: 1 pointer, 2 witness, in format 4 also 0, mirror
 //	role    u8   not of format 1: 1 the top-level node's own, 2 a child's of it, and in
-//	             format 3 also 0, a child's
+//	             formats 3 and 4 also 0, a child's
 //	via     of role 2 only, the top-level node's key: type u8, size u16, octets
 //	type    u8   of the node key that the log is signed with
 //	key          to the end
@@ -46,12 +49,16 @@ type numbering struct {
 	via    identifier.PublicKey // the node that sends it; zero when it is its own
 	node   identifier.PublicKey
 	policy identifier.Policy
+
+	instead uint32 // the mirror whose place it takes; 0 for none
+	entries uint64
 }
 
 const (
 	numberingFormat      = 1
 	numberingPeersFormat = 2
 	numberingOtherFormat = 3
+	numberingAgainFormat = 4
 	numberingHead        = 1 + 4 + 16
 	maxKeyOctets         = 8 << 10
 )
@@ -64,10 +71,17 @@ func (n numbering) append(dst []byte) []byte {
 	if n.policy != identifier.PolicyMirror {
 		format = numberingOtherFormat
 	}
+	if n.instead != 0 {
+		format = numberingAgainFormat
+	}
 	dst = append(dst, format)
 	dst = binary.BigEndian.AppendUint32(dst, n.number)
 	dst = append(dst, n.log[:]...)
-	if format == numberingOtherFormat {
+	if format == numberingAgainFormat {
+		dst = binary.BigEndian.AppendUint32(dst, n.instead)
+		dst = binary.BigEndian.AppendUint64(dst, n.entries)
+	}
+	if format >= numberingOtherFormat {
 		dst = append(dst, byte(n.policy))
 	}
 	if format != numberingFormat {
@@ -83,16 +97,26 @@ func (n numbering) append(dst []byte) []byte {
 }
 
 // errNumbering says that a numbering is not as it should be.
-var errNumbering = fmt.Errorf("the number of a log is not of format %d to %d: use a newer release", numberingFormat, numberingOtherFormat)
+var errNumbering = fmt.Errorf("the number of a log is not of format %d to %d: use a newer release", numberingFormat, numberingAgainFormat)
 
 func parseNumbering(b []byte) (numbering, error) {
-	if len(b) <= numberingHead || len(b) > numberingHead+2*maxKeyOctets || b[0] < numberingFormat || b[0] > numberingOtherFormat {
+	if len(b) <= numberingHead || len(b) > numberingHead+2*maxKeyOctets || b[0] < numberingFormat || b[0] > numberingAgainFormat {
 		return numbering{}, errNumbering
 	}
 	n := numbering{number: binary.BigEndian.Uint32(b[1:]), log: identifier.LogID(b[5:numberingHead])}
 	rest := b[numberingHead:]
-	if b[0] == numberingOtherFormat {
-		if n.policy, rest = identifier.Policy(rest[0]), rest[1:]; n.policy == identifier.PolicyMirror || n.policy > identifier.PolicyWitness || len(rest) == 0 {
+	if b[0] == numberingAgainFormat {
+		if len(rest) < 4+8+2 {
+			return numbering{}, errNumbering
+		}
+		n.instead, n.entries, rest = binary.BigEndian.Uint32(rest), binary.BigEndian.Uint64(rest[4:]), rest[4+8:]
+		if n.instead == ownLog || n.instead >= n.number {
+			return numbering{}, errNumbering
+		}
+	}
+	if b[0] >= numberingOtherFormat {
+		mirror := b[0] == numberingAgainFormat && identifier.Policy(rest[0]) == identifier.PolicyMirror
+		if n.policy, rest = identifier.Policy(rest[0]), rest[1:]; !mirror && n.policy == identifier.PolicyMirror || n.policy > identifier.PolicyWitness || len(rest) == 0 {
 			return numbering{}, errNumbering
 		}
 	}

@@ -20,6 +20,8 @@ const (
 	HookGiveBack     = "registry.heal.given"      // entries of a mirror, before they are given back
 	HookTakeBack     = "registry.heal.received"   // entries come back, before they are queued
 	HookTookBack     = "registry.heal.synced"     // they are synced, before their checkpoint is
+	HookCut          = "registry.heal.cut"        // a mirror is to be cut, before the first frame of that
+	HookCutUnit      = "registry.heal.cutunit"    // a unit of what is kept is queued
 	HookHeal         = "registry.heal.whole"      // nothing is missing, before the mark is taken away
 	HookHealed       = "registry.heal.unmarked"   // the mark is away, before changes are taken
 	HookBackup       = "registry.backup.copied"   // the journal is copied, nothing else is

@@ -80,6 +80,8 @@ type Config struct {
 	// after and rows are what a log begins with that continues another one.
 	after *identifier.Predecessor
 	rows  []identifier.ChildRow
+
+	left rule // by a test
 }
 
 // Points of Config.Hook.

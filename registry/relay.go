@@ -40,7 +40,7 @@ func (p *Peer) Source() *PeerSource { return &PeerSource{Source: p.r.Source(), p
 func (p *Peer) Relays() []*Relay {
 	var all []*Relay
 	for _, m := range p.r.logs.mirrors() {
-		if m.role == roleChild && p.r.logs.counts(m) && !m.witness() {
+		if m.role == roleChild && m.certain.Load() == nil && p.r.logs.counts(m) && !m.witness() {
 			all = append(all, &Relay{peer: p, mirror: &Mirror{r: p.r, m: m}})
 		}
 	}

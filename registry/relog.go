@@ -7,6 +7,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
 // relog goes through the journal of before. The mirrors in it stay as they are; they judge
@@ -17,14 +18,22 @@ func (m *merger) relog(ctx context.Context) error {
 			return m.again(ctx, "above", position, payload)
 		})
 	}
+	sure, err := m.certainties(ctx)
+	if err != nil {
+		return err
+	}
 	done := false
 	for f, err := range m.old.journal.Scan(0, m.old.journal.Synced()) {
 		if err != nil {
 			return err
 		}
 		switch {
-		case f.Log != ownLog && (f.Kind == journal.KindMirrored || f.Kind == journal.KindSession || f.Kind == journal.KindQuarantine):
-			if err := m.copy(ctx, f.Frame); err != nil {
+		case f.Log != ownLog && (f.Kind == journal.KindMirrored || f.Kind == journal.KindSession || f.Kind == journal.KindQuarantine || f.Kind == journal.KindCertain):
+			frame, err := sure.cut(f.Frame)
+			if err == nil && frame.Payload != nil {
+				err = m.copy(ctx, frame)
+			}
+			if err != nil {
 				return err
 			}
 		case f.Log == ownLog && f.Kind == journal.KindEntry:
@@ -39,10 +48,65 @@ func (m *merger) relog(ctx context.Context) error {
 			}
 		}
 	}
-	if done {
-		return nil
+	if !done {
+		if err := above(); err != nil {
+			return err
+		}
 	}
-	return above()
+	return m.certify(ctx, sure)
+}
+
+// certainByNumber is what is certain of the mirrors that are copied, by their numbers.
+type certainByNumber map[uint32]certainty
+
+// certainties tells what is certain of the mirrors of a top-level node that was restored and
+// has healed. Where the log has forked nobody knows more of them than before.
+func (m *merger) certainties(ctx context.Context) (certainByNumber, error) {
+	if m.upper != nil || m.config.left == ruleCut || m.config.left == ruleCertain {
+		return nil, nil
+	}
+	found, err := m.old.certainties(ctx)
+	sure := certainByNumber{}
+	for x, c := range found {
+		sure[x.number] = c
+	}
+	return sure, err
+}
+
+// cut returns a frame of a mirror as it is copied: without what contradicts the node's own
+// log, and without a payload when nothing is left of it.
+func (sure certainByNumber) cut(f journal.Frame) (journal.Frame, error) {
+	c, ok := sure[f.Log]
+	if !ok || !c.astray || f.Kind != journal.KindMirrored {
+		return f, nil
+	}
+	u, err := replica.ParseUnit(f.Payload)
+	if err != nil {
+		return f, err
+	}
+	if u.Start >= c.Size {
+		f.Payload = nil
+	} else if u.End() > c.Size {
+		f.Payload = replica.AppendUnit(nil, replica.CutUnit(u, c.Row))
+	}
+	return f, nil
+}
+
+// certify says in the new journal what is certain of the mirrors.
+func (m *merger) certify(ctx context.Context, sure certainByNumber) error {
+	if newest := m.new.sequencer.newestQueued(); newest != nil {
+		if err := m.new.awaitSync(ctx, newest); err != nil { // the mirrors are there then
+			return err
+		}
+	}
+	for number, c := range sure {
+		if x := m.new.logs.numbered(number); !c.astray && x != nil {
+			if err := m.new.noteCertain(ctx, x, &c.Row); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // copy appends a frame of a mirror as it is.

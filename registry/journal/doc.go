@@ -79,7 +79,7 @@
 // before the length was checked.
 //
 // Kinds: 1 group, 2 end of segment, 3 entry, 4 checkpoint, 5 mirrored entry, 7 session,
-// 9 quarantine, 11 acknowledged. Reserved, and refused by name: 6 receipt, 8 fence, 10
+// 9 quarantine, 11 acknowledged, 12 certain. Reserved, and refused by name: 6 receipt, 8 fence, 10
 // vote. A frame of any other kind with a right checksum comes from a newer version and is
 // refused by its number; it is never skipped.
 //

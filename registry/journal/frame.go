@@ -24,6 +24,9 @@ const (
 	KindVote                       // this node's vote on the successor of a prefix
 	// KindAcknowledged: how much of this node's log a parent said that it has on disk.
 	KindAcknowledged
+	// KindCertain: how far a mirror is certain to be its child's log, after its node was
+	// restored.
+	KindCertain
 )
 
 // kindNames holds the name of every kind, by number.
@@ -31,7 +34,7 @@ func (k Kind) String() string {
 	names := [...]string{
 		KindGroup: "group", KindEnd: "end of segment", KindEntry: "entry", KindCheckpoint: "checkpoint",
 		KindMirrored: "mirrored entry", KindReceipt: "receipt", KindSession: "session", KindFence: "fence",
-		KindQuarantine: "quarantine", KindVote: "vote", KindAcknowledged: "acknowledged",
+		KindQuarantine: "quarantine", KindVote: "vote", KindAcknowledged: "acknowledged", KindCertain: "certain",
 	}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("kind %d", uint8(k))
@@ -42,7 +45,7 @@ func (k Kind) String() string {
 // carried reports whether frames of this kind are what a caller appends and reads.
 func (k Kind) carried() bool {
 	switch k {
-	case KindEntry, KindCheckpoint, KindMirrored, KindSession, KindReceipt, KindQuarantine, KindAcknowledged:
+	case KindEntry, KindCheckpoint, KindMirrored, KindSession, KindReceipt, KindQuarantine, KindAcknowledged, KindCertain:
 		return true
 	}
 	return false

@@ -135,8 +135,14 @@
 //
 // Where child and parent were both restored, neither knows what was lost. The parent's
 // own log does, which the level above gave back: it says how many entries the mirror
-// once had ([Row]). A mirror keeps what agrees with such a row ([Cut]); the rest comes
-// from the child again. When both have less than the largest row, acknowledged entries
+// once had ([Row]). What of a mirror agrees with such a row is certain ([Cut]); when a
+// larger row contradicts it, it is cut to that. What is there beyond the rows may be of a
+// history that was given up, or the only copy of what the child has lost: the child says so
+// when it comes ([Greeted], [Resent]), and the mirror is cut when it does not go on with it.
+// The node's own log is not cut to what the level above holds. Where that is less, it was
+// restored as well, and gets the rest: a cut would lose what is anchored (TestRestoredLogIsNotCut).
+// Where it is something else, two histories were signed, and the upper one comes first in
+// the log that continues both (Incarnations). When both have less than the largest row, acknowledged entries
 // are lost (Loss): the child takes no changes, and people are told.
 //
 // # What is durable when, and what a crash leaves

@@ -27,8 +27,7 @@ type forest struct {
 	// untold says that a node was put back once without a word: it may write anew what
 	// was anchored, and is to be caught.
 	untold   bool
-	restored int  // how often one was put back
-	keeps    bool // a mirror is not cut after a restore: nothing that is there is given up
+	restored int // how often one was put back
 	happened map[event]int
 	wrong    error // what two nodes do not agree on
 

@@ -11,7 +11,7 @@ import (
 func (m *member) logRows() {
 	for _, c := range m.below {
 		h := m.held[c.number]
-		if h == nil || h.synced == 0 {
+		if h == nil || h.synced == 0 || h.certain != nil {
 			continue
 		}
 		last := h.units[h.synced-1]
@@ -165,8 +165,12 @@ func (l *link) checkStatus(held *place) error {
 		return nil
 	}
 	t := p.Status()
-	if t.Stored != held.size {
-		return fmt.Errorf("the parent counts %d stored, the disk has %d", t.Stored, held.size)
+	stored := held.size
+	if h := l.to.held[l.key()]; h.certain != nil {
+		stored = h.certain.Size
+	}
+	if t.Stored != stored {
+		return fmt.Errorf("the parent counts %d stored, the disk has %d", t.Stored, stored)
 	}
 	if t.InFlight > replica.MaxOctets {
 		return fmt.Errorf("the parent holds %d octets, the window is %d", t.InFlight, replica.MaxOctets)

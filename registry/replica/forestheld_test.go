@@ -13,6 +13,8 @@ type heldLog struct {
 	synced int
 	parent *replica.Parent // nil until the first Hello after a start
 	worth  worth
+	// certain is up to where it is the log of whose it is for certain; nil for all of it.
+	certain *replica.Row
 }
 
 type heldUnit struct {
@@ -48,9 +50,9 @@ func (h *heldLog) cut(f *forest, whose byte, row replica.Row) {
 	}
 	if last := len(h.units) - 1; last >= 0 {
 		u, end := h.units[last].unit, h.units[last].end.at(row.Size)
-		cut := &replica.Unit{Start: u.Start, Payloads: u.Payloads[:row.Size-u.Start], Checkpoint: row.Checkpoint, Root: row.Root}
-		h.units = append(slices.Clip(h.units[:last]), heldUnit{cut, end})
+		h.units = append(slices.Clip(h.units[:last]), heldUnit{replica.CutUnit(u, row), end})
 	}
+	h.certain = nil
 	h.synced, h.parent, h.worth = len(h.units), nil, worth{}
 	for _, p := range h.at(f, h.synced).way[1:] {
 		h.heed(p.last, f.verdicts[judgedAt{whose, p}])

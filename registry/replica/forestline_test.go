@@ -78,7 +78,7 @@ func (m *member) goOn() {
 		}
 	}
 	m.sync()
-	m.cutMirrors()
+	m.certify(before, m.fast)
 }
 
 // base returns how many positions were used up before a log.

@@ -129,7 +129,10 @@ func (l *link) grow() {
 // connect opens a stream.
 func (l *link) connect() {
 	m := l.from
-	l.child.Close()
+	if l.child.Close(); l.relayed() && m.mirrorOf(l.key()).certain != nil {
+		l.open = false
+		return // its child decides first what of it is sent
+	}
 	if m.marked && !l.relayed() {
 		l.child.Mark()
 	}
@@ -194,6 +197,9 @@ func (l *link) make() (*replica.Parent, error) {
 	if h.synced > 0 {
 		found.Checkpoint = h.units[h.synced-1].unit.Checkpoint
 	}
+	if row := h.certain; row != nil {
+		found = replica.Mirror{Size: row.Size, Subtrees: end.at(row.Size).hashes(), Checkpoint: row.Checkpoint}
+	}
 	config := replica.ParentConfig{
 		Signer: m.key, ID: m.id, Child: owner.key.Public(), Log: l.inc().id, Verify: verifyQuick, History: h, Window: replica.MaxOctets,
 	}
@@ -254,6 +260,13 @@ func (l *link) receive(x replica.Message) error {
 		l.down = append(l.down, &replica.Refuse{Nonce: hello.Nonce, Reason: r.Reason, Detail: r.Detail})
 		return nil
 	}
+	tip, root, err := verifyQuick(hello.Tip, l.inc().id, l.owner.key.Public())
+	if err == nil {
+		err = l.settleMirror(tip, root)
+	}
+	if err != nil {
+		return err
+	}
 	p, err := l.make()
 	if err != nil {
 		return err
@@ -274,6 +287,11 @@ func (l *link) store(p *replica.Parent, u *replica.Unit) {
 		return
 	}
 	h := l.to.mirrorOf(l.key())
+	if h.certain != nil {
+		if u = l.resent(p, h, u); u == nil {
+			return
+		}
+	}
 	end := h.at(l.to.f, len(h.units))
 	if end.size != u.Start {
 		l.to.f.wrong = errors.New("the mirror has a gap")

@@ -73,9 +73,10 @@ type frame struct {
 	unit    *replica.Unit // of the log of whose
 	whose   byte
 	end     *place
-	cut     *cut   // a mirror is shorter from here on
-	acked   uint64 // what the node above has acknowledged
-	fork    byte   // whose log is set aside
+	cut     *cut     // a mirror is shorter from here on
+	certain *certain // up to where a mirror is
+	acked   uint64   // what the node above has acknowledged
+	fork    byte     // whose log is set aside
 	receipt [2]uint64
 	next    *incarnation // the own log from here on; it has nothing yet
 }
@@ -83,6 +84,11 @@ type frame struct {
 type cut struct {
 	whose byte
 	replica.Row
+}
+
+type certain struct {
+	whose byte
+	row   *replica.Row
 }
 
 // start makes a node of its journal.
@@ -180,6 +186,9 @@ func (m *member) absorb(x frame) {
 		m.fast, m.rows = m.f.origin, map[byte]replica.Row{}
 	case x.cut != nil:
 		m.mirrorOf(x.cut.whose).cut(m.f, x.cut.whose, x.cut.Row)
+	case x.certain != nil:
+		h := m.mirrorOf(x.certain.whose)
+		h.certain = x.certain.row
 	case x.fork > 0 && x.fork == m.log:
 		m.forked = true
 	case x.fork > 0:

@@ -132,7 +132,7 @@ func (l *link) heed() error {
 		m.marked = false
 		m.f.note(healedOne)
 		l.child.Unmark()
-		m.cutMirrors()
+		m.certify(m.fast)
 	}
 	if s = l.child.Status(); !s.Marked && s.Acked <= s.Synced {
 		l.acknowledged(s)
@@ -208,41 +208,4 @@ func receiptOf(size uint64, top bool) [2]uint64 {
 		return [2]uint64{size, size}
 	}
 	return [2]uint64{size, 0}
-}
-
-// cutMirrors cuts each mirror of a node that has just healed its own log to the largest
-// row that it agrees with.
-func (m *member) cutMirrors() {
-	for _, c := range m.below {
-		h := m.held[c.number]
-		if h == nil {
-			continue
-		}
-		size := h.at(m.f, h.synced).size
-		var rows []replica.Row
-		for _, p := range m.fast.way[1:] {
-			if row := p.last.row; row != nil && row.child == c.number {
-				rows = append(rows, row.Row)
-			}
-		}
-		if size > 0 && !m.f.keeps {
-			if kept, err := replica.Cut(rows, size, h); err == nil && kept.Size < size {
-				m.f.note(cutOne)
-				m.append(frame{cut: &cut{c.number, kept}}, nil)
-			}
-		}
-		h.parent = nil
-	}
-	m.sync()
-	m.loadRows()
-	for _, l := range m.links {
-		if l.relayed() {
-			l.restart()
-		}
-	}
-	for _, l := range m.f.links {
-		if l.to == m && slices.Contains(m.below, l.owner) {
-			l.stream, l.greeted = nil, false
-		}
-	}
 }

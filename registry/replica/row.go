@@ -18,29 +18,6 @@ type Row struct {
 	Checkpoint []byte
 }
 
-// Cut returns what a mirror keeps whose node was restored and has healed its own log: the
-// entries of the largest row that the mirror agrees with, none when there is no such row.
-// What the backup holds beyond may be of a history that was given up since, or contradict
-// what the level above holds; the child sends it again. The row may end inside of a unit:
-// the mirror then ends with the row's checkpoint. rows are those of the child in the
-// parent's own log, the mirror has size entries.
-func Cut(rows []Row, size uint64, h History) (Row, error) {
-	var kept Row
-	for _, row := range rows {
-		if row.Size > size || row.Size <= kept.Size {
-			continue
-		}
-		root, err := h.Root(row.Size)
-		if err != nil {
-			return Row{}, err
-		}
-		if root == row.Root {
-			kept = row
-		}
-	}
-	return kept, nil
-}
-
 // contradicts ends the stream when a unit leads past a row and not through it: the child
 // has written anew what it had written before, and both sides have forgotten. signed is
 // the checkpoint that the unit ends with.

@@ -133,7 +133,9 @@ func (s *childStream) follow() {
 	}
 	s.tellPause(status.Paused)
 	if healed {
+		s.busy.Store(true)
 		healed, err := s.config.Source.Heal()
+		s.busy.Store(false)
 		if err != nil {
 			s.config.Log.Error("the log is whole again, and the node still takes no changes", "error", err)
 		}

@@ -37,9 +37,15 @@ type Mirror interface {
 	// Begins returns why the log may not begin with an entry; nil when it may. It is asked
 	// before the first unit of a log of which nothing is here.
 	Begins(payload []byte) *replica.Refusal
+	// Settle is told what the sender says in its Hello: a checkpoint over so many entries,
+	// with this root. It comes before Open and anything else that the Hello leads to, and
+	// may change what is stored. The generation is another one than before when what is
+	// stored is not what Open returned and Append added: then Open is called again.
+	Settle(ctx context.Context, tip uint64, root identifier.Hash) (generation uint64, err error)
 	// Policy returns what is kept of the log; it never changes.
 	Policy() identifier.Policy
-	// Open returns what is on disk. It is called once, before the first Append.
+	// Open returns what is on disk. It is called once for a generation, before the first
+	// Append.
 	Open() (replica.Mirror, error)
 	// Append queues a unit to be stored and returns; while there is no room (the
 	// journal or the state is busy, the disk is full) it waits, until ctx ends. Units

@@ -113,6 +113,10 @@ func (m *memoryMirror) anchor(a registry.Anchoring) {
 	}
 }
 
+func (m *memoryMirror) Settle(context.Context, uint64, identifier.Hash) (uint64, error) {
+	return 0, nil
+}
+
 func (m *memoryMirror) Policy() identifier.Policy { return identifier.PolicyMirror }
 
 func (m *memoryMirror) Open() (replica.Mirror, error) {

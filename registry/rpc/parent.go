@@ -207,27 +207,47 @@ func (p *Parent) refusalOf(err error) *replica.Refusal {
 
 // keeperOf returns what keeps the log of a child. It asks the registry each time,
 // because what it has delegated changes.
-func (p *Parent) keeperOf(ctx context.Context, m *replica.Hello, size uint64) (*keeper, error) {
+func (p *Parent) keeperOf(ctx context.Context, m *replica.Hello, size uint64, root identifier.Hash) (*keeper, error) {
 	mirror, err := p.config.Mirrors.Mirror(ctx, m.Log, m.Owner, m.Node, size)
 	if err != nil {
 		return nil, err
 	}
+	generation, err := mirror.Settle(ctx, size, root)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
-	k := p.keepers[m.Log]
-	if k == nil {
-		k = &keeper{}
+	before := p.keepers[m.Log]
+	k := before
+	if k == nil || k.generation != generation {
+		k = &keeper{generation: generation}
 		p.keepers[m.Log] = k
 	}
 	p.mu.Unlock()
+	if before != nil && before != k {
+		before.end()
+	}
 	return k, k.begin(p.config, mirror, m)
 }
 
 // keeper is what is kept of one log while streams come and go.
 type keeper struct {
+	generation uint64 // of the mirror
+
 	mu      sync.Mutex
 	machine *replica.Parent // nil until the mirror was opened
 	mirror  Mirror
 	current *parentStream
+}
+
+// end ends the stream of a mirror that is not what it was.
+func (k *keeper) end() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current != nil {
+		signal(k.current.wake) // it sees that it is not the one any more
+		k.current = nil
+	}
 }
 
 // begin opens the mirror, once.

@@ -107,7 +107,7 @@ func (s *parentStream) open(hello *replica.Hello) *replica.Refusal {
 	if err != nil {
 		return &replica.Refusal{Reason: replica.Malformed, Detail: fmt.Sprintf("the child did not sign the checkpoint in its Hello: %v", err)}
 	}
-	k, err := s.keeperOf(s.ctx, hello, size)
+	k, err := s.keeperOf(s.ctx, hello, size, root)
 	if err != nil {
 		return s.refusalOf(err)
 	}
