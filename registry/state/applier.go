@@ -30,7 +30,7 @@ func (s *Store) Run(ctx context.Context) error {
 		s.mu.Unlock()
 	}()
 	for s.gather(ctx) {
-		if err := s.apply(ctx); err != nil {
+		if _, err := s.apply(ctx); err != nil {
 			if full(err) && s.o.FullPause >= 0 {
 				return nil // it was ended while it waited for room
 			}
@@ -47,6 +47,9 @@ func (s *Store) gather(ctx context.Context) bool {
 	wake := s.wake
 	var hurry chan struct{}
 	var enough <-chan time.Time
+	if s.behind() {
+		wake, hurry = nil, s.always // nothing is gained by gathering
+	}
 	for {
 		var idle chan struct{} // closed while there is something else to do
 		if s.indexing() {
@@ -73,50 +76,75 @@ func (s *Store) gather(ctx context.Context) bool {
 	}
 }
 
-// apply commits everything that was published before it was called.
-func (s *Store) apply(ctx context.Context) error {
+// behind reports whether there are generations that wait for nothing but their commit.
+func (s *Store) behind() bool { return len(s.snap.Load().sealed) > 0 }
+
+// applyAll commits everything that was published before it was called.
+func (s *Store) applyAll(ctx context.Context) error {
+	for end := s.Published(); s.Applied() < end; {
+		if more, err := s.apply(ctx); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply commits the oldest generation; it returns false when there was none.
+func (s *Store) apply(ctx context.Context) (bool, error) {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	if s.ended {
-		return nil
+		return false, nil
 	}
-	s.mu.Lock()
-	if err := s.failed; err != nil {
-		s.mu.Unlock()
-		return err
+	g, before, err := s.freeze()
+	if g == nil || err != nil {
+		return false, err
 	}
-	old := s.snap.Load()
-	g := old.current
-	if g.end == 0 {
-		s.mu.Unlock()
-		return nil
-	}
-	s.snap.Store(&snapshot{current: new(generation), committing: g, base: old.base, leaves: old.leaves, positions: old.positions})
-	heed(s.wake)
-	heed(s.hurry)
-	before := s.totals
-	s.mu.Unlock()
 	s.o.Hook(PointFreeze)
 
 	id, totals, err := s.commitWhenRoom(ctx, g, before)
 	if err != nil {
 		err = fmt.Errorf("state: applying up to journal offset %d: %w", g.end, err)
 		s.fail(err) // the generation stays visible
-		return err
+		return false, err
 	}
 	of, fresh := s.followTree()
 	s.drop(g, id, totals, of)
 	s.o.Hook(PointDrop)
 	s.note(g, of, fresh)
-	return nil
+	return true, nil
 }
 
-// drop takes a generation that is committed out of the overlay.
+// freeze returns the generation to be committed next, with the totals before it; nil when
+// there is none. It seals the current one when no other waits.
+func (s *Store) freeze() (*generation, map[uint32]Totals, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return nil, nil, s.failed
+	}
+	next := *s.snap.Load()
+	if len(next.sealed) == 0 {
+		if next.current.end == 0 {
+			return nil, nil, nil
+		}
+		next.seal()
+		heed(s.wake)
+		heed(s.hurry)
+	}
+	next.committing = true
+	s.snap.Store(&next)
+	return next.sealed[len(next.sealed)-1], s.totals, nil
+}
+
+// drop takes the oldest generation, which is committed, out of the overlay.
 func (s *Store) drop(g *generation, id int, totals map[uint32]Totals, of *leaves) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.snap.Load()
-	s.snap.Store(&snapshot{current: old.current, base: id, leaves: of, positions: old.positions})
+	next := *s.snap.Load()
+	next.sealed = next.sealed[: len(next.sealed)-1 : len(next.sealed)-1]
+	next.committing, next.base, next.leaves = false, id, of
+	s.snap.Store(&next)
 	s.applied, s.totals = g.end, totals
 	s.broadcast()
 }

@@ -186,7 +186,7 @@ func TestClose(t *testing.T) {
 		applied bool
 	}{{1, true}, {20_000, false}} { // and a run each
 		path := filepath.Join(t.TempDir(), "state.db")
-		s, err := state.Open(path, state.Options{Gather: time.Hour, GatherRows: 1 << 30})
+		s, err := state.Open(path, state.Options{Gather: time.Hour, GatherRows: 1 << 30, CommitRows: 1 << 30})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ func (s *Store) Close() error {
 
 	var err error
 	if rows, _ := s.snap.Load().sum(); rows <= maxFarewell && !s.hasFailed() {
-		err = s.apply(context.Background())
+		err = s.applyAll(context.Background())
 	}
 	if full(err) && s.o.FullPause >= 0 {
 		err = nil // it is in the journal

@@ -8,10 +8,10 @@
 // The journal has it, synced, before the state hears of it. [Store.Publish] puts
 // it into the overlay, in memory: from then on every reader finds it. The applier,
 // [Store.Run], gathers what is published for 250 ms or 10,000 rows, commits it to
-// bbolt in the order of keys, and drops it from the overlay. The rows of a batch,
-// the journal offset behind it, the positions of the logs, their counters and
-// digests become durable in one transaction; bbolt syncs each, and its free list
-// with it.
+// bbolt in the order of keys, at most 12,000 rows at a time, and drops it from the
+// overlay. The rows of a batch, the journal offset behind it, the positions of the
+// logs, their counters and digests become durable in one transaction; bbolt syncs
+// each, and its free list with it.
 //
 // A crash loses the overlay. After a start the frames from [Store.Applied] on are
 // published again; nothing else is done for recovery, and there is nothing else to
@@ -71,10 +71,10 @@
 // bbolt transaction. The order matters, see [Reader]'s begin: the other way round
 // a row that is committed in between is found in neither.
 //
-// The overlay has two generations: the one that is published into, and the one
-// that is being committed. A reader asks the first, then the second, then bbolt;
-// of two equal versions of a row the older one counts, as in a commit.
-// The second goes when its commit is durable.
+// The overlay has generations: the one that is published into, and those that wait for
+// their commit, one each, because bbolt keeps in memory whatever a commit touches. A reader
+// asks the newest first, and bbolt last; of two equal versions of a row the older one
+// counts, as in a commit. A generation goes when its commit is durable.
 //
 // Pages that an open reader may see are not written again, so a long reader makes
 // the file grow. Views are to be short; [Store.Ascend] reads whole tables in many

@@ -10,7 +10,15 @@ import (
 )
 
 // Apply commits what is published, as the applier does when it has gathered.
-func (s *Store) Apply() error { return s.apply(context.Background()) }
+func (s *Store) Apply() error { return s.applyAll(context.Background()) }
+
+// Committing returns up to where in the journal the generation reaches that is committed
+// next, its rows, and whether there are others behind it.
+func (s *Store) Committing() (end uint64, rows int, more bool) {
+	snap := s.snap.Load()
+	oldest := snap.sealed[len(snap.sealed)-1]
+	return oldest.end, oldest.rows, len(snap.sealed) > 1 || snap.current.end > 0
+}
 
 // Abandon closes the file and commits nothing, as a crash does.
 func (s *Store) Abandon() error {

@@ -12,6 +12,10 @@ import (
 	"github.com/nameplate-id/nameplate/registry/state"
 )
 
+// machineCommitRows is how many rows a commit of the machine takes at most, but for the rest of
+// a batch: a few batches, so that several generations wait.
+const machineCommitRows = 12
+
 // machine drives a store through random operations beside its twin. Commits run
 // step by step, so that everything else happens between any two of their steps.
 type machine struct {
@@ -36,7 +40,7 @@ func (m *machine) index() string { return m.path() + ".index" }
 func (m *machine) open(t *rapid.T) {
 	m.reached, m.release = make(chan string), make(chan struct{})
 	reached, release := m.reached, m.release
-	s, err := state.Open(m.path(), state.Options{Journal: journalID, Index: m.index(), Hook: func(point string) {
+	s, err := state.Open(m.path(), state.Options{Journal: journalID, Index: m.index(), CommitRows: machineCommitRows, Hook: func(point string) {
 		if point != state.PointView {
 			reached <- point
 			<-release
@@ -134,7 +138,6 @@ func (m *machine) commit(t *rapid.T) {
 	if m.point != "" {
 		m.release <- struct{}{}
 	} else {
-		m.taken = len(m.journal)
 		store, reached := m.store, m.reached
 		go func() {
 			err := store.Apply()
@@ -145,8 +148,29 @@ func (m *machine) commit(t *rapid.T) {
 		}()
 	}
 	m.point = <-m.reached
-	if m.point == state.PointCommit {
+	switch m.point {
+	case state.PointFreeze:
+		m.freeze(t)
+	case state.PointCommit:
 		m.committed = m.taken
+	}
+}
+
+// freeze notes what the commit that begins takes: whole batches, all that follow on those
+// before where they are few, and in any case not many.
+func (m *machine) freeze(t *rapid.T) {
+	end, rows, more := m.store.Committing()
+	m.taken = m.committed
+	last := 0
+	for m.taken < len(m.journal) && m.journal[m.taken].End <= end {
+		last = len(m.journal[m.taken].Mutations) + 2 // its run
+		m.taken++
+	}
+	if rows >= machineCommitRows+last || m.taken == m.committed || twinOf(m.journal[:m.taken]).end != end {
+		t.Fatalf("a commit takes %d rows and batches %d to %d, up to offset %d", rows, m.committed, m.taken, end)
+	}
+	if !more && m.taken < len(m.journal) {
+		t.Fatalf("a commit takes batches %d to %d of %d, and none waits", m.committed, m.taken, len(m.journal))
 	}
 }
 

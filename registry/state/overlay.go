@@ -9,8 +9,8 @@ import (
 // of nodes and slices.
 const rowCost = 128
 
-// generation is what was published between two commits. Readers get it by value
-// or by pointer from a snapshot and never change it.
+// generation is what one commit takes. Readers get it by value or by pointer from a
+// snapshot and never change it.
 type generation struct {
 	trees [tables]tree
 	logs  tree   // log number → its row in the snapshot's positions, for the commit
@@ -22,10 +22,12 @@ type generation struct {
 // snapshot is what a reader captures in one atomic load. It never changes.
 type snapshot struct {
 	current *generation
-	// committing is the generation that is being written to bbolt, or nil.
-	committing *generation
+	// sealed are the generations that take no more rows and are not committed yet, the
+	// newest first. While committing is set, the last is being written to bbolt.
+	sealed     []*generation
+	committing bool
 	// base is the id of the bbolt transaction that held everything older than
-	// both generations. While committing is set, base+1 is the one that holds it.
+	// the generations. While committing is set, base+1 is the one that holds the oldest.
 	base int
 	// leaves are those of the records in transaction base; nil when the index is not
 	// to be used.
@@ -52,18 +54,39 @@ func (g *generation) put(e *edit, t Table, r row) {
 	g.bytes += rowCost + int64(len(r.key)) + int64(len(r.value))
 }
 
-// overlays returns the generations to ask, the newer one first.
-func (s *snapshot) overlays() [2]*generation { return [2]*generation{s.current, s.committing} }
+// seal makes the current generation one that takes no more rows, and begins another.
+func (s *snapshot) seal() {
+	s.sealed = append([]*generation{s.current}, s.sealed...)
+	s.current = new(generation)
+}
+
+// empty reports whether everything is in bbolt.
+func (s *snapshot) empty() bool { return s.current.rows == 0 && len(s.sealed) == 0 }
+
+// end returns how far the journal is covered by what needs no gathering any more.
+func (s *snapshot) end() uint64 {
+	if len(s.sealed) == 0 {
+		return 0
+	}
+	return s.sealed[0].end
+}
+
+// overlays appends the generations to ask, the newest first.
+func (s *snapshot) overlays(to []*generation) []*generation {
+	return append(append(to, s.current), s.sealed...)
+}
 
 // lookup returns what the overlay knows of a row, or nil. Of equal versions the one
 // that came first counts.
 func (s *snapshot) lookup(t Table, key []byte) *row {
 	r := s.current.trees[t].get(key)
-	if s.committing == nil || r != nil && !t.versioned() {
-		return r
-	}
-	if old := s.committing.trees[t].get(key); r == nil || old != nil && version(old.value) >= version(r.value) {
-		return old
+	for _, g := range s.sealed {
+		if r != nil && !t.versioned() {
+			return r
+		}
+		if old := g.trees[t].get(key); r == nil || old != nil && version(old.value) >= version(r.value) {
+			r = old
+		}
 	}
 	return r
 }
@@ -81,9 +104,9 @@ func (s *snapshot) position(log uint32) uint64 {
 // sum returns the rows and octets that wait to be committed.
 func (s *snapshot) sum() (rows int, octets int64) {
 	rows, octets = s.current.rows, s.current.bytes
-	if s.committing != nil {
-		rows += s.committing.rows
-		octets += s.committing.bytes
+	for _, g := range s.sealed {
+		rows += g.rows
+		octets += g.bytes
 	}
 	return rows, octets
 }

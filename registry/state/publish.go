@@ -40,16 +40,20 @@ func (s *Store) Publish(ctx context.Context, batches ...Batch) error {
 	if err != nil || len(fresh) == 0 {
 		return err
 	}
-	old := s.snap.Load()
-	g := *old.current
-	next := &snapshot{current: &g, committing: old.committing, base: old.base, leaves: old.leaves, positions: old.positions}
+	next := *s.snap.Load()
+	g := *next.current
+	next.current = &g
 	e := new(edit)
 	for _, b := range fresh {
-		s.publish(next, e, b)
+		s.publish(&next, e, b)
+		if next.current.rows >= s.o.CommitRows {
+			next.seal()
+			signal(s.hurry)
+		}
 	}
-	s.snap.Store(next)
+	s.snap.Store(&next)
 	signal(s.wake)
-	if g.rows >= s.o.GatherRows {
+	if next.current.rows >= s.o.GatherRows {
 		signal(s.hurry)
 	}
 	return nil

@@ -76,7 +76,7 @@ func (r *Reader) begin() error {
 		}
 		r.tx = tx
 		ahead := tx.ID() - r.snap.base
-		if ahead == 0 || ahead == 1 && r.snap.committing != nil {
+		if ahead == 0 || ahead == 1 && r.snap.committing {
 			r.file = mappingOf(tx)
 			if ahead == 0 && r.s.index != nil && !r.s.index.off.Load() {
 				r.leaves = r.snap.leaves
@@ -181,11 +181,15 @@ func (r *Reader) AnyWithPrefix(t Table, log uint32, prefix []byte) bool {
 	// Where one of the overlays has a row, it hides those of the same key below
 	// it. So the rows are met in the order of keys, and the first that is not
 	// hidden decides.
-	var over [2]ascent
-	for i, g := range r.snap.overlays() {
-		if g != nil {
-			over[i].seek(g.trees[t], prefix)
-		}
+	var few [2]*generation
+	generations := r.snap.overlays(few[:0])
+	var room [2]ascent
+	over := room[:]
+	if len(generations) > len(room) {
+		over = make([]ascent, len(generations))
+	}
+	for i, g := range generations {
+		over[i].seek(g.trees[t], prefix)
 	}
 	for {
 		var first []byte
@@ -227,10 +231,8 @@ func (r *Reader) Run(log uint32, position uint64) (at, first uint64, ok bool) {
 	want := runRow(log, position, 0).key
 	r.key = append(r.key[:0], want...)
 	k, v := r.floor(r.cursor(runs), r.key)
-	for _, g := range r.snap.overlays() {
-		if g == nil {
-			continue
-		}
+	var few [2]*generation
+	for _, g := range r.snap.overlays(few[:0]) {
 		if row := g.trees[runs].floor(want); row != nil && bytes.Compare(row.key, k) >= 0 {
 			k, v = row.key, row.value
 		}

@@ -18,6 +18,7 @@ const (
 	DefaultLockTimeout = time.Second
 	DefaultGather      = 250 * time.Millisecond
 	DefaultGatherRows  = 10_000
+	DefaultCommitRows  = 12_000
 	DefaultLimit       = 64 << 20
 )
 
@@ -32,6 +33,10 @@ type Options struct {
 	// before it commits.
 	Gather     time.Duration
 	GatherRows int
+	// CommitRows is how many rows one commit takes at the most, but for the rest of a
+	// batch. bbolt holds every page that a commit touches in memory, in two forms: some
+	// eight kilobytes for each row where they lie scattered.
+	CommitRows int
 	// Limit is how many octets the overlay may hold before Publish waits. It is
 	// passed by at most one call's batches.
 	Limit int64
@@ -76,6 +81,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.GatherRows <= 0 {
 		o.GatherRows = DefaultGatherRows
+	}
+	if o.CommitRows <= 0 {
+		o.CommitRows = DefaultCommitRows
 	}
 	if o.Limit <= 0 {
 		o.Limit = DefaultLimit
@@ -243,7 +251,7 @@ func (s *Store) wait(ctx context.Context, done func() bool) error {
 // applier does not gather while somebody waits.
 func (s *Store) WaitApplied(ctx context.Context, end uint64) error {
 	return s.wait(ctx, func() bool {
-		if c := s.snap.Load().committing; s.applied < end && (c == nil || c.end < end) {
+		if s.applied < end && s.snap.Load().end() < end {
 			signal(s.hurry)
 		}
 		return s.applied >= end

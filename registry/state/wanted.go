@@ -44,7 +44,7 @@ func (r *Reader) liveSome(wanted []Wanted) {
 
 // overlaid reports whether the overlay has a row for a record.
 func (r *Reader) overlaid(w *Wanted) bool {
-	if r.snap.current.rows == 0 && r.snap.committing == nil {
+	if r.snap.empty() {
 		return false
 	}
 	r.key = appendKey(r.key[:0], w.Log, w.Key)
