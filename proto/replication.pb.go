@@ -563,7 +563,12 @@ type MirroredResponse struct {
 	Payloads   [][]byte `protobuf:"bytes,4,rep,name=payloads,proto3" json:"payloads,omitempty"`
 	Checkpoint []byte   `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// How many entries the node's own log says that it had here once.
-	Row           uint64 `protobuf:"varint,6,opt,name=row,proto3" json:"row,omitempty"`
+	Row uint64 `protobuf:"varint,6,opt,name=row,proto3" json:"row,omitempty"`
+	// What is kept of the log, as in Welcome. Where that is not whole entries there are no
+	// payloads, the checkpoint is the newest, and base is how many positions the caller's logs
+	// before this one have used up.
+	Policy        uint32 `protobuf:"varint,7,opt,name=policy,proto3" json:"policy,omitempty"`
+	Base          uint64 `protobuf:"varint,8,opt,name=base,proto3" json:"base,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -636,6 +641,20 @@ func (x *MirroredResponse) GetCheckpoint() []byte {
 func (x *MirroredResponse) GetRow() uint64 {
 	if x != nil {
 		return x.Row
+	}
+	return 0
+}
+
+func (x *MirroredResponse) GetPolicy() uint32 {
+	if x != nil {
+		return x.Policy
+	}
+	return 0
+}
+
+func (x *MirroredResponse) GetBase() uint64 {
+	if x != nil {
+		return x.Base
 	}
 	return 0
 }
@@ -1716,7 +1735,7 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\acontrol\x18\t \x01(\v2!.nameplate.replication.v1.ControlH\x00R\acontrolB\t\n" +
 	"\amessage\"-\n" +
 	"\x0fMirroredRequest\x12\x1a\n" +
-	"\bposition\x18\x01 \x01(\x04R\bposition\"\x9c\x01\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\"\xc8\x01\n" +
 	"\x10MirroredResponse\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
@@ -1725,7 +1744,9 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x05 \x01(\fR\n" +
 	"checkpoint\x12\x10\n" +
-	"\x03row\x18\x06 \x01(\x04R\x03row\"]\n" +
+	"\x03row\x18\x06 \x01(\x04R\x03row\x12\x16\n" +
+	"\x06policy\x18\a \x01(\rR\x06policy\x12\x12\n" +
+	"\x04base\x18\b \x01(\x04R\x04base\"]\n" +
 	"\tChallenge\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12:\n" +
 	"\x06parent\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\"\x83\x02\n" +

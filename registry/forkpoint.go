@@ -34,6 +34,9 @@ func (m *merger) compare(ctx context.Context) error {
 	} else if own != nil && own.Log == held.Log {
 		return nil // it was resolved, and is not heard of above yet
 	}
+	if held.Policy != identifier.PolicyMirror {
+		return m.compareCheckpoint(held, own)
+	}
 	if held.Log != m.old.log {
 		// It continues this node's log, or has nothing to do with it: then its own entries
 		// are logged after all of those.
@@ -53,6 +56,34 @@ func (m *merger) compare(ctx context.Context) error {
 		return err
 	}
 	return m.part(ctx, own)
+}
+
+// compareCheckpoint is what can be compared where no entries are held above: with the newest
+// checkpoint of them. Then all that there is stands in this node's own log.
+func (m *merger) compareCheckpoint(held Mirrored, own uint64) error {
+	size, root, err := journal.VerifyCheckpoint(held.Checkpoint, held.Log, m.old.key.Public())
+	if err == nil && size != held.Size {
+		err = fmt.Errorf("it is over %d entries instead of %d", size, held.Size)
+	}
+	if err != nil {
+		return fmt.Errorf("the checkpoint that came from above: %w", err)
+	}
+	m.after.Base = max(m.after.Base, held.Base+size)
+	m.size = 0
+	if held.Log != m.old.log {
+		m.after.Log, m.after.Why, m.after.Size, m.after.Held, m.after.Own = held.Log, identifier.AfterBeginning, size, root, identifier.Hash{}
+		return nil
+	}
+	m.shared = own
+	if max(size, m.row) > own {
+		m.after.Why, m.after.Size = identifier.AfterLoss, own // Held and Own are the root of that
+		return nil
+	}
+	mine, err := m.old.rootOf(size)
+	if err == nil && mine != root {
+		m.after.Why, m.after.Size, m.after.Held, m.after.Own = identifier.AfterFork, size, root, mine
+	}
+	return err
 }
 
 // at returns the unit that ends a log of which so many entries are held above, and its root.

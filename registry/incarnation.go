@@ -230,10 +230,11 @@ func (r *Registry) Due() bool {
 const incarnationDue = "this top-level node was restored and has everything that three others hold: it continues its log as another one"
 
 // Adopts reports whether the node is to adopt the log that is held above in place of its
-// own: another one than its own, which does not come before it.
+// own: another one than its own, which does not come before it, and of which there are whole
+// entries.
 func (r *Registry) Adopts(held Mirrored) bool {
 	after, err := r.continues()
-	return err == nil && r.Lacks() && held.Size > 0 && held.Log != r.log && (after == nil || after.Log != held.Log)
+	return err == nil && r.Lacks() && held.Policy == identifier.PolicyMirror && held.Size > 0 && held.Log != r.log && (after == nil || after.Log != held.Log)
 }
 
 // continues returns which log the node's own one continues; nil for none.

@@ -206,6 +206,11 @@ type Mirrored struct {
 	// Row is how many entries the largest row of the log says that were held once.
 	Row  uint64
 	Unit *replica.Unit // with the entry that was asked for; nil when there is none
+	// Policy is what is kept of it. Where that is not whole entries there is no Unit, but the
+	// newest Checkpoint, and Base, which is what the genesis says.
+	Policy     identifier.Policy
+	Checkpoint []byte
+	Base       uint64
 }
 
 // Mirrored returns what is mirrored of the log of a node that counts, also when that is
@@ -219,16 +224,16 @@ func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrore
 	if m == nil || m.published.Load() == 0 {
 		return Mirrored{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
 	}
-	if m.policy != identifier.PolicyMirror {
-		return Mirrored{}, &replica.Refusal{Reason: replica.Loss,
-			Detail: fmt.Sprintf("the log of node %s is kept as %v here, and its entries cannot be given back: restore a newer backup of the node", node, m.policy)}
-	}
-	held := Mirrored{Log: m.log, Size: m.published.Load()}
+	held := Mirrored{Log: m.log, Size: m.published.Load(), Policy: m.policy}
 	row, err := (&Mirror{r: r, m: m}).Row()
 	if err != nil {
 		return Mirrored{}, err
 	}
 	held.Row = row.Size
+	if c := m.checkpoint.Load(); held.Policy != identifier.PolicyMirror && c != nil {
+		held.Size, held.Checkpoint, held.Base = c.Size, c.Note, m.base.Load()
+		return held, nil
+	}
 	if position >= held.Size {
 		return held, nil
 	}

@@ -54,14 +54,16 @@ func (l *ledger) loadWitnessed() error {
 // is looked at again here, because the journal is read again at a start.
 func (m *mirror) takeWitnessed(u *replica.Unit, at, end journal.Offset) error {
 	size, root := m.head()
+	proved := false
 	if u.Start > size {
-		// The witness was restored, and went on from what this node's own log says.
+		// The witness was restored, and went on from what this node's own log says. Where
+		// that is a log that continues another one, it repeats the newest row alone.
 		row, ok, err := m.grantor().childRow(m.log)
 		if err != nil {
 			return doubt(err)
 		}
-		if ok && row.Row.Size == u.Start {
-			size, root = row.Row.Size, row.Row.Root
+		if ok && row.Row.Size >= u.Start {
+			size, root, proved = u.Start, row.Row.Root, row.Row.Size > u.Start
 		}
 	}
 	if !u.Witnessed() || u.Start != size {
@@ -74,7 +76,7 @@ func (m *mirror) takeWitnessed(u *replica.Unit, at, end journal.Offset) error {
 	if c.Size != u.Size {
 		return fmt.Errorf("the checkpoint of log %s covers %d entries instead of %d", m.log, c.Size, u.Size)
 	}
-	if err := u.Follows(root, c.Root); err != nil {
+	if err := u.Follows(root, c.Root); err != nil && !proved {
 		return fmt.Errorf("the checkpoint of log %s at %d: %w", m.log, c.Size, err)
 	}
 	mutations := []state.Mutation{noteMutation(checkpointNote, u.Checkpoint)}

@@ -1,6 +1,9 @@
 package registry_test
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -190,5 +193,93 @@ func TestWitnessedChildHearsThatItsPrefixWent(t *testing.T) {
 	f.parent.mustDelegate(&back, f.parent.root)
 	if err := f.parent.Admits(f.child.root.Public()); err == nil || !strings.Contains(err.Error(), "any more") {
 		t.Errorf("a node without prefixes: %v", err)
+	}
+}
+
+// restoreChild puts the child back to what it had, by a backup, and lets it write as if
+// nobody had noticed.
+func (f *family) restoreChild(backup string) {
+	t := f.parent.t
+	t.Helper()
+	f.child.mustStop()
+	f.child.config.Folder = filepath.Join(t.TempDir(), "old")
+	if err := os.CopyFS(f.child.config.Folder, os.DirFS(backup)); err != nil {
+		t.Fatal(err)
+	}
+	f.child.start()
+	if healed, err := f.child.Source().Heal(); err != nil || !healed {
+		t.Fatal(healed, err)
+	}
+}
+
+// A child that has lost what was witnessed, or has written its history anew, goes on with
+// another log, which says so; its parent has nothing of the entries, and takes it for the one
+// that counts with its first checkpoint.
+func TestForkResolveUnderOtherPolicies(t *testing.T) {
+	row := func(i int, text string) []identifier.Row {
+		return []identifier.Row{put(mustID(t, serial(i)), nil, link("https://maker.example/"+text))}
+	}
+	for name, c := range map[string]struct {
+		policy identifier.Policy
+		own    int // entries that are written anew
+		why    string
+	}{
+		"witness, loss": {identifier.PolicyWitness, 0, "loss"},
+		"witness, fork": {identifier.PolicyWitness, 5, "fork"},
+		"pointer, loss": {identifier.PolicyPointer, 0, "loss"},
+		"pointer, fork": {identifier.PolicyPointer, 5, "fork"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newKept(t, c.policy)
+			push := f.advance
+			if c.policy == identifier.PolicyPointer {
+				push = func() { f.sendAs(identifier.SealEntry) }
+			}
+			f.child.mustRegister(signed(t, f.holder, f.delegation, row(0, "shared")...))
+			push()
+			backup := filepath.Join(t.TempDir(), "backup")
+			f.child.mustStop()
+			if err := os.CopyFS(backup, os.DirFS(f.child.config.Folder)); err != nil {
+				t.Fatal(err)
+			}
+			f.child.start()
+			for i := range 3 {
+				f.child.mustRegister(signed(t, f.holder, f.delegation, row(1+i, "lost")...))
+			}
+			push()
+			highest := f.size
+			f.restoreChild(backup)
+			for i := range c.own {
+				f.child.mustRegister(signed(t, f.holder, f.delegation, row(1+i, "anew")...))
+			}
+			before := f.child.LogID()
+			told, handed := f.resolve()
+			if told.Why != c.why || len(handed) != 0 || int(told.Own) != 0 || told.Upper != 0 {
+				t.Errorf("resolution %+v, handed over %d", told, len(handed))
+			}
+			if f.child.LogID() == before {
+				t.Fatal("it is the same log")
+			}
+			found := f.child.find(serial(0))
+			if found.Record == nil || found.Position <= highest {
+				t.Errorf("what was there is found as %+v, want a position behind %d", found, highest)
+			}
+			// The parent goes over to it.
+			f.grants = 0
+			f.join()
+			if f.parent.Mirrors()[0].Counts != true {
+				t.Error("a Hello alone has changed the log")
+			}
+			push()
+			mirrors := f.parent.Mirrors()
+			if len(mirrors) != 2 || mirrors[0].Counts || !mirrors[1].Counts || mirrors[1].After == nil || mirrors[1].After.Log != before || mirrors[1].Bad != 0 {
+				t.Errorf("the parent holds %+v", mirrors)
+			}
+			var r *replica.Refusal
+			if _, err := f.parent.Mirror(t.Context(), before, f.child.root.Public(), f.child.root.Public(), 3); !errors.As(err, &r) || r.Reason != replica.Succeeded {
+				t.Errorf("the log before is answered with %v", err)
+			}
+			f.parent.check()
+		})
 	}
 }

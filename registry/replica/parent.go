@@ -306,7 +306,7 @@ func (p *Parent) welcome() Message {
 		}
 	}
 	if p.left.lacks(rulePointer, p.config.Policy == identifier.PolicyMirror || p.tip >= p.stored) {
-		p.end(refuse(Loss, "this node has the %d entries of the child's log as %s and cannot give them back, and the child has %d: restore a newer backup of it", p.stored, keptAs(p.config.Policy), p.tip))
+		p.end(refuse(Loss, "this node has the %d entries of the child's log as %s and cannot give them back, and the child has %d: restore a newer backup of it; when there is none, stop it and run 'nameplate fork resolve' there, which goes on with what is left", p.stored, keptAs(p.config.Policy), p.tip))
 		return p.Next()
 	}
 	p.phase, p.allowed = welcome, p.allowance()

@@ -30,7 +30,7 @@ func (p *Parent) Mirrored(ctx context.Context, m *proto.MirroredRequest) (*proto
 	if err != nil {
 		return nil, mirroredStatus(p.refusalOf(err))
 	}
-	out := &proto.MirroredResponse{Log: held.Log[:], Size: held.Size, Row: held.Row}
+	out := &proto.MirroredResponse{Log: held.Log[:], Size: held.Size, Row: held.Row, Policy: uint32(held.Policy), Checkpoint: held.Checkpoint, Base: held.Base}
 	if u := held.Unit; u != nil {
 		out.Start, out.Payloads, out.Checkpoint = u.Start, u.Payloads, u.Checkpoint
 	}
@@ -100,11 +100,18 @@ func (u *Upper) Mirrored(ctx context.Context, position uint64) (registry.Mirrore
 	if err := fixed("mirrored.log", held.Log[:], m.GetLog()); err != nil {
 		return registry.Mirrored{}, err
 	}
-	if len(m.GetPayloads()) == 0 {
-		return held, nil
-	}
 	if len(m.GetPayloads()) > replica.MaxEntries || len(m.GetCheckpoint()) > replica.MaxCheckpoint {
 		return registry.Mirrored{}, errors.New("the unit that came has more than one can have")
+	}
+	if p := m.GetPolicy(); p > uint32(identifier.PolicyWitness) {
+		return registry.Mirrored{}, fieldError("mirrored.policy", "%d is none that this version knows: run the same release on both nodes", p)
+	}
+	if held.Policy = identifier.Policy(m.GetPolicy()); held.Policy != identifier.PolicyMirror {
+		held.Checkpoint, held.Base = m.GetCheckpoint(), m.GetBase()
+		return held, nil
+	}
+	if len(m.GetPayloads()) == 0 {
+		return held, nil
 	}
 	held.Unit = &replica.Unit{Start: m.GetStart(), Payloads: m.GetPayloads(), Checkpoint: m.GetCheckpoint()}
 	return held, nil
