@@ -89,7 +89,7 @@ func settings() []setting {
 			return err
 		}},
 		{"dns-rate", "N", "how many answers over UDP one network gets a second; 0 for any number", number(func(c *node.Config) *int { return &c.Limits.DNSRate })},
-		{"dns-cookie-secret", "HEX", "32 hexadecimal digits from which DNS cookies are made; random when empty", text(func(c *node.Config) *string { return &c.Limits.DNSCookieSecret })},
+		{"dns-cookie-secret", "HEX", "32 hexadecimal digits from which DNS cookies are made, and others that are good with commas behind; random when empty", text(func(c *node.Config) *string { return &c.Limits.DNSCookieSecret })},
 		{"dns-connections", "N", "how many TCP connections DNS keeps open", number(func(c *node.Config) *int { return &c.Limits.DNSConnections })},
 		{"grpc-connections", "N", "how many connections gRPC keeps open", number(func(c *node.Config) *int { return &c.Limits.GRPCConnections })},
 		{"grpc-streams", "N", "how many calls one gRPC connection may have at once", number(func(c *node.Config) *int { return &c.Limits.GRPCStreams })},

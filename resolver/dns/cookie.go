@@ -1,12 +1,10 @@
 package dns
 
 import (
-	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -35,33 +33,9 @@ const (
 // cookies makes and checks the cookies by which an asker proves that he gets what is sent
 // to his address. It may be used concurrently.
 type cookies struct {
-	secret [16]byte
-	now    func() time.Time
-}
-
-var errCookieSecret = errors.New("a secret for DNS cookies has 32 hexadecimal digits: take what 'openssl rand -hex 16' gives")
-
-// CheckCookieSecret returns why a text cannot be [Options.CookieSecret]; it does not repeat
-// the text.
-func CheckCookieSecret(secret string) error {
-	_, err := newCookies(secret)
-	return err
-}
-
-// newCookies returns cookies of a secret in hexadecimal digits; of a random one, which
-// nobody else knows and which ends with the process, for none.
-func newCookies(secret string) (*cookies, error) {
-	c := &cookies{now: time.Now}
-	if secret == "" {
-		rand.Read(c.secret[:])
-		return c, nil
-	}
-	b, err := hex.DecodeString(secret)
-	if err != nil || len(b) != len(c.secret) {
-		return nil, errCookieSecret
-	}
-	copy(c.secret[:], b)
-	return c, nil
+	now     func() time.Time
+	rolling bool // the secrets are this server's own
+	current atomic.Pointer[secrets]
 }
 
 // isCookie reports whether an option COOKIE has a length that it may have.
@@ -70,8 +44,9 @@ func isCookie(option []byte) bool {
 	return n == 0 || minServerCookie <= n && n <= maxServerCookie
 }
 
-// sum is the hash in a cookie that begins with some octets, for an asker.
-func (c *cookies) sum(begin []byte, from netip.Addr) uint64 {
+// sum is the hash in a cookie that begins with some octets, for an asker. Hashes are
+// little-endian wherever SipHash is written down.
+func (s *secret) sum(begin []byte, from netip.Addr) (sum [8]byte) {
 	var room [wholeCookie - 8 + 16]byte
 	b := append(room[:0], begin...)
 	if from = from.Unmap(); from.Is4() {
@@ -81,7 +56,8 @@ func (c *cookies) sum(begin []byte, from netip.Addr) uint64 {
 		a := from.As16()
 		b = append(b, a[:]...)
 	}
-	return sipHash(&c.secret, b)
+	binary.LittleEndian.PutUint64(sum[:], sipHash((*[16]byte)(s), b))
+	return sum
 }
 
 // check reports whether an option has a cookie of this server for an asker that is good
@@ -95,10 +71,13 @@ func (c *cookies) check(option []byte, from netip.Addr, now time.Time) (age time
 	if age > cookieAge || age < -cookieAhead {
 		return 0, false
 	}
-	// Hashes are little-endian wherever SipHash is written down.
-	var sum [8]byte
-	binary.LittleEndian.PutUint64(sum[:], c.sum(option[:wholeCookie-8], from))
-	return age, subtle.ConstantTimeCompare(sum[:], option[wholeCookie-8:]) == 1
+	equal := 0
+	secrets, n := c.at(now).good(now)
+	for i := range n {
+		sum := secrets[i].sum(option[:wholeCookie-8], from)
+		equal |= subtle.ConstantTimeCompare(sum[:], option[wholeCookie-8:])
+	}
+	return age, equal == 1
 }
 
 // answer returns the option for the answer to an asker who sent one, and whether his was
@@ -113,7 +92,8 @@ func (c *cookies) answer(option []byte, from netip.Addr) (whole [wholeCookie]byt
 	clear(whole[clientCookie:])
 	whole[clientCookie] = cookieVersion
 	binary.BigEndian.PutUint32(whole[clientCookie+4:], uint32(now.Unix()))
-	binary.LittleEndian.PutUint64(whole[wholeCookie-8:], c.sum(whole[:wholeCookie-8], from))
+	sum := c.at(now).making.sum(whole[:wholeCookie-8], from)
+	copy(whole[wholeCookie-8:], sum[:])
 	return whole, good
 }
 

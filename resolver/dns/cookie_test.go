@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nameplate-id/nameplate/resolver"
@@ -254,8 +256,111 @@ func TestCookiesSpareTheRate(t *testing.T) {
 	}
 }
 
+// A secret of a server's own makes cookies for a day, and those that it made are good for an
+// hour longer, but not what is made with it after that. One that is configured stays.
+func TestSecretsRollOver(t *testing.T) {
+	for _, configured := range []string{"", "e5e973e5a6b2a43f48e7dc849e37bfcf"} {
+		synctest.Test(t, func(t *testing.T) {
+			server, err := dns.New(authority(node()), dns.Options{Node: thisNode, CookieSecret: configured})
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := []byte{1, 2, 3, 4, 5, 6, 7, 8}
+			ask := func(cookie []byte) (good bool, now string) {
+				m := withCookie(t, hex.EncodeToString(cookie))
+				m.Question = nil
+				answer := unpacked(t, dns.Answer(t.Context(), server, packedMessage(t, m)))
+				return answer.Rcode == wire.RcodeSuccess, cookieOf(answer)
+			}
+			first := dns.CookieMaker(server)
+			made := func() []byte { whole := first(client); return whole[:] }
+			time.Sleep(24*time.Hour - time.Second)
+			last := made()
+			if good, now := ask(client); !good || now != hex.EncodeToString(last) {
+				t.Fatalf("got %s a day after the start; want %x, which the first secret makes", now, last)
+			}
+			time.Sleep(time.Second)
+			rolls := configured == ""
+			if _, now := ask(client); (now != hex.EncodeToString(made())) != rolls {
+				t.Errorf("got %s after a day; want one of another secret: %t", now, rolls)
+			}
+			time.Sleep(29 * time.Minute)
+			if good, now := ask(last); !good || now != hex.EncodeToString(last) {
+				t.Errorf("got good %t and %s; want the cookie of the secret before, as long as it is fresh", good, now)
+			}
+			time.Sleep(2 * time.Minute)
+			good, now := ask(last)
+			if !good || (now == hex.EncodeToString(made())) == rolls {
+				t.Errorf("got good %t and %s; want the cookie replaced, by another secret: %t", good, now, rolls)
+			}
+			time.Sleep(29*time.Minute - time.Second)
+			if good, _ := ask(last); !good {
+				t.Error("a cookie that was made before a rollover is not good for an hour")
+			}
+			if good, _ := ask(made()); !good {
+				t.Error("the secret before is not good for an hour")
+			}
+			time.Sleep(2 * time.Second)
+			if good, _ := ask(made()); good == rolls {
+				t.Errorf("a new cookie of the secret before is good %t, more than an hour later; want that %t", good, !rolls)
+			}
+			// Nobody asks for days: nothing of before is good.
+			second := dns.CookieMaker(server)
+			time.Sleep(100 * time.Hour)
+			whole := second(client)
+			if good, _ := ask(whole[:]); good == rolls {
+				t.Errorf("a secret that was not used for days is good %t; want %t", good, !rolls)
+			}
+		})
+	}
+}
+
+// What has several secrets makes cookies with the first and takes those of all: the stages in
+// which servers behind one address change theirs (RFC 9018, section 5).
+func TestSecretsOfSeveralServers(t *testing.T) {
+	const before, after = "e5e973e5a6b2a43f48e7dc849e37bfcf", "445536bcd2513298075a5d379663c962"
+	at := time.Unix(1_800_000_000, 0)
+	from := netip.MustParseAddr("192.0.2.1")
+	ask := func(secrets, cookie string) (good bool, now string) {
+		server, err := dns.New(authority(node()), dns.Options{Node: thisNode, CookieSecret: secrets})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dns.SetTime(server, at)
+		m := withCookie(t, cookie)
+		m.Question = nil
+		answer := unpacked(t, server.Datagram(t.Context(), packedMessage(t, m), from))
+		return answer.Rcode == wire.RcodeSuccess, cookieOf(answer)
+	}
+	stages := []string{before, before + "," + after, after + ", " + before, after}
+	const client = "0102030405060708"
+	cookies := make([]string, len(stages))
+	for i, secrets := range stages {
+		_, cookies[i] = ask(secrets, client)
+	}
+	if cookies[0] != cookies[1] || cookies[2] != cookies[3] || cookies[1] == cookies[2] {
+		t.Errorf("got %q; want the second half made with another secret", cookies)
+	}
+	// One server may be a stage ahead of another.
+	for i := range stages {
+		for _, other := range []int{i - 1, i, i + 1} {
+			if other < 0 || other == len(stages) {
+				continue
+			}
+			if good, now := ask(stages[i], cookies[other]); !good || now != cookies[other] {
+				t.Errorf("a server in stage %d: got good %t and %s for a cookie of stage %d; want it good and kept", i, good, now, other)
+			}
+		}
+	}
+	if good, _ := ask(before, cookies[3]); good {
+		t.Error("a secret is taken that the server does not have")
+	}
+}
+
 func TestCookieSecret(t *testing.T) {
-	for _, secret := range []string{"e5e973", "e5e973e5a6b2a43f48e7dc849e37bfcfff", "zze973e5a6b2a43f48e7dc849e37bfcf"} {
+	for _, secret := range []string{
+		",", "e5e973e5a6b2a43f48e7dc849e37bfcf,", strings.Repeat("e5e973e5a6b2a43f48e7dc849e37bfcf,", 3) + "e5e973e5a6b2a43f48e7dc849e37bfcf",
+		"e5e973", "e5e973e5a6b2a43f48e7dc849e37bfcfff", "zze973e5a6b2a43f48e7dc849e37bfcf"} {
 		if _, err := dns.New(authority(node()), dns.Options{Node: thisNode, CookieSecret: secret}); err == nil {
 			t.Errorf("%q is taken; want an error", secret)
 		}

@@ -65,3 +65,14 @@ func Rates(perSecond int) func(a netip.Addr, at time.Duration) bool {
 
 // Decoded returns what a text is in base32hex.
 func Decoded(text string) ([]byte, bool) { return appendDecoded(nil, []byte(text)) }
+
+// CookieMaker returns what makes cookies for [Asker] with the secret that a server has now, at any
+// later time.
+func CookieMaker(s *Server) func(client []byte) [wholeCookie]byte {
+	kept := &cookies{now: s.cookies.now}
+	kept.current.Store(&secrets{making: s.cookies.current.Load().making, n: 1})
+	return func(client []byte) [wholeCookie]byte {
+		whole, _ := kept.answer(client, Asker)
+		return whole
+	}
+}

@@ -56,8 +56,10 @@ type Options struct {
 	// second, and at once two and a half times as many; 0 for any number. See [rates].
 	Rate int
 	// CookieSecret are 32 hexadecimal digits from which DNS cookies are made (RFC 7873,
-	// RFC 9018): the same ones at all servers behind one address. Empty for a random
-	// secret of this server's own.
+	// RFC 9018): the same ones at all servers behind one address. While one takes the place of
+	// another they are up to three secrets, with commas between: the first makes cookies,
+	// those of all are good. Empty for a random secret of this server's own, in place of
+	// which another comes every day.
 	CookieSecret string
 
 	// Connections is how many TCP connections there may be, 1,024 when zero, and

@@ -108,7 +108,9 @@ type Limits struct {
 	// DNSRate is how many answers over UDP one network gets a second; 0 for any number.
 	DNSRate int `yaml:"dns-rate"`
 	// DNSCookieSecret are 32 hexadecimal digits from which DNS cookies are made (RFC 9018):
-	// the same at all nodes behind one address. Empty: a random one at each start.
+	// the same at all nodes behind one address. While one takes the place of another they are
+	// several secrets, with commas between: the first makes cookies, those of all are good.
+	// Empty: a random one, and another one every day.
 	DNSCookieSecret string `yaml:"dns-cookie-secret"`
 	// GRPCConnections is how many connections gRPC keeps open, GRPCStreams how many
 	// calls one of them may have at once.
