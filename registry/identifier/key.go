@@ -35,10 +35,10 @@ func AppendSuffixKey(dst, suffix []byte) []byte {
 	return append(append(dst, keySuffixBegin), suffix...)
 }
 
-// AppendPrefixKey appends what the keys of a prefix and of everything below it
-// begin with.
-func AppendPrefixKey(dst []byte, p Prefix) []byte {
-	if p == "" {
+// AppendPrefixKey appends what the keys of a prefix, which may be its octets, and of everything
+// below it begin with.
+func AppendPrefixKey[P Prefix | []byte](dst []byte, p P) []byte {
+	if len(p) == 0 {
 		return dst
 	}
 	for i := 0; i < len(p); i++ {

@@ -2,9 +2,6 @@ package dns
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -17,10 +14,6 @@ import (
 // maxQuery is how long a query may be. A plain one has at most 300 octets; what is
 // longer than this is garbage.
 const maxQuery = 4096
-
-// receiveBuffer is how many octets of queries the system may keep for a socket while
-// the server reads others.
-const receiveBuffer = 1 << 20
 
 // batchSize is how many datagrams are read and answered with one system call each.
 const batchSize = 64
@@ -65,8 +58,7 @@ func (p *pool) close() {
 	p.workers.Wait()
 }
 
-// read takes queries from a socket until stopping is done. Failures are waited out;
-// it returns an error only when somebody else closed the socket. What has come by
+// read takes queries from a socket until stopping is done, see [udp.Each]. What has come by
 // then is answered, for as long as working allows.
 func (p *pool) read(working, stopping context.Context, socket udp.Socket) error {
 	batch := udp.NewBatch(batchSize, maxQuery)
@@ -74,34 +66,18 @@ func (p *pool) read(working, stopping context.Context, socket udp.Socket) error 
 	if p.s.o.AtOnce {
 		all = p.s.newReader(batch)
 	}
-	var late udp.Backlog
-	for failures := 0; ; {
-		late.Asking()
-		if err := socket.Receive(batch); err != nil {
-			if stopping.Err() != nil {
-				return nil
-			}
-			if isClosed(err) {
-				return fmt.Errorf("receiving datagrams: %w", err)
-			}
-			p.s.o.Log.Warn("receiving a datagram failed", "error", err)
-			pause(stopping, failures)
-			failures++
-			continue
-		}
-		failures = 0
+	return udp.Each(stopping, socket, batch, p.s.o.Patience, p.s.o.Log, func(overdue bool) {
 		p.s.counts.datagrams.Add(uint64(batch.Len()))
-		if all != nil && late.Overdue(batch.Len() == batchSize, p.s.o.Patience) && !p.s.keepsLate {
-			p.s.counts.dropped.Add(uint64(batch.Len()))
-			continue
-		}
-		if all != nil {
-			all.answerAll(working)
-			p.send(socket, batch)
-		} else {
+		switch {
+		case all == nil:
 			p.queue(socket, batch)
+		case overdue && !p.s.keepsLate:
+			p.s.counts.dropped.Add(uint64(batch.Len()))
+		default:
+			all.answerAll(working)
+			udp.Send(socket, batch, p.s.o.Log)
 		}
-	}
+	})
 }
 
 // queue hands queries to the workers. When none is free and no more may wait, a
@@ -110,7 +86,7 @@ func (p *pool) queue(socket udp.Socket, batch *udp.Batch) {
 	came := time.Now()
 	var limited [batchSize]bool
 	if p.s.limit(batch, &limited) {
-		defer p.send(socket, batch)
+		defer udp.Send(socket, batch, p.s.o.Log)
 	}
 	for i := range batch.Len() {
 		if limited[i] {
@@ -147,7 +123,7 @@ func (p *pool) answer(ctx context.Context, d datagram, reply *udp.Batch) {
 	limited.Release()
 	p.buffers.Put(buffer)
 	reply.To(d.from, answer)
-	p.send(d.socket, reply)
+	udp.Send(d.socket, reply, p.s.o.Log)
 }
 
 // reader answers the datagrams of one socket where they are read.
@@ -229,26 +205,4 @@ func (r *reader) answerPlain() (found, absent int) {
 	r.s.counts.answers[dns.RcodeSuccess].Add(uint64(found))
 	r.s.counts.answers[dns.RcodeNameError].Add(uint64(absent))
 	return found, absent
-}
-
-func (p *pool) send(socket udp.Socket, answers *udp.Batch) {
-	if err := socket.Send(answers); err != nil && !isClosed(err) {
-		// The asker is gone or cannot be reached: nobody's fault here.
-		p.s.o.Log.Debug("sending an answer failed", "error", err)
-	}
-}
-
-// isClosed reports whether a socket was closed or interrupted.
-func isClosed(err error) bool {
-	var timeout net.Error
-	return errors.Is(err, net.ErrClosed) || errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// openSocket makes a socket of what a listener gave.
-func openSocket(conn net.PacketConn) (udp.Socket, error) {
-	if conn, ok := conn.(*net.UDPConn); ok {
-		// The system gives what it allows; less only means that bursts are lost earlier.
-		_ = conn.SetReadBuffer(receiveBuffer)
-	}
-	return udp.Open(conn)
 }

@@ -2,11 +2,9 @@ package handle
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"sync"
-	"time"
 
+	"github.com/nameplate-id/nameplate/resolver"
 	"github.com/nameplate-id/nameplate/resolver/udp"
 )
 
@@ -23,63 +21,26 @@ func (s *Server) Serve(ctx context.Context, sockets []net.PacketConn, listeners 
 			l.Close()
 		}
 	}()
-	var opened []udp.Socket
-	for _, socket := range sockets {
-		if conn, ok := socket.(*net.UDPConn); ok {
-			// The system gives what it allows; less only means that bursts are lost earlier.
-			_ = conn.SetReadBuffer(receiveBuffer)
-		}
-		d, err := udp.Open(socket)
-		if err != nil {
-			return fmt.Errorf("%v: telling at which address a request came in: %w", socket.LocalAddr(), err)
-		}
-		opened = append(opened, d)
+	opened, err := udp.OpenAll(sockets)
+	if err != nil {
+		return err
 	}
-
-	stopping, stop := context.WithCancel(ctx)
-	defer stop()
-	working, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	defer abandon()
-	var once sync.Once
-	var failure error
-	ended := func(err error) {
-		if err != nil {
-			once.Do(func() { failure = err })
-			stop()
-		}
-	}
-
-	answers := s.newPool(working)
-	var taking sync.WaitGroup
+	serving := resolver.NewServing(ctx)
+	answers := s.newPool(serving.Working)
 	for _, socket := range opened {
-		taking.Go(func() { ended(answers.read(working, stopping, socket)) })
+		serving.Go(func() error { return answers.read(serving.Working, serving.Stopping, socket) })
 	}
 	for _, l := range listeners {
-		taking.Go(func() { ended(s.connections.Serve(working, stopping, l, s.next)) })
+		serving.Go(func() error { return s.connections.Serve(serving.Working, serving.Stopping, l, s.next) })
 	}
-
-	<-stopping.Done()
-	late := time.AfterFunc(s.o.Patience, abandon)
-	defer late.Stop()
-	for _, socket := range opened {
-		if err := socket.Interrupt(); err != nil {
-			socket.Close()
+	return serving.End(s.o.Patience, func() {
+		for _, socket := range opened {
+			if err := socket.Interrupt(); err != nil {
+				socket.Close()
+			}
 		}
-	}
-	for _, l := range listeners {
-		l.Close()
-	}
-	taking.Wait()
-	answers.close()
-	return failure
-}
-
-// pause waits a moment after the nth failure in a row, or until the context is done.
-func pause(ctx context.Context, n int) {
-	timer := time.NewTimer(min(time.Second, time.Millisecond<<min(n, 10)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+		for _, l := range listeners {
+			l.Close()
+		}
+	}, answers.close)
 }

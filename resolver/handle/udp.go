@@ -3,9 +3,6 @@ package handle
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -17,9 +14,6 @@ const (
 	// maxReceive is how long a datagram may be: longer than it should, because some
 	// senders do not cut what they send.
 	maxReceive = 4096
-	// receiveBuffer is how many octets the system may keep for a socket while the server
-	// reads others.
-	receiveBuffer = 1 << 20
 	// batchSize is how many datagrams are read and answered with one system call each.
 	batchSize = 64
 )
@@ -63,38 +57,22 @@ func (p *pool) close() {
 	p.workers.Wait()
 }
 
-// read takes requests from a socket until stopping is done. Failures are waited out; it
-// returns an error only when somebody else closed the socket. What has come by then is
-// answered, for as long as working allows.
+// read takes requests from a socket until stopping is done, see [udp.Each]. What has come by
+// then is answered, for as long as working allows.
 func (p *pool) read(working, stopping context.Context, socket udp.Socket) error {
 	batch := udp.NewBatch(batchSize, maxReceive)
 	r := &reader{pool: p, socket: socket, batch: batch, reply: udp.NewBatch(1, 0)}
 	if p.s.o.AtOnce && p.s.o.Records != nil {
 		r.plain, r.lent = newPlain(batchSize), r.answerPlain
 	}
-	var late udp.Backlog
-	for failures := 0; ; {
-		late.Asking()
-		if err := socket.Receive(batch); err != nil {
-			if stopping.Err() != nil {
-				return nil
-			}
-			if isClosed(err) {
-				return fmt.Errorf("receiving datagrams: %w", err)
-			}
-			p.s.o.Log.Warn("receiving a datagram failed", "error", err)
-			pause(stopping, failures)
-			failures++
-			continue
-		}
-		failures = 0
+	return udp.Each(stopping, socket, batch, p.s.o.Patience, p.s.o.Log, func(overdue bool) {
 		p.s.counts.datagrams.Add(uint64(batch.Len()))
-		if p.s.o.AtOnce && late.Overdue(batch.Len() == batchSize, p.s.o.Patience) {
+		if overdue && p.s.o.AtOnce {
 			p.s.counts.dropped.Add(uint64(batch.Len()))
-			continue
+			return
 		}
 		r.take(working)
-	}
+	})
 }
 
 // reader takes the datagrams of one socket.
@@ -119,7 +97,7 @@ func (r *reader) take(working context.Context) {
 		// What cannot be had is looked for once more, by who says why.
 		_ = s.o.Records.Lend(r.plain.loans[:r.plain.n], r.lent)
 		// They leave before the others are looked at, which may take longer.
-		r.pool.send(r.socket, r.batch)
+		udp.Send(r.socket, r.batch, s.o.Log)
 	}
 	for i := range r.batch.Len() {
 		if r.done[i] {
@@ -210,24 +188,11 @@ func (p *pool) answer(ctx context.Context, q *question, reply *udp.Batch) {
 	}
 	for _, b := range m.datagrams() {
 		reply.To(q.from, b)
-		p.send(q.socket, reply)
+		udp.Send(q.socket, reply, p.s.o.Log)
 	}
 }
 
 // asksForSignature reports whether a message wants a certified answer.
 func asksForSignature(b []byte) bool {
 	return len(b) >= headerOctets && Flags(binary.BigEndian.Uint32(b[8:]))&FlagCertified != 0
-}
-
-func (p *pool) send(socket udp.Socket, answers *udp.Batch) {
-	if err := socket.Send(answers); err != nil && !isClosed(err) {
-		// The asker is gone or cannot be reached: nobody's fault here.
-		p.s.o.Log.Debug("sending an answer failed", "error", err)
-	}
-}
-
-// isClosed reports whether a socket was closed or interrupted.
-func isClosed(err error) bool {
-	var timeout net.Error
-	return errors.Is(err, net.ErrClosed) || errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -112,13 +112,7 @@ func readPlain(b []byte, loan *identifier.Loan, text string, form proto.Form) (_
 	}
 	end := len(b)
 	canonical = b[at:end:end]
-	b = append(append(append(b, canonical[:slash]...), 0, 1), suffix...)
-	key := b[end:len(b):len(b)]
-	for i, c := range key[:slash] {
-		if c == '.' {
-			key[i] = 0
-		}
-	}
-	loan.Prefix, loan.Key = canonical[:slash:slash], key
+	b = identifier.AppendSuffixKey(identifier.AppendPrefixKey(b, canonical[:slash]), suffix)
+	loan.Prefix, loan.Key = canonical[:slash:slash], b[end:len(b):len(b)]
 	return b, canonical, true
 }
