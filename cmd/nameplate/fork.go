@@ -22,7 +22,8 @@ func newFork() *cobra.Command {
 		Long: `A log has forked when its node has signed two histories of it: it was restored from an old
 backup and written to before anybody could tell it what it lacked, or it runs twice. Both
 the node and its parent notice, keep the evidence, and stop: the node takes no changes,
-and the parent takes in nothing more of that log. Both go on answering.
+and the parent takes in nothing more of that log. Both go on answering. Other top-level
+nodes do for a top-level node what a parent does.
 
 "nameplate fork resolve" continues such a log as another one, with what stands in both
 histories.`,
@@ -108,17 +109,20 @@ type fork struct {
 	own bool // the node's own log, not a child's
 	// next is the mirror that continues the log; nil while it is set aside.
 	next *registry.MirrorStatus
+	// top says that another top-level node's log is meant, or that the own one is mirrored by
+	// those.
+	top bool
 }
 
 // forksOf returns the logs that a node has set aside, its own first.
 func forksOf(s *registryrpc.Status) []fork {
 	var forks []fork
 	if s.Quarantine != nil {
-		forks = append(forks, fork{Quarantine: s.Quarantine, own: true})
+		forks = append(forks, fork{Quarantine: s.Quarantine, own: true, top: s.Upstream == nil})
 	}
 	for _, m := range s.Mirrors {
 		if m.Quarantine != nil {
-			forks = append(forks, fork{Quarantine: m.Quarantine, next: successorOf(s, m.Log)})
+			forks = append(forks, fork{Quarantine: m.Quarantine, next: successorOf(s, m.Log), top: m.Role == "peer"})
 		}
 	}
 	return forks
@@ -126,11 +130,17 @@ func forksOf(s *registryrpc.Status) []fork {
 
 // explain says in plain words what a fork is about.
 func explain(to io.Writer, f fork) error {
-	held, signed := "the copy at its parent", "this node"
-	whose := "this node's own log"
-	if !f.own {
-		held, signed = "the copy here", "the child"
-		whose = "the log of a child"
+	held, signed, whose, asked := "the copy at its parent", "this node", "this node's own log", "its\n            parent"
+	switch {
+	case f.own && f.top:
+		held = "another top-level node's copy"
+	case f.top:
+		held, signed, whose = "the copy here", "that node", "the log of another top-level node"
+	case !f.own:
+		held, signed, whose = "the copy here", "the child", "the log of a child"
+	}
+	if f.top {
+		asked = "the\n            other top-level nodes"
 	}
 	ends := func(size uint64) string {
 		return fmt.Sprintf("%s entries", thousands(int(size)))
@@ -149,11 +159,10 @@ func explain(to io.Writer, f fork) error {
             %s has root %x
   how far   %s was signed up to %s, %s up to %s
   since     noticed here at %s
-  meaning   the node was restored from an old backup and written to before it had asked its
-            parent, or two processes run with its key and folder
+  meaning   the node was restored from an old backup and written to before it had asked %s, or two processes run with its key and folder
   now       %s
 `, f.Evidence.Log, whose, f.Evidence.Node, thousands(int(f.Size)), held, f.Held, signed, f.Signed,
-		held, ends(f.HeldSize), signed, ends(f.SignedSize), f.Since.UTC().Format(time.RFC3339), now)
+		held, ends(f.HeldSize), signed, ends(f.SignedSize), f.Since.UTC().Format(time.RFC3339), asked, now)
 	return err
 }
 

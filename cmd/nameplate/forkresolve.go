@@ -26,7 +26,9 @@ func newForkResolve() *cobra.Command {
 		Short: "Continue a log that cannot go on as another one",
 		Long: `Begins another log of a node, its next incarnation, in the place of one that has forked, of
 which acknowledged entries are lost for good, or which its parent does not know. The node
-must be stopped, and its parent be reachable: it holds the other history.
+must be stopped, and its parent be reachable: it holds the other history. Of a top-level
+node the others hold it: as many must be reachable as cannot all lack what was anchored,
+three of four.
 
 The new log says which one it continues, and why. What both histories begin with is logged
 into it first, then what the parent holds, then what this node has: each change with the
@@ -34,8 +36,8 @@ signature and the time that it has, through the check of versions that every cha
 A change that is there with other content is not in the new log: its rows are written to
 the file that --results names, one JSON object a line, for their holders, and the command
 ends with an error that says how many. The parent goes over to the new log when the node
-is started and its first entries arrive. The log of before stays in the folder before/LOG,
-and at the parent, as evidence.
+is started and its first entries arrive, and so do other top-level nodes. The log of before
+stays in the folder before/LOG, and at the parent, as evidence.
 
 What serve is configured with is read here as well.`,
 		Example: `  nameplate fork resolve --config /etc/nameplate/nameplate.yaml --results handed.ndjson
@@ -95,7 +97,7 @@ func runForkResolve(c *cobra.Command, config node.Config, results string, asJSON
   node      %s more
   there     %s entries added nothing, because all of it was there already
   handed    %s rows to their holders
-start the node: its parent goes over to the new log with its first entries
+start the node: whoever mirrors it goes over to the new log with its first entries
 `, told.Log, told.Before, told.Why, thousands(int(told.Shared)), thousands(int(told.Upper)), thousands(int(told.Own)), thousands(int(told.There)), thousands(int(told.Handed)))
 	}
 	if err == nil && told.Handed > 0 {

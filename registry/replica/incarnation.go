@@ -72,8 +72,9 @@ func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {
 	if err != nil {
 		return err
 	}
-	if l.left.lacks(ruleSuccessor, root == a.Held) {
-		return fmt.Errorf("log %s says that the first %d entries of log %s have root %x, here it is %x", g.Log, a.Size, a.Log, a.Held, root)
+	// Where it joins two histories, some top-level nodes hold the one and some the other.
+	if l.left.lacks(ruleSuccessor, root == a.Held || root == a.Own) {
+		return fmt.Errorf("log %s says that the first %d entries of log %s have root %x, or %x; here it is %x", g.Log, a.Size, a.Log, a.Held, a.Own, root)
 	}
 	return nil
 }

@@ -72,6 +72,10 @@ func strangeRoot(t *testing.T, left replica.Rule) error {
 	if l.Follows(continues(firstLog, 4, 3), now) == nil {
 		return errors.New("a log that continues what was never here is taken for the next one")
 	}
+	joins := continues(firstLog, 4, 3)
+	if joins.After.Own = (identifier.Hash{4}); l.Follows(joins, now) != nil {
+		t.Error("a log that joins two histories is not taken where the node's own is held")
+	}
 	now.Root = func(uint64) (identifier.Hash, error) { return identifier.Hash{}, errors.New("unreadable") }
 	if l.Follows(continues(firstLog, 4, 4), now) == nil {
 		t.Error("what cannot be read is taken to agree")

@@ -115,12 +115,9 @@ func (c *Config) uppers(signer identifier.PrivateKey) (all []*registryrpc.Upper,
 }
 
 // Resolve continues the log of the node with this configuration as another one, in which
-// the histories of this node and of its parent are joined; see [registry.Config.Resolve].
-// The node must not run.
+// the histories of this node and of its parent are joined, or of a top-level node those of
+// this node and of the others; see [registry.Config.Resolve]. The node must not run.
 func Resolve(ctx context.Context, c Config, log *slog.Logger, file string, handed func(*registry.Handed) error) (registry.Resolution, error) {
-	if c.Parent.Address == "" {
-		return registry.Resolution{}, errors.New("this node has no parent: name the one that holds the other history with --parent-address and --parent-key")
-	}
 	signer, err := registry.NodeKey(c.Data)
 	if err != nil {
 		return registry.Resolution{}, err
@@ -129,8 +126,32 @@ func Resolve(ctx context.Context, c Config, log *slog.Logger, file string, hande
 	if err != nil {
 		return registry.Resolution{}, err
 	}
-	defer uppers[0].Close()
+	defer func() {
+		for _, u := range uppers {
+			u.Close()
+		}
+	}()
 	r := registry.Config{Folder: c.Data, Anchor: c.Anchor, Parent: c.Parent.Key, Log: log}
 	r.Journal.SegmentSize = int64(c.Journal.Segment)
-	return r.Resolve(ctx, uppers[0], file, handed)
+	return resolveOn(ctx, c, uppers, r, file, handed)
+}
+
+// resolveOn is [Resolve] with a registry's configuration, and with who holds copies of the
+// log.
+func resolveOn(ctx context.Context, c Config, uppers []*registryrpc.Upper, r registry.Config, file string, handed func(*registry.Handed) error) (registry.Resolution, error) {
+	if len(uppers) == 0 {
+		return registry.Resolution{}, errors.New("this node has neither a parent nor other top-level nodes: name the one that holds the other history with --parent-address and --parent-key, or peers in the configuration file")
+	}
+	var upper registry.Upper = uppers[0]
+	if c.Parent.Address == "" {
+		others := make([]registry.Upper, len(uppers))
+		for i, u := range uppers {
+			others[i] = u
+		}
+		var err error
+		if upper, err = r.OtherHistory(ctx, others); err != nil {
+			return registry.Resolution{}, err
+		}
+	}
+	return r.Resolve(ctx, upper, file, handed)
 }
