@@ -102,6 +102,7 @@ const (
 	Refuse_REASON_UNAVAILABLE     Refuse_Reason = 10
 	Refuse_REASON_LOSS            Refuse_Reason = 11
 	Refuse_REASON_SUCCEEDED       Refuse_Reason = 12
+	Refuse_REASON_UNPROVED        Refuse_Reason = 13
 )
 
 // Enum value maps for Refuse_Reason.
@@ -120,6 +121,7 @@ var (
 		10: "REASON_UNAVAILABLE",
 		11: "REASON_LOSS",
 		12: "REASON_SUCCEEDED",
+		13: "REASON_UNPROVED",
 	}
 	Refuse_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":     0,
@@ -135,6 +137,7 @@ var (
 		"REASON_UNAVAILABLE":     10,
 		"REASON_LOSS":            11,
 		"REASON_SUCCEEDED":       12,
+		"REASON_UNPROVED":        13,
 	}
 )
 
@@ -713,7 +716,7 @@ func (x *Challenge) GetParent() *PublicKey {
 
 type Hello struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
-	Protocol uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // 3
+	Protocol uint32                 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"` // 4
 	Node     *PublicKey             `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`          // who sends, and proves this key
 	Log      []byte                 `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"`            // 16 octets
 	// A signed note (C2SP tlog-checkpoint) over everything that the child has synced.
@@ -833,9 +836,13 @@ type Welcome struct {
 	// their rows, which are sent so (format 2 of an entry); 2 checkpoints alone, which
 	// Advance brings.
 	Policy uint32 `protobuf:"varint,8,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The next fence in the log: so many entries the child once signed in a Hello, with this
+	// root, 32 octets. No root, and 0, for none.
+	FenceSize uint64 `protobuf:"varint,9,opt,name=fence_size,json=fenceSize,proto3" json:"fence_size,omitempty"`
+	FenceRoot []byte `protobuf:"bytes,10,opt,name=fence_root,json=fenceRoot,proto3" json:"fence_root,omitempty"`
 	// By the parent's node key, over: "nameplate welcome" and 0x00, the child's key and
 	// log, parent, parent_log, session, nonce, checkpoint, credit (64 bits), policy (8
-	// bits), as in Hello.
+	// bits), as in Hello; and where there is a fence its size (64 bits) and root.
 	Signature     []byte `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -920,6 +927,20 @@ func (x *Welcome) GetPolicy() uint32 {
 	return 0
 }
 
+func (x *Welcome) GetFenceSize() uint64 {
+	if x != nil {
+		return x.FenceSize
+	}
+	return 0
+}
+
+func (x *Welcome) GetFenceRoot() []byte {
+	if x != nil {
+		return x.FenceRoot
+	}
+	return nil
+}
+
 func (x *Welcome) GetSignature() []byte {
 	if x != nil {
 		return x.Signature
@@ -934,7 +955,11 @@ type Entries struct {
 	// 1 to 256 entries as the child's journal has them, 1 MiB at most together.
 	Payloads [][]byte `protobuf:"bytes,3,rep,name=payloads,proto3" json:"payloads,omitempty"`
 	// A note of the child over everything up to the last of them.
-	Checkpoint    []byte `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint []byte `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Up to the fence that the Welcome named: the consistency proof (RFC 9162, section
+	// 2.1.4) from the end of these entries to it, at most 64 hashes; none where they end
+	// there. No message goes past it that begins before it.
+	Proof         [][]byte `protobuf:"bytes,5,rep,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -993,6 +1018,13 @@ func (x *Entries) GetPayloads() [][]byte {
 func (x *Entries) GetCheckpoint() []byte {
 	if x != nil {
 		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *Entries) GetProof() [][]byte {
+	if x != nil {
+		return x.Proof
 	}
 	return nil
 }
@@ -1758,7 +1790,7 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x05nonce\x18\x05 \x01(\fR\x05nonce\x12\x1c\n" +
 	"\tsignature\x18\x06 \x01(\fR\tsignature\x12\x14\n" +
 	"\x05acked\x18\a \x01(\x04R\x05acked\x128\n" +
-	"\x05owner\x18\b \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x05owner\"\x82\x02\n" +
+	"\x05owner\x18\b \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x05owner\"\xc0\x02\n" +
 	"\aWelcome\x12:\n" +
 	"\x06parent\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\x12\x1d\n" +
 	"\n" +
@@ -1769,15 +1801,21 @@ const file_proto_replication_proto_rawDesc = "" +
 	"checkpoint\x18\x05 \x01(\fR\n" +
 	"checkpoint\x12\x16\n" +
 	"\x06credit\x18\x06 \x01(\x04R\x06credit\x12\x16\n" +
-	"\x06policy\x18\b \x01(\rR\x06policy\x12\x1c\n" +
-	"\tsignature\x18\a \x01(\fR\tsignature\"u\n" +
+	"\x06policy\x18\b \x01(\rR\x06policy\x12\x1d\n" +
+	"\n" +
+	"fence_size\x18\t \x01(\x04R\tfenceSize\x12\x1d\n" +
+	"\n" +
+	"fence_root\x18\n" +
+	" \x01(\fR\tfenceRoot\x12\x1c\n" +
+	"\tsignature\x18\a \x01(\fR\tsignature\"\x8b\x01\n" +
 	"\aEntries\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x14\n" +
 	"\x05start\x18\x02 \x01(\x04R\x05start\x12\x1a\n" +
 	"\bpayloads\x18\x03 \x03(\fR\bpayloads\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\fR\n" +
-	"checkpoint\"\x95\x01\n" +
+	"checkpoint\x12\x14\n" +
+	"\x05proof\x18\x05 \x03(\fR\x05proof\"\x95\x01\n" +
 	"\aAdvance\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\x04R\x03old\x12\x12\n" +
@@ -1829,14 +1867,14 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
 	"\x06grants\x18\x04 \x01(\x04R\x06grants\x12\x1a\n" +
 	"\banchored\x18\x05 \x01(\x04R\banchored\x12\x16\n" +
-	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\xe3\x03\n" +
+	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\xf8\x03\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12?\n" +
 	"\x06reason\x18\x02 \x01(\x0e2'.nameplate.replication.v1.Refuse.ReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x1a\n" +
 	"\bevidence\x18\x04 \x01(\fR\bevidence\x12\x12\n" +
 	"\x04root\x18\x05 \x01(\fR\x04root\x12\x14\n" +
-	"\x05proof\x18\x06 \x03(\fR\x05proof\"\xa3\x02\n" +
+	"\x05proof\x18\x06 \x03(\fR\x05proof\"\xb8\x02\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_PROTOCOL\x10\x01\x12\x14\n" +
@@ -1851,7 +1889,8 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x12REASON_UNAVAILABLE\x10\n" +
 	"\x12\x0f\n" +
 	"\vREASON_LOSS\x10\v\x12\x14\n" +
-	"\x10REASON_SUCCEEDED\x10\f2\xda\x01\n" +
+	"\x10REASON_SUCCEEDED\x10\f\x12\x13\n" +
+	"\x0fREASON_UNPROVED\x10\r2\xda\x01\n" +
 	"\vReplication\x12h\n" +
 	"\tReplicate\x12*.nameplate.replication.v1.ReplicateRequest\x1a+.nameplate.replication.v1.ReplicateResponse(\x010\x01\x12a\n" +
 	"\bMirrored\x12).nameplate.replication.v1.MirroredRequest\x1a*.nameplate.replication.v1.MirroredResponseB)Z'github.com/nameplate-id/nameplate/protob\x06proto3"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
 	"github.com/nameplate-id/nameplate/registry/state"
 )
 
@@ -28,7 +29,9 @@ import (
 // heard counts, however late that gets here. So a child has some time from when it was
 // first told; whoever has not shown the grant in its log by then has to say Hello again,
 // and the fence is where its log ends then. An honest child has the grant before that
-// place.
+// place. The Hello binds the other: what it sends of before that place has to prove that
+// it was there ([replica.Fence]). Who cannot prove it, because what was there is lost, gets
+// another fence where the mirror ends.
 
 // defaultGrace is how long a child has, from when it was told of a grant.
 const defaultGrace = 15 * time.Second
@@ -172,6 +175,9 @@ type notice struct {
 
 // tell notes that the child is told of grants now.
 func (r *Registry) tell(m *mirror, grants []identifier.Envelope) {
+	if m.policy != identifier.PolicyMirror && m.policy != identifier.PolicyPointer {
+		return // nothing of it is judged here
+	}
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -231,17 +237,51 @@ func (m *Mirror) Overdue() string {
 // enough ago and does not show it, it logs a fence: entries from that position on are
 // judged by the grant, here and wherever else the log is mirrored. It is durable at
 // return.
-func (m *Mirror) Fence(ctx context.Context, size uint64, root identifier.Hash) error {
+func (m *Mirror) Fence(ctx context.Context, size uint64, root identifier.Hash) (err error) {
 	if m.m.role != roleChild || !m.r.logs.counts(m.m) || m.r.ReadOnly() != "" {
 		return nil // where this node's own log is set aside, its children's logs go on
+	}
+	if m.m.unproved.Load() {
+		// Nothing is on its way: the stream that could not prove is gone.
+		if have := m.m.published.Load(); size > have {
+			size = have
+			if root, err = m.Root(have); err != nil {
+				return err
+			}
+		}
 	}
 	for _, d := range m.r.missing(m.m, size) {
 		if err := m.r.logFence(ctx, m.m, &identifier.Fence{Log: m.m.log, Size: size, Root: root, Delegation: *d}); err != nil {
 			return err
 		}
 	}
+	m.m.unproved.Store(false)
 	return nil
 }
+
+// Fenced returns the first fence behind so many entries that still has a meaning; a zero one
+// for none. It has none where one of the same delegation stands before it, or the log shows
+// that delegation.
+func (m *Mirror) Fenced(size uint64) replica.Fence {
+	var first replica.Fence
+	if m.m.role != roleChild {
+		return first
+	}
+	for _, x := range m.r.fences.of(m.m.log) {
+		d := &x.Delegation
+		if shown := m.m.holders.heldAt(d.Prefix); shown.apex && !olderThan(shown.delegation, d) {
+			continue
+		}
+		if x.Size > size && (first.Size == 0 || x.Size < first.Size) && !m.r.fences.covers(m.m.log, d, x.Size-1) {
+			first = replica.Fence{Size: x.Size, Root: x.Root}
+		}
+	}
+	return first
+}
+
+// Unproved says that the child could not prove that what it sends was in its log when that
+// was fenced.
+func (m *Mirror) Unproved() { m.m.unproved.Store(true) }
 
 // logFence logs a fence, unless the mirror is past it.
 func (r *Registry) logFence(ctx context.Context, m *mirror, f *identifier.Fence) error {

@@ -187,6 +187,44 @@ func TestFenceSparesTheHonest(t *testing.T) {
 	f.parent.check()
 }
 
+// A child that says in its Hello that it has many more entries than it has is asked to prove
+// that what it sends was among those (see package replica). When it cannot, the next fence
+// is where the mirror ends.
+func TestFenceFarAhead(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t)
+	f.hurry(1)
+	before := f.delegation
+	if _, err := f.parent.changeKeys(before, keyset(2, 1, newKey(t)), f.parent.root); err != nil {
+		t.Fatal(err)
+	}
+	f.deaf()
+	f.send()
+	const far = 1 << 40
+	if err := f.mirror.Fence(t.Context(), far, identifier.Hash{1}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.mirror.Fenced(f.size); got != (replica.Fence{Size: far, Root: identifier.Hash{1}}) {
+		t.Fatalf("the next fence is %+v", got)
+	}
+	f.put(f.holder, before, "88.118/late")
+	f.mirror.Unproved() // as the stream was that brought it
+	f.hello()
+	if got := f.mirror.Fenced(f.size); got.Size != 0 {
+		t.Errorf("there is a fence ahead, %+v, though the nearer one counts", got)
+	}
+	f.send()
+	if f.mirrored("88.118/late").Record != nil {
+		t.Error("what a revoked key signed resolves behind a fence that lies far ahead")
+	}
+	f.parent.restart()
+	f.hello()
+	if got := f.mirror.Fenced(f.size); got.Size != 0 {
+		t.Errorf("after a start there is a fence ahead, %+v", got)
+	}
+	f.parent.check()
+}
+
 // A node that has logged a keyset does not get away with an older grant behind it, though
 // its parent has once made that.
 func TestMirrorDoesNotGoBack(t *testing.T) {

@@ -34,7 +34,9 @@ type mirror struct {
 	grants grantList
 	// lacking says that the child had fewer entries than the mirror at its last Hello.
 	lacking atomic.Bool
-	rows    map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
+	// unproved says that it did not keep to a fence.
+	unproved atomic.Bool
+	rows     map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
 
 	instead    uint32                      // the number of the mirror whose place it takes; 0 for none
 	entries    uint64                      // as soon as it has so many

@@ -58,6 +58,7 @@ type Child struct {
 	parentLog identifier.LogID
 	credit    uint64
 	policy    identifier.Policy
+	fence     Fence
 	acked     uint64 // what the parent has on disk, as far as it has said
 	ackedRoot identifier.Hash
 	sent      uint64   // where the next Entries begin
@@ -269,7 +270,7 @@ func (c *Child) receiveWelcome(m *Welcome) {
 		}
 	}
 	c.phase, c.silence = welcome, 0
-	c.session, c.parent, c.parentLog, c.credit, c.policy = m.Session, m.Parent, m.ParentLog, m.Credit, m.Policy
+	c.session, c.parent, c.parentLog, c.credit, c.policy, c.fence = m.Session, m.Parent, m.ParentLog, m.Credit, m.Policy, m.Fence
 	c.acked, c.ackedRoot, c.sent, c.offered = size, root, size, size
 	c.heartbeat = true // tells the parent how far the child is
 	c.lost = 0

@@ -60,7 +60,7 @@ func (c *Child) entries() Message {
 	if c.left != ruleCredit {
 		room = int(min(uint64(room), c.credit-c.under))
 	}
-	payloads, err := c.config.Log.Entries(c.sent, int(min(MaxEntries, c.size-c.sent)), room)
+	payloads, err := c.config.Log.Entries(c.sent, int(c.toFence(min(MaxEntries, c.size-c.sent))), room)
 	if err != nil {
 		return c.unreadable(err)
 	}
@@ -79,7 +79,11 @@ func (c *Child) entries() Message {
 	if err != nil {
 		return c.unreadable(err)
 	}
-	m := &Entries{Session: c.session, Start: c.sent, Payloads: payloads, Checkpoint: note}
+	proof, err := c.prove(end)
+	if err != nil {
+		return c.unreadable(err)
+	}
+	m := &Entries{Session: c.session, Start: c.sent, Payloads: payloads, Checkpoint: note, Proof: proof}
 	c.flights = append(c.flights, flight{end: end, octets: octets, root: root, known: true})
 	c.under += octets
 	c.sent, c.offered, c.need = end, max(c.offered, end), 0

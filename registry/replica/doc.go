@@ -34,8 +34,8 @@
 //	Hello      ↑  who the child is, its log, a checkpoint over all that it has synced,
 //	              how much the parent has ever acknowledged, a fresh nonce; signed over
 //	              the challenge
-//	Welcome    ↓  a session, the checkpoint that the mirror ends with, credit; signed
-//	              over the Hello's nonce
+//	Welcome    ↓  a session, the checkpoint that the mirror ends with, credit, the next
+//	              fence; signed over the Hello's nonce
 //	Entries    ↑  entries from a position on, and a checkpoint that ends with them
 //	Advance    ↑  to a witness: a larger checkpoint, and the proof that it follows
 //	Ack        ↓  so many entries, with this root, are on disk; new credit
@@ -175,6 +175,16 @@
 //
 // Both keep the evidence. The child takes no changes any more, and the parent nothing of
 // that log, until people have looked at it. Everybody else goes on.
+//
+// # Fences
+//
+// A child that leaves out a grant which takes a key away gains nothing by it: the parent's
+// registry judges what follows on the fence by that grant (registry/fence.go). The fence is
+// where the child's log ended in a Hello, and until the mirror has got there the Welcome
+// names it ([Fence]): no Entries message steps over it, and each proves that it leads there.
+// So what stands before the fence was in the log when the child said Hello, and nothing that
+// came later. A child that cannot prove it ends with a refusal that passes (Unproved); the
+// parent then sets another fence, where the mirror ends.
 //
 // # Incarnations
 //

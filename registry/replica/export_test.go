@@ -21,6 +21,7 @@ const (
 	RuleRow     = ruleRow
 	RuleServe   = ruleServe
 	RulePointer = rulePointer
+	RuleFence   = ruleFence
 	RulePause   = rulePause
 	RuleDrain   = ruleDrain
 	RuleOrder   = ruleOrder

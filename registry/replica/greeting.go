@@ -60,6 +60,7 @@ func (m *Hello) Signed(c *Challenge) []byte {
 //	checkpoint  text
 //	credit      u64
 //	policy      u8
+//	fence       where there is one: size u64, root 32 octets
 func (m *Welcome) Signed(child identifier.PublicKey, log identifier.LogID) []byte {
 	b := appendKey([]byte(welcomeLabel), child)
 	b = append(b, log[:]...)
@@ -68,7 +69,8 @@ func (m *Welcome) Signed(child identifier.PublicKey, log identifier.LogID) []byt
 	b = append(b, m.Session[:]...)
 	b = append(b, m.Nonce[:]...)
 	b = appendText(b, m.Checkpoint)
-	return append(binary.BigEndian.AppendUint64(b, m.Credit), byte(m.Policy))
+	b = append(binary.BigEndian.AppendUint64(b, m.Credit), byte(m.Policy))
+	return m.Fence.append(b)
 }
 
 // CheckHello returns nil when a Hello is the answer to a challenge and speaks this

@@ -8,7 +8,7 @@ import (
 )
 
 // Protocol is the version of the protocol that this package speaks.
-const Protocol = 3
+const Protocol = 4
 
 // Limits of messages.
 const (
@@ -74,6 +74,8 @@ type Welcome struct {
 	Credit uint64
 	// Policy is what the parent keeps of the log, and so is to be sent.
 	Policy identifier.Policy
+	// Fence is the next fence in the log; zero for none.
+	Fence Fence
 	// Signature is the parent's, over [Welcome.Signed].
 	Signature []byte
 }
@@ -86,6 +88,9 @@ type Entries struct {
 	Payloads [][]byte
 	// Checkpoint is signed by the child over Start + len(Payloads) entries.
 	Checkpoint []byte
+	// Proof is the consistency proof (RFC 9162, section 2.1.4) from so many entries to the
+	// fence that the Welcome named; empty where they reach that.
+	Proof []identifier.Hash
 }
 
 // Ack says what the parent has on disk. It is cumulative, and also the parent's

@@ -27,6 +27,9 @@ type ParentConfig struct {
 	// Begins returns why a log is not mirrored that begins with this entry; nil for every
 	// log. It is asked before the first unit of an empty mirror is stored.
 	Begins func(payload []byte) *Refusal
+	// Fence returns the first fence in the log behind so many entries; nil, or a zero one,
+	// for none. What it returns for a size changes only before Open.
+	Fence func(size uint64) Fence
 	// Window is the credit of the child, in octets; 0 for [DefaultWindow]. It is
 	// MaxOctets at least.
 	Window uint64
@@ -67,6 +70,7 @@ type Parent struct {
 	returning  bool   // the child asks for entries
 	returnFrom uint64 // from which position on
 	orders
+	fence Fence // the next one that the child was told of
 
 	left rule
 }
@@ -309,10 +313,10 @@ func (p *Parent) welcome() Message {
 		p.end(refuse(Loss, "this node has the %d entries of the child's log as %s and cannot give them back, and the child has %d: restore a newer backup of it; when there is none, stop it and run 'nameplate fork resolve' there, which goes on with what is left", p.stored, keptAs(p.config.Policy), p.tip))
 		return p.Next()
 	}
-	p.phase, p.allowed = welcome, p.allowance()
+	p.phase, p.allowed, p.fence = welcome, p.allowance(), p.nextFence()
 	m := &Welcome{
 		Parent: p.config.Signer.Public(), ParentLog: p.config.ID, Session: p.session, Nonce: p.hello.Nonce,
-		Checkpoint: p.checkpoint, Credit: p.allowance(), Policy: p.config.Policy,
+		Checkpoint: p.checkpoint, Credit: p.allowance(), Policy: p.config.Policy, Fence: p.fence,
 	}
 	m.Signature = p.config.Signer.Sign(m.Signed(p.config.Child, p.config.Log))
 	return m

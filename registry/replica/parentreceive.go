@@ -132,6 +132,9 @@ func (p *Parent) receiveEntries(m *Entries) *Unit {
 			Detail: "the entries do not add up to the checkpoint that the child signed over them: its log is not the one that was mirrored, or it is damaged: run 'nameplate check' there"})
 		return nil
 	}
+	if !p.keepsToFence(u, m.Proof) {
+		return nil
+	}
 	if p.edge.size == 0 && p.config.Begins != nil {
 		if r := p.config.Begins(u.Payloads[0]); r != nil {
 			p.end(r)
@@ -148,6 +151,7 @@ func (p *Parent) receiveEntries(m *Entries) *Unit {
 	}
 	p.units = append(p.units, held{end: end, octets: octets, root: root, checkpoint: m.Checkpoint, before: p.edge})
 	p.edge, p.octets = edge, p.octets+octets
+	p.pastFence()
 	return u
 }
 

@@ -37,6 +37,8 @@ const (
 	// Succeeded: the child's log was continued as another one. The child was restored to a
 	// time before that, and takes no changes.
 	Succeeded
+	// Unproved: entries before a fence are not shown to be what the log had there.
+	Unproved
 	// Silent: nothing was heard for too long. It is never sent.
 	Silent
 	// Drained: the parent asked the child to end the stream, because it is being
@@ -48,7 +50,7 @@ func (r Reason) String() string {
 	names := [...]string{
 		BadProtocol: "protocol", Malformed: "malformed", Unauthenticated: "unauthenticated",
 		UnknownNode: "unknown node", OtherLog: "other log", Behind: "behind", Fork: "fork",
-		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Loss: "loss", Succeeded: "succeeded", Silent: "silent", Drained: "drained",
+		Mismatch: "mismatch", Replaced: "replaced", Unavailable: "unavailable", Loss: "loss", Succeeded: "succeeded", Unproved: "unproved", Silent: "silent", Drained: "drained",
 	}
 	if r == 0 || int(r) >= len(names) {
 		return fmt.Sprintf("reason %d", uint8(r))
@@ -59,7 +61,7 @@ func (r Reason) String() string {
 // Passing reports whether the same stream may do better in a moment, without anybody
 // doing anything about it.
 func (r Reason) Passing() bool {
-	return r == Replaced || r == Unavailable || r == Silent || r == Behind || r == Drained
+	return r == Replaced || r == Unavailable || r == Silent || r == Behind || r == Drained || r == Unproved
 }
 
 // Refusal is the error that a stream ends with.

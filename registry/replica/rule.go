@@ -29,6 +29,7 @@ const (
 	rulePointer                   // a parent that keeps pointers gets no contents, and gives nothing back
 	ruleWitness                   // a parent that is a witness gets checkpoints alone
 	ruleAdvance                   // and takes one only with the proof that it follows on the one before
+	ruleFence                     // what a child sends up to a fence is what it had there
 	ruleDrain                     // a child that is drained ends the stream only when what it has sent is acknowledged
 )
 

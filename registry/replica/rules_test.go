@@ -75,6 +75,7 @@ func TestEachRule(t *testing.T) {
 		"an acknowledgement before the sync":    {replica.RuleSync, unsynced},
 		"a parent that asks to wait":            {replica.RuleCredit, noCredit},
 		"a row that goes down":                  {replica.RuleGrow, lowerRow},
+		"entries that are new before a fence":   {replica.RuleFence, lateEntries},
 		"a cosignature before the level above":  {replica.RuleAbove, earlyCosignature},
 		"a cosignature before peers have a row": {replica.RuleAbove, lonelyRow},
 		"a cosignature of one of five":          {replica.RuleQuorum, loneCosignature},

@@ -46,6 +46,9 @@ func (w *world) step(pick pick) error {
 		if pick(3) == 0 {
 			w.grant(n)
 		}
+		if pick(3) == 0 {
+			n.fence = true
+		}
 		return w.takeGrant(n, pick(4) > 0)
 	default:
 		return w.trouble(n, pick)

@@ -56,6 +56,8 @@ type node struct {
 	rowHeld   uint64 // the largest row of it that three top-level nodes ever had
 	heldAbove uint64 // how many of its entries the level above ever held
 	tainted   bool   // something was changed on the way, so that a refusal is right
+	fence     bool   // the next Hello is fenced
+	fences    []replica.Fence
 }
 
 func newWorld(children int, left replica.Rule) *world {
@@ -99,7 +101,7 @@ func (w *world) startParent(n *node) error {
 	}
 	n.parent, err = replica.NewParent(replica.ParentConfig{
 		Signer: w.key, ID: replicatest.LogID(200), Child: n.log.Key.Public(), Log: n.log.ID, Verify: replicatest.VerifyCheckpoint, Window: w.window,
-		History: copyOn{&w.disk, n.number},
+		History: copyOn{&w.disk, n.number}, Fence: n.fenced,
 	}, m)
 	if err != nil {
 		return err
@@ -147,6 +149,14 @@ func (w *world) toParent(n *node, m replica.Message) error {
 			}
 		}
 		n.greeted, n.tainted, n.hello = true, false, hello
+		if n.fence {
+			n.fence = false
+			size, root, err := replicatest.VerifyCheckpoint(hello.Tip, n.log.ID, n.log.Key.Public())
+			if err != nil {
+				return err
+			}
+			n.fences = append(n.fences, replica.Fence{Size: size, Root: root})
+		}
 		var s replica.Session
 		binary.BigEndian.PutUint64(s[:], w.draw())
 		n.parent.Open(hello, s)

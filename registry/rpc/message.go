@@ -20,7 +20,7 @@ func requestToProto(m replica.Message) *proto.ReplicateRequest {
 		}}}
 	case *replica.Entries:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Entries{Entries: &proto.Entries{
-			Session: m.Session[:], Start: m.Start, Payloads: m.Payloads, Checkpoint: m.Checkpoint,
+			Session: m.Session[:], Start: m.Start, Payloads: m.Payloads, Checkpoint: m.Checkpoint, Proof: proofToProto(m.Proof),
 		}}}
 	case *replica.Advance:
 		return &proto.ReplicateRequest{Message: &proto.ReplicateRequest_Advance{Advance: &proto.Advance{
@@ -47,6 +47,10 @@ func requestFromProto(m *proto.ReplicateRequest) (replica.Message, error) {
 		e := &replica.Entries{Start: m.Entries.GetStart(), Payloads: m.Entries.GetPayloads(), Checkpoint: m.Entries.GetCheckpoint()}
 		if n := len(e.Payloads); n > replica.MaxEntries {
 			return nil, fieldError("entries.payloads", "there are %d, at most %d are allowed", n, replica.MaxEntries)
+		}
+		var err error
+		if e.Proof, err = proofFromProto("entries.proof", m.Entries.GetProof()); err != nil {
+			return nil, err
 		}
 		return e, fixed("entries.session", e.Session[:], m.Entries.GetSession())
 	case *proto.ReplicateRequest_Advance:
@@ -99,6 +103,7 @@ func responseToProto(m replica.Message) *proto.ReplicateResponse {
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Welcome{Welcome: &proto.Welcome{
 			Parent: proto.KeyToProto(m.Parent), ParentLog: m.ParentLog[:], Session: m.Session[:], Nonce: m.Nonce[:],
 			Checkpoint: m.Checkpoint, Credit: m.Credit, Policy: uint32(m.Policy), Signature: m.Signature,
+			FenceSize: m.Fence.Size, FenceRoot: fenceRootToProto(m.Fence),
 		}}}
 	case *replica.Ack:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Ack{Ack: &proto.Ack{
@@ -198,6 +203,11 @@ func welcomeFromProto(m *proto.Welcome) (replica.Message, error) {
 	if w.Parent, err = proto.KeyFromProto(m.GetParent()); err != nil {
 		return nil, fmt.Errorf("welcome.parent: %w", err)
 	}
+	if w.Fence.Size = m.GetFenceSize(); w.Fence.Size > 0 || len(m.GetFenceRoot()) > 0 {
+		if err := fixed("welcome.fence_root", w.Fence.Root[:], m.GetFenceRoot()); err != nil {
+			return nil, err
+		}
+	}
 	return w, errors.Join(
 		fixed("welcome.parent_log", w.ParentLog[:], m.GetParentLog()),
 		fixed("welcome.session", w.Session[:], m.GetSession()),
@@ -215,6 +225,13 @@ func refuseToProto(m *replica.Refuse) *proto.Refuse {
 	}
 	r.Proof = proofToProto(m.Proof)
 	return r
+}
+
+func fenceRootToProto(f replica.Fence) []byte {
+	if f.Size == 0 {
+		return nil
+	}
+	return f.Root[:]
 }
 
 func proofToProto(proof []identifier.Hash) (hashes [][]byte) {
@@ -243,7 +260,7 @@ func proofFromProto(field string, hashes [][]byte) (proof []identifier.Hash, err
 // here is one all the same.
 func refuseFromProto(m *proto.Refuse) (replica.Message, error) {
 	r := &replica.Refuse{Reason: replica.Unavailable, Detail: proto.Cut(m.GetDetail(), replica.MaxDetail), Evidence: m.GetEvidence()}
-	if reason := m.GetReason(); reason >= proto.Refuse_REASON_PROTOCOL && reason <= proto.Refuse_REASON_SUCCEEDED {
+	if reason := m.GetReason(); reason >= proto.Refuse_REASON_PROTOCOL && reason <= proto.Refuse_REASON_UNPROVED {
 		r.Reason = replica.Reason(reason)
 	}
 	if len(r.Evidence) > replica.MaxCheckpoint {

@@ -28,6 +28,7 @@ func requests() []replica.Message {
 	return []replica.Message{
 		&replica.Hello{Protocol: 1, Node: someKey, Log: identifier.LogID{2}, Owner: someKey, Tip: []byte("tip"), Nonce: replica.Nonce{3}, Signature: []byte{4}},
 		&replica.Entries{Session: replica.Session{1}, Start: 2, Payloads: [][]byte{{3}, {4, 5}}, Checkpoint: []byte("note")},
+		&replica.Entries{Session: replica.Session{1}, Start: 2, Payloads: [][]byte{{3}}, Checkpoint: []byte("note"), Proof: []identifier.Hash{{6}, {7}}},
 		&replica.Heartbeat{Session: replica.Session{1}, Sent: 2, Size: 3, Grants: 4, Anchored: 5, Rooted: 6},
 		&replica.Advance{Session: replica.Session{1}, First: []byte{2}, Checkpoint: []byte("note"), Proof: []identifier.Hash{{3}}},
 		&replica.Advance{Session: replica.Session{1}, Old: 4, Root: identifier.Hash{5}, Checkpoint: []byte("note"), Proof: []identifier.Hash{{3}, {6}}},
@@ -39,6 +40,7 @@ func responses() []replica.Message {
 	return []replica.Message{
 		&replica.Challenge{Nonce: replica.Nonce{1}, Parent: someKey},
 		&replica.Welcome{Parent: someKey, ParentLog: identifier.LogID{1}, Session: replica.Session{2}, Nonce: replica.Nonce{3}, Checkpoint: []byte("note"), Credit: 4, Signature: []byte{5}},
+		&replica.Welcome{Parent: someKey, Nonce: replica.Nonce{3}, Fence: replica.Fence{Size: 1 << 40, Root: identifier.Hash{6}}, Signature: []byte{5}},
 		&replica.Ack{Session: replica.Session{1}, Size: 2, Root: identifier.Hash{3}, Credit: 4, Anchored: 1},
 		&replica.Cosigned{Session: replica.Session{1}, Receipt: someReceipt},
 		&replica.Nack{Session: replica.Session{1}, Next: 2},

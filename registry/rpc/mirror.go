@@ -83,6 +83,10 @@ type Mirror interface {
 	// anything of its stream is stored. What is logged for it is synced at return. The
 	// error is why no stream is opened.
 	Fence(ctx context.Context, size uint64, root identifier.Hash) error
+	// Fenced returns the first fence in the log behind so many entries; a zero one for none.
+	Fenced(size uint64) replica.Fence
+	// Unproved says that a stream was refused because it did not keep to a fence.
+	Unproved()
 	// Overdue returns why the child has to say Hello again; "" when it need not.
 	Overdue() string
 	// Regressed tells that the child was acknowledged so many entries, which the mirror

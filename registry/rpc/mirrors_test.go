@@ -154,6 +154,8 @@ func (m *memoryMirror) Append(ctx context.Context, u *replica.Unit, synced func(
 
 func (m *memoryMirror) Fence(context.Context, uint64, identifier.Hash) error { return nil }
 func (m *memoryMirror) Overdue() string                                      { return "" }
+func (m *memoryMirror) Fenced(uint64) replica.Fence                          { return replica.Fence{} }
+func (m *memoryMirror) Unproved()                                            {}
 
 func (m *memoryMirror) Row() (replica.Row, error) { return replica.Row{}, nil }
 

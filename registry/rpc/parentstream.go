@@ -143,6 +143,9 @@ func (s *parentStream) leave(r *replica.Refusal) {
 	if r != nil && (r.Reason == replica.Fork || r.Reason == replica.Mismatch) {
 		k.mirror.Refused(r)
 	}
+	if r != nil && r.Reason == replica.Unproved && !r.Remote {
+		k.mirror.Unproved()
+	}
 }
 
 // send sends whatever the machine has to say, until the stream ends.
