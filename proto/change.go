@@ -232,7 +232,7 @@ func EntryFromProto(m *LoggedEntry) (uint64, *identifier.Entry, error) {
 	if err := checkKnown("", m); err != nil {
 		return 0, nil, err
 	}
-	if k := m.GetKind(); k < EntryKind_ENTRY_KIND_GENESIS || k > EntryKind_ENTRY_KIND_FENCE {
+	if k := m.GetKind(); k < EntryKind_ENTRY_KIND_GENESIS || k > EntryKind_ENTRY_KIND_ORIGIN {
 		return 0, nil, fault("kind", "%d is no kind of entry that this version knows", k)
 	}
 	e := &identifier.Entry{Kind: identifier.EntryKind(m.GetKind()), Time: time.UnixMilli(m.GetTimeMs()).UTC()}

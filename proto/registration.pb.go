@@ -160,6 +160,8 @@ const (
 	EntryKind_ENTRY_KIND_CHILDREN EntryKind = 6
 	// From where on the log of a child is judged by which delegation.
 	EntryKind_ENTRY_KIND_FENCE EntryKind = 7
+	// In a log that continues another one: where what stood in that one follows.
+	EntryKind_ENTRY_KIND_ORIGIN EntryKind = 8
 )
 
 // Enum value maps for EntryKind.
@@ -173,6 +175,7 @@ var (
 		5: "ENTRY_KIND_GRANT",
 		6: "ENTRY_KIND_CHILDREN",
 		7: "ENTRY_KIND_FENCE",
+		8: "ENTRY_KIND_ORIGIN",
 	}
 	EntryKind_value = map[string]int32{
 		"ENTRY_KIND_UNSPECIFIED": 0,
@@ -183,6 +186,7 @@ var (
 		"ENTRY_KIND_GRANT":       5,
 		"ENTRY_KIND_CHILDREN":    6,
 		"ENTRY_KIND_FENCE":       7,
+		"ENTRY_KIND_ORIGIN":      8,
 	}
 )
 
@@ -3126,7 +3130,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x0eOP_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06OP_PUT\x10\x01\x12\x0f\n" +
-	"\vOP_WITHDRAW\x10\x02*\xcd\x01\n" +
+	"\vOP_WITHDRAW\x10\x02*\xe4\x01\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ENTRY_KIND_GENESIS\x10\x01\x12\x15\n" +
@@ -3135,7 +3139,8 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x11ENTRY_KIND_KEYSET\x10\x04\x12\x14\n" +
 	"\x10ENTRY_KIND_GRANT\x10\x05\x12\x17\n" +
 	"\x13ENTRY_KIND_CHILDREN\x10\x06\x12\x14\n" +
-	"\x10ENTRY_KIND_FENCE\x10\a2\x9d\a\n" +
+	"\x10ENTRY_KIND_FENCE\x10\a\x12\x15\n" +
+	"\x11ENTRY_KIND_ORIGIN\x10\b2\x9d\a\n" +
 	"\fRegistration\x12c\n" +
 	"\bRegister\x12*.nameplate.registration.v1.RegisterRequest\x1a+.nameplate.registration.v1.RegisterResponse\x12v\n" +
 	"\rRegisterBatch\x12/.nameplate.registration.v1.RegisterBatchRequest\x1a0.nameplate.registration.v1.RegisterBatchResponse(\x010\x01\x12Z\n" +

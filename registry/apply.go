@@ -30,6 +30,7 @@ type effect struct {
 	mutations []state.Mutation
 	holds     *held  // what came into force; nil for nothing
 	fence     *fence // that is kept from here on; nil for none
+	origin    *place // the same
 }
 
 // effectOf works out what an entry of this node's own log means. known are the
@@ -62,6 +63,8 @@ func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, err
 		return effectOfChildren(e, position)
 	case identifier.EntryFence:
 		return effectOfFence(e, position)
+	case identifier.EntryOrigin:
+		return effectOfOrigin(e, position)
 	}
 	return effect{}, fmt.Errorf("entry of kind %d: this release does not know it", e.Kind)
 }

@@ -135,6 +135,14 @@ type merger struct {
 	size   uint64 // of the log that is held above
 	row    uint64 // how many entries were held above once
 	told   Resolution
+
+	origins []origin // of which a keyset of either history speaks
+}
+
+// origin is a place in a log of before that is to be marked, and in which history it was.
+type origin struct {
+	identifier.Origin
+	marked map[string]bool // by branch
 }
 
 func (m *merger) close() (err error) {
@@ -147,7 +155,26 @@ func (m *merger) close() (err error) {
 	return err
 }
 
-// newestRows returns the newest row of every child's log that either history has.
+// speaksOf notes that a keyset speaks of a place.
+func (m *merger) speaksOf(o identifier.Origin) {
+	if !slices.ContainsFunc(m.origins, func(x origin) bool { return x.Origin == o }) {
+		m.origins = append(m.origins, origin{Origin: o})
+	}
+}
+
+// suspicionIn returns what an entry says is suspect; nil for nothing.
+func suspicionIn(e *identifier.Entry) *identifier.Suspicion {
+	switch e.Kind {
+	case identifier.EntryGrant, identifier.EntryDelegation, identifier.EntryKeyset:
+		if g, err := parseGrant(e.Envelope); err == nil {
+			return g.delegation.Keyset.Suspect
+		}
+	}
+	return nil
+}
+
+// newestRows returns the newest row of every child's log that either history has, and notes
+// of which places their keysets speak.
 func (m *merger) newestRows(ctx context.Context) ([]identifier.ChildRow, error) {
 	rows, err := m.old.childRows()
 	if err != nil {
@@ -162,12 +189,19 @@ func (m *merger) newestRows(ctx context.Context) ([]identifier.ChildRow, error) 
 		}
 	}
 	take(rows)
+	for _, s := range m.old.suspicions.list() {
+		m.speaksOf(identifier.Origin{Log: s.Log, Position: s.Since})
+	}
 	err = m.branch(ctx, m.shared, func(_ uint64, payload []byte) error {
 		e, err := identifier.ParseEntry(payload)
-		if err == nil {
-			take(e.Children)
+		if err != nil {
+			return err
 		}
-		return err
+		take(e.Children)
+		if s := suspicionIn(e); s != nil {
+			m.speaksOf(identifier.Origin{Log: s.Log, Position: s.Since})
+		}
+		return nil
 	})
 	return slices.SortedFunc(maps.Values(newest), func(a, b identifier.ChildRow) int { return bytes.Compare(a.Log[:], b.Log[:]) }), err
 }

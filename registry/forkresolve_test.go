@@ -33,14 +33,23 @@ func (u upper) Mirrored(_ context.Context, position uint64) (registry.Mirrored, 
 // fork makes two histories of the child's log: shared entries, then others in the mirror and
 // at the child. Both sides know of it.
 func (f *family) fork(shared, upper, own [][]identifier.Row) {
-	t := f.parent.t
-	t.Helper()
-	register := func(changes [][]identifier.Row) {
-		for _, rows := range changes {
-			f.child.mustRegister(signed(t, f.holder, f.delegation, rows...))
+	f.parent.t.Helper()
+	register := func(changes [][]identifier.Row) func() {
+		return func() {
+			f.parent.t.Helper()
+			for _, rows := range changes {
+				f.child.mustRegister(signed(f.parent.t, f.holder, f.delegation, rows...))
+			}
 		}
 	}
-	register(shared)
+	f.forkBy(register(shared), register(upper), register(own))
+}
+
+// forkBy makes two histories of what is done.
+func (f *family) forkBy(shared, upper, own func()) {
+	t := f.parent.t
+	t.Helper()
+	shared()
 	f.send()
 	f.child.mustStop()
 	old := filepath.Join(t.TempDir(), "old")
@@ -48,7 +57,7 @@ func (f *family) fork(shared, upper, own [][]identifier.Row) {
 		t.Fatal(err)
 	}
 	f.child.start()
-	register(upper)
+	upper()
 	f.send()
 	f.child.mustStop()
 	f.child.config.Folder = old
@@ -56,7 +65,7 @@ func (f *family) fork(shared, upper, own [][]identifier.Row) {
 	if healed, err := f.child.Source().Heal(); err != nil || !healed { // nobody has noticed
 		t.Fatal(healed, err)
 	}
-	register(own)
+	own()
 	size := min(f.child.status().Position, f.size)
 	note, _, err := f.child.Source().SignCheckpoint(size)
 	if err != nil {

@@ -42,7 +42,9 @@ type ledger struct {
 	acknowledged acknowledged // of the node's own log
 	levels       *levels      // of the node's own log
 	suspicions   suspicions
-	fences       fences // of the logs of the node's children
+	origins      origins
+	previous     identifier.LogID // the log that this one continues; zero for none
+	fences       fences           // of the logs of the node's children
 }
 
 func newLedger(number uint32, node identifier.PublicKey, s *state.Store, v *identifier.Verifier) *ledger {
@@ -121,7 +123,7 @@ func (l *ledger) readState() error {
 			return err
 		}
 	}
-	return errors.Join(l.loadHolders(), l.loadSuspicions(), l.loadFences())
+	return errors.Join(l.loadHolders(), l.loadOrigins(), l.loadSuspicions(), l.loadFences())
 }
 
 // note returns a note that the state keeps beside the log; nil when there is none.
@@ -215,6 +217,7 @@ func (l *ledger) loadGenesis(payload []byte) error {
 		return &keyError{have: l.node, want: g.Key}
 	}
 	l.log = g.Log
+	l.continued(g)
 	if g.After != nil {
 		l.base.Store(g.After.Base)
 	}
@@ -299,6 +302,9 @@ func (l *ledger) keep(x effect) {
 	}
 	if x.fence != nil {
 		l.fences.add(*x.fence)
+	}
+	if x.origin != nil {
+		l.origins.add(x.origin.Origin, x.origin.position)
 	}
 }
 

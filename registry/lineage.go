@@ -212,6 +212,7 @@ func (m *mirror) follow(g *identifier.Genesis) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.after = g.After
+	m.continued(g)
 	if g.After != nil {
 		m.base.Store(g.After.Base)
 	}

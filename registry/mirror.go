@@ -226,6 +226,8 @@ func (m *mirror) weigh(payload []byte, position uint64) (effect, error) {
 		return m.weighChildren(e, position)
 	case identifier.EntryFence:
 		return m.weighFence(e, position)
+	case identifier.EntryOrigin:
+		return m.weighOrigin(e, position)
 	case identifier.EntryDelegation, identifier.EntryKeyset:
 		g, err := parseGrant(e.Envelope)
 		if err != nil {

@@ -143,12 +143,17 @@ func (m *merger) again(ctx context.Context, branch string, position uint64, payl
 	if err != nil {
 		return err
 	}
+	if err := m.markOrigins(ctx, branch, position); err != nil {
+		return err
+	}
 	var duplicate bool
 	switch e.Kind {
 	case identifier.EntryGenesis, identifier.EntryChildren:
 		return nil // the new log has its own, and repeats the rows
 	case identifier.EntryFence:
 		duplicate, err = m.new.relogFence(ctx, e)
+	case identifier.EntryOrigin:
+		err = m.new.relogOrigin(ctx, e)
 	case identifier.EntryChange:
 		duplicate, err = m.new.relogChange(ctx, e)
 	case identifier.EntryGrant, identifier.EntryDelegation, identifier.EntryKeyset:
@@ -237,6 +242,46 @@ func (r *Registry) relogGrant(ctx context.Context, e *identifier.Entry) (duplica
 		}
 	}
 	return r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admitFromAbove(g, entry) })
+}
+
+// markOrigins marks the places of which a keyset speaks, before the first entry that stood
+// at or behind each. What both histories begin with is there once.
+func (m *merger) markOrigins(ctx context.Context, branch string, position uint64) error {
+	log := m.old.log
+	if branch == "above" {
+		log = m.after.Log
+	}
+	for i := range m.origins {
+		o := &m.origins[i]
+		if o.Log != log || o.Position > position || o.marked[branch] || o.Position < m.shared && len(o.marked) > 0 {
+			continue
+		}
+		if o.marked == nil {
+			o.marked = make(map[string]bool)
+		}
+		o.marked[branch] = true
+		e := &identifier.Entry{Kind: identifier.EntryOrigin, Time: m.new.now(), Envelope: identifier.Sign(identifier.OriginType, o.Append(nil), m.new.key)}
+		if err := m.new.relogOrigin(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relogOrigin admits an origin.
+func (r *Registry) relogOrigin(ctx context.Context, e *identifier.Entry) error {
+	entry, err := encode(e)
+	if err != nil {
+		return err
+	}
+	_, err = r.relog(ctx, len(entry.payload), func() (admission, error) {
+		r.sequencer.mu.Lock()
+		defer r.sequencer.mu.Unlock()
+		position := r.sequencer.next
+		synced, err := r.sequencer.queue(entry, func(position uint64) (effect, error) { return effectOfOrigin(entry.Entry, position) }, nil)
+		return admission{position: position, synced: synced}, err
+	})
+	return err
 }
 
 // relogFence admits a fence: what it says of a child's log stays so.

@@ -54,11 +54,12 @@ func suspectMutation(p identifier.Prefix, s *identifier.Suspicion, position uint
 
 // suspect takes note of the suspicion that came into force with an entry, if it has one.
 func (l *ledger) suspect(h *held) {
-	s := h.delegation.Keyset.Suspect
-	if s == nil || s.Log != l.log || s.Since >= h.position {
+	if h.delegation.Keyset.Suspect == nil {
 		return
 	}
-	l.suspicions.add(Suspicion{Log: l.log, Prefix: h.delegation.Prefix, Since: s.Since, Until: h.position})
+	if since, ok := l.suspectSince(h.delegation.Keyset.Suspect, h.position); ok {
+		l.suspicions.add(Suspicion{Log: l.log, Prefix: h.delegation.Prefix, Since: since, Until: h.position})
+	}
 }
 
 func (s *suspicions) add(x Suspicion) {
@@ -91,9 +92,9 @@ func (l *ledger) loadSuspicions() error {
 			return fmt.Errorf("a note of what is suspect has %d and %d octets", len(name), len(note))
 		}
 		prefix, position := name[:len(name)-8], binary.BigEndian.Uint64(name[len(name)-8:])
-		x := Suspicion{Log: identifier.LogID(note[:16]), Prefix: identifier.Prefix(prefix), Since: binary.BigEndian.Uint64(note[16:]), Until: position}
-		if x.Log == l.log && x.Since < x.Until {
-			l.suspicions.add(x)
+		said := &identifier.Suspicion{Log: identifier.LogID(note[:16]), Since: binary.BigEndian.Uint64(note[16:])}
+		if since, ok := l.suspectSince(said, position); ok {
+			l.suspicions.add(Suspicion{Log: l.log, Prefix: identifier.Prefix(prefix), Since: since, Until: position})
 		}
 	}
 	return nil

@@ -109,6 +109,10 @@ var recode = map[string]func(key, b []byte) ([]byte, error){
 		}
 		return identifier.AppendFence(nil, f)
 	},
+	"origin": func(_, b []byte) ([]byte, error) {
+		o, err := identifier.ParseOrigin(b)
+		return o.Append(nil), err
+	},
 	"genesis": func(_, b []byte) ([]byte, error) {
 		g, err := identifier.ParseGenesis(b)
 		if err != nil {
@@ -183,6 +187,10 @@ func written(t *testing.T, key []byte) map[string][]byte {
 	add("fence-node")(identifier.AppendFence(nil, &identifier.Fence{Log: identifier.LogID{9}, Size: 4711, Root: identifier.Hash{1, 2}, Delegation: *d}))
 	add("entry-fence-node")(identifier.AppendEntry(nil, &identifier.Entry{
 		Kind: identifier.EntryFence, Time: time.UnixMilli(1700000000123), Envelope: identifier.Sign(identifier.FenceType, out["fence-node"], newKey(t, 3)),
+	}))
+	out["origin-first"] = identifier.Origin{Log: identifier.LogID{9}, Position: 4711}.Append(nil)
+	add("entry-origin-first")(identifier.AppendEntry(nil, &identifier.Entry{
+		Kind: identifier.EntryOrigin, Time: time.UnixMilli(1700000000123), Envelope: identifier.Sign(identifier.OriginType, out["origin-first"], newKey(t, 3)),
 	}))
 	children := sampleChildren(t)
 	header, _, err := identifier.HashChildren(children)
@@ -364,6 +372,7 @@ func FuzzEnvelope(f *testing.F)         { fuzzDecoder(f, "leaf", nil) }
 func FuzzDelegation(f *testing.F)       { fuzzDecoder(f, "delegation", nil) }
 func FuzzKeysetChange(f *testing.F)     { fuzzDecoder(f, "keyset", nil) }
 func FuzzChildRow(f *testing.F)         { fuzzDecoder(f, "childrow", nil) }
+func FuzzOrigin(f *testing.F)           { fuzzDecoder(f, "origin", nil) }
 func FuzzFence(f *testing.F)            { fuzzDecoder(f, "fence", nil) }
 func FuzzChildrenHeader(f *testing.F)   { fuzzDecoder(f, "childrenheader", nil) }
 func FuzzGenesis(f *testing.F)          { fuzzDecoder(f, "genesis", nil) }

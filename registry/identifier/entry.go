@@ -17,6 +17,7 @@ const (
 	EntryGrant    // a delegation of this node's own prefix, signed above
 	EntryChildren // how far the logs of this node's children are synced here
 	EntryFence    // from where on a child's log is judged by which delegation
+	EntryOrigin   // where what stood in a log of before follows
 )
 
 // PayloadType returns the payload type that the envelope of such an entry has;
@@ -35,6 +36,8 @@ func (k EntryKind) PayloadType() string {
 		return ChildrenType
 	case EntryFence:
 		return FenceType
+	case EntryOrigin:
+		return OriginType
 	}
 	return ""
 }
@@ -79,7 +82,7 @@ func (e *Entry) Change() *Change {
 //
 //	format      u8        1
 //	kind        u8        1 genesis, 2 change, 3 delegation, 4 keyset, 5 grant, 6 children,
-//	                      7 fence
+//	                      7 fence, 8 origin
 //	time        u48       milliseconds since 1970
 //	payload     text      of the envelope; its type follows from the kind
 //	signatures  u8        1 to 16, each: key id 8 octets, signature text (1 to 8,192 octets)

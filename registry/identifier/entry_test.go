@@ -24,7 +24,7 @@ func sampleEntry(t testing.TB) *identifier.Entry {
 }
 
 func drawEntry(t *rapid.T) *identifier.Entry {
-	e := &identifier.Entry{Kind: identifier.EntryKind(rapid.IntRange(1, 7).Draw(t, "kind")), Time: drawMillisecond(t, "time")}
+	e := &identifier.Entry{Kind: identifier.EntryKind(rapid.IntRange(1, 8).Draw(t, "kind")), Time: drawMillisecond(t, "time")}
 	e.Envelope.PayloadType = e.Kind.PayloadType()
 	e.Envelope.Payload = rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
 	for range rapid.IntRange(1, 3).Draw(t, "signatures") {

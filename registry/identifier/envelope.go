@@ -11,6 +11,7 @@ const (
 	GenesisType    = "application/vnd.nameplate.genesis.v1"    // a [Genesis]
 	ChildrenType   = "application/vnd.nameplate.children.v1"   // a [ChildrenHeader]
 	FenceType      = "application/vnd.nameplate.fence.v1"      // a [Fence]
+	OriginType     = "application/vnd.nameplate.origin.v1"     // an [Origin]
 )
 
 // Limits of an envelope.

@@ -33,6 +33,8 @@ type Auditor struct {
 	tiles   tiles
 	held    map[identifier.Prefix]*identifier.Delegation
 	rows    map[identifier.LogID]identifier.ChildRow // the newest of each child's log
+	after   *identifier.Predecessor                  // the log that this one continues; nil for none
+	origins map[identifier.Origin]uint64             // where what stood in one of before follows
 	summary Summary
 }
 
@@ -58,10 +60,26 @@ type Suspect struct {
 	Since, Until uint64
 }
 
-// suspect takes note of what a keyset says.
+// suspect takes note of what a keyset says: of this log, or of one that it continues, as far
+// as the node has marked where what stood there follows. Without a mark all is meant that
+// stands before.
 func (a *Auditor) suspect(p identifier.Prefix, k *identifier.Keyset) {
-	if s := k.Suspect; s != nil && s.Log == a.log && s.Since < a.tree.Size() {
-		a.summary.Suspect = append(a.summary.Suspect, Suspect{Prefix: p, Since: s.Since, Until: a.tree.Size()})
+	s := k.Suspect
+	if s == nil {
+		return
+	}
+	since := s.Since
+	switch at, marked := a.origins[identifier.Origin{Log: s.Log, Position: s.Since}]; {
+	case s.Log == a.log:
+	case marked:
+		since = at
+	case a.after != nil && s.Log == a.after.Log:
+		since = 1
+	default:
+		return
+	}
+	if since < a.tree.Size() {
+		a.summary.Suspect = append(a.summary.Suspect, Suspect{Prefix: p, Since: since, Until: a.tree.Size()})
 	}
 }
 
@@ -69,7 +87,7 @@ func (a *Auditor) suspect(p identifier.Prefix, k *identifier.Keyset) {
 // key that the genesis names: then the log is proved to be consistent, and not whose
 // it is.
 func New(node identifier.PublicKey) *Auditor {
-	return &Auditor{node: node, tree: new(journal.Tree), tiles: tiles{}, held: map[identifier.Prefix]*identifier.Delegation{}, rows: map[identifier.LogID]identifier.ChildRow{}}
+	return &Auditor{node: node, tree: new(journal.Tree), tiles: tiles{}, held: map[identifier.Prefix]*identifier.Delegation{}, rows: map[identifier.LogID]identifier.ChildRow{}, origins: map[identifier.Origin]uint64{}}
 }
 
 // Summary returns what has been verified so far.
@@ -112,6 +130,8 @@ func (a *Auditor) judge(position uint64, e *identifier.Entry) error {
 		return a.children(e)
 	case identifier.EntryFence:
 		return a.fence(e)
+	case identifier.EntryOrigin:
+		return a.origin(e)
 	}
 	return a.delegation(e)
 }
@@ -130,7 +150,7 @@ func (a *Auditor) genesis(e *identifier.Entry) error {
 	if g.Key != a.node {
 		return fmt.Errorf("the log was begun by key %s and not by %s", g.Key, a.node)
 	}
-	a.log = g.Log
+	a.log, a.after = g.Log, g.After
 	return a.signedByNode(e.Envelope)
 }
 
@@ -161,6 +181,22 @@ func (a *Auditor) children(e *identifier.Entry) error {
 		}
 		a.rows[r.Log] = *r
 	}
+	return nil
+}
+
+// origin verifies that the node has marked where what stood in a log of before follows.
+func (a *Auditor) origin(e *identifier.Entry) error {
+	if err := a.signedByNode(e.Envelope); err != nil {
+		return err
+	}
+	o, err := identifier.ParseOrigin(e.Envelope.Payload)
+	if err != nil {
+		return err
+	}
+	if a.after == nil {
+		return errors.New("the log continues no other one, and has nothing of one")
+	}
+	a.origins[o] = a.tree.Size()
 	return nil
 }
 
