@@ -142,6 +142,9 @@ func TestLendOutsideOfTheZone(t *testing.T) {
 
 // Looking up in what is lent allocates nothing, but once for all.
 func TestLendAllocations(t *testing.T) {
+	if raced {
+		t.Skip("the race detector lets pools lose what they hold")
+	}
 	n := newNode(t)
 	holder := newKey(t)
 	d := n.mustDelegate(grant("88.118", holder), n.root)

@@ -245,7 +245,12 @@ func startUnbound(t *testing.T, folder, address, lines string) *unbound {
 		t.Fatal(err)
 	}
 	c := exec.Command("unbound", "-d", "-c", u.conf)
-	out := &bytes.Buffer{}
+	out, err := os.Create(file + ".out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	said := func() []byte { text, _ := os.ReadFile(out.Name()); return text }
 	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -255,13 +260,13 @@ func startUnbound(t *testing.T, folder, address, lines string) *unbound {
 		_ = c.Wait()
 		if t.Failed() && os.Getenv("NAMEPLATE_TEST_UNBOUND_LOG") != "" {
 			text, _ := os.ReadFile(u.log)
-			t.Logf("unbound at %s:\n%s\n%s", address, out, text)
+			t.Logf("unbound at %s:\n%s\n%s", address, said(), text)
 		}
 	})
 	eventually(t, "unbound answers", func() error {
 		_, _, err := (&dns.Client{Timeout: time.Second}).Exchange(new(dns.Msg).SetQuestion("localhost.", dns.TypeA), u.address+":53")
 		if err != nil {
-			return fmt.Errorf("%w\n%s", err, out)
+			return fmt.Errorf("%w\n%s", err, said())
 		}
 		return nil
 	})
