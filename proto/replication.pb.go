@@ -1664,8 +1664,11 @@ type Refuse struct {
 	// For a FORK where the evidence covers more entries than the other checkpoint: the
 	// consistency proof (RFC 9162, section 2.1.4) from the smaller size to the evidence,
 	// at most 64 hashes, and the root of the smaller size that it begins with, 32 octets.
-	Root          []byte   `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
-	Proof         [][]byte `protobuf:"bytes,6,rep,name=proof,proto3" json:"proof,omitempty"`
+	Root  []byte   `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
+	Proof [][]byte `protobuf:"bytes,6,rep,name=proof,proto3" json:"proof,omitempty"`
+	// The other note, for a FORK that the parent has evidence of: the child may have a log
+	// that only one of the two contradicts, or none.
+	Signed        []byte `protobuf:"bytes,7,opt,name=signed,proto3" json:"signed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1738,6 +1741,13 @@ func (x *Refuse) GetRoot() []byte {
 func (x *Refuse) GetProof() [][]byte {
 	if x != nil {
 		return x.Proof
+	}
+	return nil
+}
+
+func (x *Refuse) GetSigned() []byte {
+	if x != nil {
+		return x.Signed
 	}
 	return nil
 }
@@ -1867,14 +1877,15 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
 	"\x06grants\x18\x04 \x01(\x04R\x06grants\x12\x1a\n" +
 	"\banchored\x18\x05 \x01(\x04R\banchored\x12\x16\n" +
-	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\xf8\x03\n" +
+	"\x06rooted\x18\x06 \x01(\x04R\x06rooted\"\x90\x04\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12?\n" +
 	"\x06reason\x18\x02 \x01(\x0e2'.nameplate.replication.v1.Refuse.ReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x1a\n" +
 	"\bevidence\x18\x04 \x01(\fR\bevidence\x12\x12\n" +
 	"\x04root\x18\x05 \x01(\fR\x04root\x12\x14\n" +
-	"\x05proof\x18\x06 \x03(\fR\x05proof\"\xb8\x02\n" +
+	"\x05proof\x18\x06 \x03(\fR\x05proof\x12\x16\n" +
+	"\x06signed\x18\a \x01(\fR\x06signed\"\xb8\x02\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_PROTOCOL\x10\x01\x12\x14\n" +

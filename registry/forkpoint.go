@@ -37,6 +37,12 @@ func (m *merger) compare(ctx context.Context) error {
 	if held.Policy != identifier.PolicyMirror {
 		return m.compareCheckpoint(held, own)
 	}
+	if held.Log != m.old.log && held.Size == 0 {
+		// Nobody has what the log of the node above says that there was of it.
+		m.after.Log, m.after.Why, m.after.Size, m.after.Held, m.after.Own = held.Log, identifier.AfterLoss, 0, identifier.Hash{}, identifier.Hash{}
+		m.after.Base += held.Row
+		return nil
+	}
 	if held.Log != m.old.log {
 		// It continues this node's log, or has nothing to do with it: then its own entries
 		// are logged after all of those.

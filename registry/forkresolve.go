@@ -176,6 +176,9 @@ func suspicionIn(e *identifier.Entry) *identifier.Suspicion {
 // newestRows returns the newest row of every child's log that either history has, and notes
 // of which places their keysets speak.
 func (m *merger) newestRows(ctx context.Context) ([]identifier.ChildRow, error) {
+	if err := m.old.WaitApplied(ctx); err != nil {
+		return nil, err
+	}
 	rows, err := m.old.childRows()
 	if err != nil {
 		return nil, err

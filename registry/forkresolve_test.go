@@ -514,3 +514,72 @@ func TestAgainOnlyWhileItMayHelp(t *testing.T) {
 		}
 	}
 }
+
+// A restored node that is told what it lacks, and ends before it has that, is a restored one
+// at its next start: it may adopt a log that came after its own. When it has healed it is
+// one that has written since, and may not.
+func TestMarkedStaysRestored(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t)
+	f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, "88.118/a"), nil, link("https://maker.example/a"))))
+	f.child.mustStop()
+	if err := os.WriteFile(filepath.Join(f.child.config.Folder, "RESTORED"), []byte("restored from a backup\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	f.child.start()
+	if err := f.child.Source().Mark(t.Context(), "its log was continued as another one"); err != nil {
+		t.Fatal(err)
+	}
+	f.child.mustStop()
+	f.child.start()
+	if !f.child.Lacks() {
+		t.Error("after it was marked and started again, it is not known to be restored")
+	}
+	if healed, err := f.child.Source().Heal(); err != nil || !healed {
+		t.Fatal(healed, err)
+	}
+	if err := f.child.Source().Mark(t.Context(), "its log was continued as another one"); err != nil {
+		t.Fatal(err)
+	}
+	if f.child.Lacks() {
+		t.Error("it has healed and written, and would put its log aside")
+	}
+}
+
+// Of a log that was mirrored, nothing is left at the parent but the row that says so: the
+// child goes on with what it has, as another log, and what is lost is said. The row may be
+// of a log that came after the one that the child has.
+func TestForkResolveAfterEverythingWasLost(t *testing.T) {
+	t.Parallel()
+	for name, log := range map[string]identifier.LogID{"the log that it has": {}, "a later log": {15: 9}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFamily(t)
+			f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, "88.118/a"), nil, link("https://maker.example/a"))))
+			size, before := f.child.status().Position, f.child.LogID()
+			row := identifier.ChildRow{Log: before, Node: f.child.root.Public(), Size: size + 5, Signature: make([]byte, 64)}
+			if log != (identifier.LogID{}) {
+				row.Log = log
+			}
+			_, err := f.parent.Mirrored(row.Node, 0)
+			if r, ok := err.(*replica.Refusal); !ok || r.Reason != replica.UnknownNode {
+				t.Errorf("before anything was logged of it: %v", err)
+			}
+			if err := registry.LogChildren(t.Context(), f.parent.Registry, []identifier.ChildRow{row}); err != nil {
+				t.Fatal(err)
+			}
+			told, handed := f.resolve()
+			if told.Why != identifier.AfterLoss.String() || told.Entries < size || len(handed) > 0 {
+				t.Errorf("told %+v, handed over %v", told, handed)
+			}
+			if after := f.child.status().After; after == nil || after.Log != row.Log || after.Base < size {
+				t.Errorf("it continues %+v, want log %s", after, row.Log)
+			}
+			f.join()
+			f.send()
+			if held, err := f.parent.Mirrored(row.Node, 0); err != nil || held.Log != f.child.LogID() {
+				t.Errorf("the parent shows %+v, %v", held, err)
+			}
+			f.child.record("88.118/a")
+		})
+	}
+}

@@ -196,7 +196,7 @@ var ErrAgain = errors.New("the node begins again with another log")
 // Lacks reports whether the node may have to adopt another log: its own has nothing but
 // its beginning, or was restored from a backup.
 func (r *Registry) Lacks() bool {
-	return r.beginning() || r.restored
+	return r.beginning() || r.restored.Load()
 }
 
 // mostBeginning is how many entries a log may have at the most in which there is nothing of

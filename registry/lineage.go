@@ -112,8 +112,14 @@ func (l *logs) hear(node identifier.PublicKey, log identifier.LogID) error {
 	if line == nil {
 		return nil
 	}
+	mirrors := l.mirrors()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, m := range mirrors {
+		if a := m.continues(); m.node == node && a != nil && (m.log == line.Current() || line.Succeeded(m.log)) {
+			line.Continued(a.Log)
+		}
+	}
 	if r := line.Hear(log); r != nil {
 		return r
 	}
@@ -185,8 +191,19 @@ func (m *mirror) succession() ([]state.Mutation, error) {
 	return counts, nil
 }
 
-// childRows returns the newest row that the log has of each log of a child.
-func (l *ledger) childRows() (rows []identifier.ChildRow, err error) {
+// childRows returns the newest row that the log has of each log of a child, as far as the
+// state has it: see [state.Store.Ascend].
+func (l *ledger) childRows() ([]identifier.ChildRow, error) {
+	logged, err := l.loggedRows()
+	rows := make([]identifier.ChildRow, len(logged))
+	for i := range logged {
+		rows[i] = logged[i].Row
+	}
+	return rows, err
+}
+
+// loggedRows returns the same, each with the position of its entry.
+func (l *ledger) loggedRows() (rows []replica.LoggedRow, err error) {
 	for row, err := range l.state.Ascend(context.Background(), state.Notes, l.number, []byte(childNote)) {
 		if err != nil {
 			return nil, err
@@ -202,7 +219,7 @@ func (l *ledger) childRows() (rows []identifier.ChildRow, err error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, r.Row)
+		rows = append(rows, r)
 	}
 	return rows, nil
 }

@@ -19,6 +19,9 @@ import (
 // It goes when the parent, or the anchor of a node without one, says that nothing came
 // after what is here, or when an operator accepts what is lost ([AcceptRestored]).
 
+// restoredMark is what the mark of a folder begins with that was restored from a backup.
+const restoredMark = "restored"
+
 // checkRestored decides at the start whether the node is marked.
 func (r *Registry) checkRestored() error {
 	if q := r.quarantine.Load(); q != nil {
@@ -45,7 +48,7 @@ func (r *Registry) checkRestored() error {
 	case marker == incarnationDue:
 		why = marker
 	case marker != "" && r.asks():
-		r.restored = strings.HasPrefix(marker, "restored")
+		r.restored.Store(strings.HasPrefix(marker, restoredMark))
 		why = "this node may lack entries of its log and asks " + r.asked() + " for them: " + marker
 	case marker != "":
 		why = "this folder was restored from a backup and nothing says that nothing came after it: start it with its anchor, or run 'nameplate restore --accept' if you know"
@@ -129,6 +132,9 @@ func (s *Source) Marked() string {
 // Mark says that entries of the log are missing here. From its return on nothing is
 // added to it but by TakeBack, also after a restart, until Heal.
 func (s *Source) Mark(ctx context.Context, why string) error {
+	if s.r.restored.Load() {
+		why = restoredMark + ": " + why // the next start has to know that, too
+	}
 	if err := s.r.folder.mark(why); err != nil {
 		return err
 	}
@@ -164,6 +170,7 @@ func (s *Source) Heal() (healed bool, err error) {
 	}
 	r.config.Hook(HookHealed)
 	r.marked.Store(nil)
+	r.restored.Store(false)
 	return true, r.anchors.load() // rows of children may have come back
 }
 

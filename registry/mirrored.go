@@ -82,12 +82,22 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 		}
 	}
 	m := r.logs.withID(node, log)
-	if q := m.quarantine.Load(); q != nil {
-		return nil, q.refusal()
+	kept := &Mirror{r: r, m: m}
+	if why := kept.SetAside(); why != nil {
+		return nil, why
 	}
 	m.lacking.Store(size < m.published.Load())
 	m.hear(size, time.Now())
-	return &Mirror{r: r, m: m}, nil
+	return kept, nil
+}
+
+// SetAside returns why the log is not taken in any more, with the evidence that two
+// histories of it were signed; nil when it is.
+func (m *Mirror) SetAside() *replica.Refusal {
+	if q := m.m.quarantine.Load(); q != nil {
+		return q.refusal()
+	}
+	return nil
 }
 
 // policyFor returns what is to be kept of the log of a node, by the delegations that name
@@ -199,7 +209,8 @@ func (r *Registry) giveNumber(ctx context.Context, n numbering, has func() bool)
 // ErrNotMirrored says that no log of a node is mirrored where it was looked for.
 var ErrNotMirrored = errors.New("no log of this node is mirrored there")
 
-// Mirrored is what is held of the log of a node that counts.
+// Mirrored is what is held of the log of a node that counts. Size is 0 where nothing is
+// left of it but the row.
 type Mirrored struct {
 	Log  identifier.LogID
 	Size uint64
@@ -222,7 +233,7 @@ func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrore
 	}
 	m := r.logs.of(node)
 	if m == nil || m.published.Load() == 0 {
-		return Mirrored{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
+		return r.mirroredOnce(node)
 	}
 	held := Mirrored{Log: m.log, Size: m.published.Load(), Policy: m.policy}
 	row, err := (&Mirror{r: r, m: m}).Row()
@@ -239,6 +250,34 @@ func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrore
 	}
 	held.Unit, err = (&Mirror{r: r, m: m}).Unit(position)
 	return held, err
+}
+
+// applyTime is how long a question about a lost mirror waits for the state.
+const applyTime = 5 * time.Second
+
+// mirroredOnce returns what this node's own log says of the log of a node of which there
+// is nothing else: its mirror was lost.
+func (r *Registry) mirroredOnce(node identifier.PublicKey) (Mirrored, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), applyTime)
+	defer cancel()
+	if err := r.WaitApplied(ctx); err != nil {
+		return Mirrored{}, err
+	}
+	rows, err := r.loggedRows()
+	if err != nil {
+		return Mirrored{}, err
+	}
+	var held Mirrored
+	var at uint64
+	for _, row := range rows {
+		if row.Row.Node == node && row.Position >= at {
+			held, at = Mirrored{Log: row.Row.Log, Row: row.Row.Size, Policy: identifier.PolicyMirror}, row.Position
+		}
+	}
+	if held.Row == 0 {
+		return held, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
+	}
+	return held, nil
 }
 
 // Begins returns why the log may not begin with an entry; nil when it may: it is the first

@@ -134,7 +134,7 @@ type Registry struct {
 	resolution   *Resolution             // what became of the log that this one continues; nil for none
 	recovery     recovery
 	settled      bool                   // nobody holds another log that could be adopted
-	restored     bool                   // from a backup, and nobody was asked yet
+	restored     atomic.Bool            // from a backup, and nobody was asked yet
 	marked       atomic.Pointer[string] // why entries may be missing in the node's own log; nil when none are
 	lendings     sync.Pool              // of *lending, from call to call
 	stopApplying func()

@@ -96,9 +96,15 @@ func (c *Child) receiveReturn(m *Return) {
 }
 
 // receiveRefuse takes note of why the parent ends the stream. It is a fork when the
-// parent shows what this node has signed, and this log contradicts it.
+// parent shows two histories that this node has signed, or one that this log contradicts.
 func (c *Child) receiveRefuse(m *Refuse) {
 	r := &Refusal{Reason: m.Reason, Detail: m.Detail, Remote: true}
+	shown := &Evidence{Node: c.config.Owner, Log: c.config.ID, Held: m.Evidence, Signed: m.Signed, Root: m.Root, Proof: m.Proof}
+	if _, err := shown.Check(c.config.Verify); err == nil {
+		r.Reason, r.Held, r.Signed, r.Evidence = Fork, shown.Held, shown.Signed, shown
+		c.end(r)
+		return
+	}
 	e := &Evidence{Node: c.config.Owner, Log: c.config.ID, Held: m.Evidence, Signed: c.tip, Root: m.Root, Proof: m.Proof}
 	size, _, err := c.config.Verify(m.Evidence, c.config.ID, e.Node)
 	if err == nil && size <= c.size {

@@ -32,6 +32,7 @@ const (
 	RuleSuccessor = ruleSuccessor
 	RuleFirst     = ruleFirst
 	RuleRepeat    = ruleRepeat
+	RuleContinued = ruleContinued
 	RuleThree     = ruleThree
 )
 

@@ -12,7 +12,8 @@ import (
 // mirrors them. It decides which one counts. It does no I/O and stores nothing: which logs
 // there are, and in which order they began to count, is told again after a start.
 type Lineage struct {
-	logs []identifier.LogID // the last one counts
+	logs      []identifier.LogID // the last one counts
+	continued []identifier.LogID // by one of these
 
 	left rule
 }
@@ -25,9 +26,19 @@ func (l *Lineage) Current() identifier.LogID {
 	return l.logs[len(l.logs)-1]
 }
 
-// Succeeded reports whether a log has counted once, and another one does now.
+// Succeeded reports whether a log has counted once, and another one does now. It may have
+// counted elsewhere alone ([Lineage.Continued]).
 func (l *Lineage) Succeeded(log identifier.LogID) bool {
-	return log != l.Current() && slices.Contains(l.logs, log)
+	return log != l.Current() && (slices.Contains(l.logs, log) || slices.Contains(l.continued, log))
+}
+
+// Continued says that a log is the one that the log that counts continues, by its genesis.
+// This node may never have had it: it was away, or was restored. A node that is put back to
+// that log and asks here has to hear that there is a later one.
+func (l *Lineage) Continued(log identifier.LogID) {
+	if !slices.Contains(l.continued, log) && l.left != ruleContinued {
+		l.continued = append(l.continued, log)
+	}
 }
 
 // Hear returns why a Hello of a log is refused; nil when it is not: the log counts, or is
@@ -51,7 +62,8 @@ func (l *Lineage) Take(log identifier.LogID) {
 }
 
 // Follows returns nil when a genesis, which the node has signed, begins the log that comes
-// after the one that counts, which is held here as it says. There may have been others in
+// after the one that counts, which is held here as it says: either of two histories, where
+// the log has forked. There may have been others in
 // between that never came here, while this node or that one was away: then the node must
 // have used up as many positions as are here, at least.
 func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {

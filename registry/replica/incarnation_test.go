@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -19,6 +20,7 @@ func TestEachRuleOfIncarnations(t *testing.T) {
 		"a log that continues another history":             {replica.RuleSuccessor, strangeRoot},
 		"a Hello of a log that never begins":               {replica.RuleFirst, onlyHello},
 		"a log that forgets what it has said of its child": {replica.RuleRepeat, forgottenRow},
+		"a log of before that never came":                  {replica.RuleContinued, neverCame},
 		"a node that asks one of four":                     {replica.RuleThree, askedOne},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,6 +71,11 @@ func strangeRoot(t *testing.T, left replica.Rule) error {
 	if err := l.Follows(continues(firstLog, 9, 1), now); err != nil {
 		t.Errorf("a log of which this node has not everything: %v", err)
 	}
+	now.Root = func(uint64) (identifier.Hash, error) { return identifier.Hash{0xff}, nil }
+	if err := l.Follows(continues(firstLog, 4, 4), now); err != nil {
+		t.Errorf("of two histories this node has the other one: %v", err)
+	}
+	_, now = lineage(left)
 	if l.Follows(continues(firstLog, 4, 3), now) == nil {
 		return errors.New("a log that continues what was never here is taken for the next one")
 	}
@@ -99,6 +106,23 @@ func onlyHello(t *testing.T, left replica.Rule) error {
 	}
 	if r := l.Hear(nextLog); r != nil || l.Current() != nextLog || !l.Succeeded(firstLog) {
 		t.Errorf("the Hello of the log that counts: %v, current is %s", r, l.Current())
+	}
+	return nil
+}
+
+// A node went on with another log while its first one had not come here, is put back to
+// that, and asks whether it lacks anything.
+func neverCame(t *testing.T, left replica.Rule) error {
+	l := &replica.Lineage{}
+	l.LeaveOut(left)
+	l.Take(nextLog)
+	l.Continued(firstLog)
+	l.Continued(firstLog)
+	if r := l.Hear(identifier.LogID{3}); r != nil {
+		t.Errorf("the Hello of what may be the next log: %v", r)
+	}
+	if r := l.Hear(firstLog); r == nil || r.Reason != replica.Succeeded {
+		return fmt.Errorf("the log of before is taken in: %v", r)
 	}
 	return nil
 }

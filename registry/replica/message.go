@@ -211,6 +211,9 @@ type Refuse struct {
 	// more entries than the child has.
 	Root  identifier.Hash
 	Proof []identifier.Hash
+	// Signed is the other checkpoint, where the parent has evidence of a fork: what the
+	// child has now may be the beginning of both histories, or one of them.
+	Signed []byte
 }
 
 func (*Challenge) message() {}

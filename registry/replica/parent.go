@@ -204,7 +204,7 @@ func (p *Parent) end(r *Refusal) {
 	if r.Reason != Silent && !r.Remote {
 		p.unsent = &Refuse{Reason: r.Reason, Detail: r.Detail}
 		if e := r.Evidence; e != nil {
-			p.unsent.Evidence, p.unsent.Root, p.unsent.Proof = e.Held, e.Root, e.Proof
+			p.unsent.Evidence, p.unsent.Root, p.unsent.Proof, p.unsent.Signed = e.Held, e.Root, e.Proof, e.Signed
 		}
 		if p.hello != nil {
 			p.unsent.Nonce = p.hello.Nonce

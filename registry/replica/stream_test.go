@@ -136,6 +136,27 @@ func TestForkThatAReceiptShows(t *testing.T) {
 	must(t, contradict(n, r))
 }
 
+// A parent has evidence from somebody else, and the child, which was restored, has what
+// both histories begin with: it can contradict neither, and is shown both.
+func TestForkOfWhichTheChildHasTheBeginning(t *testing.T) {
+	w, n := mirror(t, 6, 0)
+	e := &replica.Evidence{
+		Node: n.log.Key.Public(), Log: n.log.ID,
+		Held:   replicatest.SignCheckpoint(9, identifier.Hash{1}, n.log.ID, n.log.Key),
+		Signed: replicatest.SignCheckpoint(9, identifier.Hash{2}, n.log.ID, n.log.Key),
+	}
+	n.parent.Refuse(&replica.Refusal{Reason: replica.Fork, Detail: "it was set aside", Evidence: e})
+	n.tainted = true
+	must(t, w.settle(n))
+	r := n.child.Refusal()
+	if r == nil || r.Reason != replica.Fork || !r.Remote || r.Duty() != replica.SetAside {
+		t.Fatalf("got %v, want a fork with evidence", r)
+	}
+	if _, err := r.Evidence.Check(replicatest.VerifyCheckpoint); err != nil {
+		t.Error(err)
+	}
+}
+
 // A parent believes no child that says it has forked, and shows nothing.
 func TestForkWithoutEvidence(t *testing.T) {
 	w, n := mirror(t, 6, 0)

@@ -88,6 +88,26 @@ func TestPause(t *testing.T) {
 	})
 }
 
+// A log that is set aside by what another one has shown is taken in no more, also on the
+// stream that is open.
+func TestSetAsideEndsTheStream(t *testing.T) {
+	bubble(t, rpc.ParentConfig{}, func(t *testing.T, u *uplink) {
+		u.source.grow(0, 10, 0)
+		defer u.serve()()
+		defer u.run(u.child)()
+		synctest.Wait()
+		u.expect(10)
+		u.mirror().setAside(&replica.Refusal{Reason: replica.Fork, Detail: "somebody has shown another history"})
+		time.Sleep(time.Minute)
+		u.source.grow(10, 10, 0)
+		time.Sleep(time.Minute)
+		s := u.child.Status()
+		if s.Connected || s.Refusal == nil || s.Refusal.Reason != replica.Fork || u.mirror().size() != 10 {
+			t.Errorf("after two minutes: %+v, the mirror has %d", s, u.mirror().size())
+		}
+	})
+}
+
 // A parent that is being stopped asks its children to leave: all that was sent is
 // acknowledged, no stream breaks, and they come back.
 func TestDrain(t *testing.T) {

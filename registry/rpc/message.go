@@ -216,7 +216,7 @@ func welcomeFromProto(m *proto.Welcome) (replica.Message, error) {
 }
 
 func refuseToProto(m *replica.Refuse) *proto.Refuse {
-	r := &proto.Refuse{Reason: proto.Refuse_Reason(m.Reason), Detail: proto.Cut(m.Detail, replica.MaxDetail), Evidence: m.Evidence}
+	r := &proto.Refuse{Reason: proto.Refuse_Reason(m.Reason), Detail: proto.Cut(m.Detail, replica.MaxDetail), Evidence: m.Evidence, Signed: m.Signed}
 	if m.Nonce != (replica.Nonce{}) {
 		r.Nonce = m.Nonce[:]
 	}
@@ -259,12 +259,15 @@ func proofFromProto(field string, hashes [][]byte) (proof []identifier.Hash, err
 // refuseFromProto reads why the other side will not go on. A reason that is unknown
 // here is one all the same.
 func refuseFromProto(m *proto.Refuse) (replica.Message, error) {
-	r := &replica.Refuse{Reason: replica.Unavailable, Detail: proto.Cut(m.GetDetail(), replica.MaxDetail), Evidence: m.GetEvidence()}
+	r := &replica.Refuse{Reason: replica.Unavailable, Detail: proto.Cut(m.GetDetail(), replica.MaxDetail), Evidence: m.GetEvidence(), Signed: m.GetSigned()}
 	if reason := m.GetReason(); reason >= proto.Refuse_REASON_PROTOCOL && reason <= proto.Refuse_REASON_UNPROVED {
 		r.Reason = replica.Reason(reason)
 	}
 	if len(r.Evidence) > replica.MaxCheckpoint {
 		return nil, fieldError("refuse.evidence", "has %d octets, at most %d are allowed", len(r.Evidence), replica.MaxCheckpoint)
+	}
+	if len(r.Signed) > replica.MaxCheckpoint {
+		return nil, fieldError("refuse.signed", "has %d octets, at most %d are allowed", len(r.Signed), replica.MaxCheckpoint)
 	}
 	var err error
 	if r.Proof, err = proofFromProto("refuse.proof", m.GetProof()); err != nil {

@@ -21,7 +21,7 @@ var (
 		Proof: identifier.RowProof{Index: 6, Path: []identifier.Hash{{7}}}, Leaf: []byte{8}, Position: 9,
 		Inclusion: []identifier.Hash{{10}, {11}}, Note: []byte("above"), Cosigner: someKey,
 	}}}
-	refusal = replica.Refuse{Nonce: replica.Nonce{1}, Reason: replica.Fork, Detail: "why", Evidence: []byte("note")}
+	refusal = replica.Refuse{Nonce: replica.Nonce{1}, Reason: replica.Fork, Detail: "why", Evidence: []byte("note"), Signed: []byte("another")}
 )
 
 func requests() []replica.Message {

@@ -76,6 +76,9 @@ type Mirror interface {
 	// Paused returns why no more is to be sent for now, and a channel that is closed when
 	// that changes; "" when more may be sent.
 	Paused() (why string, changed <-chan struct{})
+	// SetAside returns why the log is not taken in any more, with the evidence that two
+	// histories of it were signed; nil when it is. Somebody else may have brought that.
+	SetAside() *replica.Refusal
 	// Heard says that the child has told just now how many entries it has synced.
 	// A mirror with as many is as old as the last such call.
 	Heard(size uint64)

@@ -88,6 +88,7 @@ type memoryMirror struct {
 	fail       error
 	paused     string
 	pausing    chan struct{} // closed when paused changes
+	aside      *replica.Refusal
 
 	anchoring registry.Anchoring
 	anchored  chan struct{}
@@ -195,6 +196,19 @@ func (m *memoryMirror) Paused() (string, <-chan struct{}) {
 		m.pausing = make(chan struct{})
 	}
 	return m.paused, m.pausing
+}
+
+func (m *memoryMirror) SetAside() *replica.Refusal {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.aside
+}
+
+// setAside says that somebody has shown two histories of the log.
+func (m *memoryMirror) setAside(why *replica.Refusal) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.aside = why
 }
 
 // pause asks the child to wait, or with "" to go on.

@@ -59,7 +59,7 @@ func (s *parentStream) run() (*replica.Refusal, error) {
 func (s *parentStream) turnAway(hello *replica.Hello, r *replica.Refusal) error {
 	m := &replica.Refuse{Reason: r.Reason, Detail: r.Detail}
 	if e := r.Evidence; e != nil {
-		m.Evidence, m.Root, m.Proof = e.Held, e.Root, e.Proof
+		m.Evidence, m.Root, m.Proof, m.Signed = e.Held, e.Root, e.Proof, e.Signed
 	}
 	if hello != nil {
 		m.Nonce = hello.Nonce
@@ -222,6 +222,9 @@ func (s *parentStream) next() (replica.Message, *replica.Refusal, more) {
 		k.machine.Pause(why)
 	} else {
 		k.machine.Resume()
+	}
+	if why := k.mirror.SetAside(); why != nil {
+		k.machine.Refuse(why)
 	}
 	m := k.machine.Next()
 	return m, k.machine.Refusal(), more
