@@ -81,12 +81,21 @@ type entry struct {
 	taken   uint64     // the epoch that the node was given
 	revoked bool       // with taken: that it was taken away
 	genesis *incarnation
-	bad     bool // a registration that breaks a rule
+	bad     bool   // a registration that breaks a rule
+	again   *entry // what was registered first, where this is that of an earlier log once more
+}
+
+// first returns the entry in which something was registered first.
+func (e *entry) first() *entry {
+	if e.again != nil {
+		return e.again
+	}
+	return e
 }
 
 // loggedRow is what a node's log says of a child's.
 type loggedRow struct {
-	child byte
+	log byte
 	replica.Row
 }
 

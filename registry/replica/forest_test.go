@@ -27,16 +27,18 @@ type forest struct {
 	// untold says that a node was put back once without a word: it may write anew what
 	// was anchored, and is to be caught.
 	untold   bool
-	restored int // how often one was put back
+	forks    bool // one is often put back without a word
+	restored int  // how often one was put back
 	happened map[event]int
 	wrong    error // what two nodes do not agree on
 
-	signed   map[signedAt]bool // checkpoints that a node has signed
+	signed   map[signedAt]*place // checkpoints that a node has signed
 	cosigned map[cosignature]identifier.Hash
 	verdicts map[judgedAt]bool
 	// forgotten has the children who were given what only their parent knew, and forgot
 	// when it was restored: what rests on that nobody can judge as before.
 	forgotten map[byte]bool
+	handed    map[*entry]bool // to their holders, by what was registered first
 }
 
 type signedAt struct {
@@ -46,8 +48,8 @@ type signedAt struct {
 }
 
 type cosignature struct {
-	by, node byte
-	size     uint64
+	by, log byte
+	size    uint64
 }
 
 type judgedAt struct {
@@ -61,8 +63,8 @@ const topNodes = 5
 // newForest makes one with so many nodes in the middle, and so many leaves below them.
 func newForest(middle, leaves int, left replica.Rule) *forest {
 	f := &forest{
-		left: left, origin: beginning(), entries: map[string]*entry{}, signed: map[signedAt]bool{},
-		cosigned: map[cosignature]identifier.Hash{}, verdicts: map[judgedAt]bool{}, happened: map[event]int{}, forgotten: map[byte]bool{},
+		left: left, origin: beginning(), entries: map[string]*entry{}, signed: map[signedAt]*place{},
+		cosigned: map[cosignature]identifier.Hash{}, verdicts: map[judgedAt]bool{}, happened: map[event]int{}, forgotten: map[byte]bool{}, handed: map[*entry]bool{},
 	}
 	for i := range topNodes + middle + leaves {
 		m := &member{f: f, number: byte(i + 1), key: quickKey(i + 1)}
@@ -102,7 +104,7 @@ func newForest(middle, leaves int, left replica.Rule) *forest {
 // newLog returns an empty log of a node.
 func (f *forest) newLog(m *member, after *identifier.Predecessor) *incarnation {
 	i := &incarnation{
-		log: byte(len(f.logs) + 1), owner: m, after: after, truth: f.origin, told: f.origin, anchored: map[uint64]identifier.Hash{},
+		log: byte(len(f.logs) + 1), owner: m, after: after, truth: f.origin, told: f.origin, anchored: map[uint64]identifier.Hash{}, receipts: map[uint64]*place{},
 	}
 	i.id = replicatest.LogID(i.log)
 	f.logs = append(f.logs, i)

@@ -10,15 +10,16 @@ import (
 // logRows logs what a node holds of its children, as once a second.
 func (m *member) logRows() {
 	for _, c := range m.below {
-		h := m.held[c.number]
+		log := m.logOf(c)
+		h := m.held[log]
 		if h == nil || h.synced == 0 || h.certain != nil {
 			continue
 		}
 		last := h.units[h.synced-1]
-		if last.end.size == m.newest[c.number].Size || !m.anchors.Grows(c.id, last.end.size) {
+		if last.end.size == m.newest[log].Size || !m.anchors.Grows(m.f.logs[log-1].id, last.end.size) {
 			continue // the next rows are logged when the last are synced
 		}
-		m.write(&entry{row: &loggedRow{c.number, replica.Row{Size: last.end.size, Root: last.end.root, Checkpoint: last.unit.Checkpoint}}})
+		m.write(&entry{row: &loggedRow{log, replica.Row{Size: last.end.size, Root: last.end.root, Checkpoint: last.unit.Checkpoint}}})
 	}
 }
 
@@ -28,37 +29,39 @@ func (m *member) cosign() {
 		return
 	}
 	for _, c := range m.below {
-		h := m.held[c.number]
+		log := m.logOf(c)
+		h := m.held[log]
 		if h == nil || h.parent == nil {
 			continue
 		}
-		h.parent.Anchor(m.anchors.Acknowledged(c.id, h.at(m.f, h.synced).size))
-		if r, ok := m.anchors.Due(c.id); ok {
-			m.receipt(c, h, r, m.anchors.Top())
+		i := m.f.logs[log-1]
+		h.parent.Anchor(m.anchors.Acknowledged(i.id, h.at(m.f, h.synced).size))
+		if r, ok := m.anchors.Due(i.id); ok {
+			m.receipt(i, h, r, m.anchors.Top())
 		}
-		if r, ok := m.anchors.Rooted(c.id, m.kept[1]); ok && !m.anchors.Top() {
-			m.receipt(c, h, r, true)
+		if r, ok := m.anchors.Rooted(i.id, m.kept[1]); ok && !m.anchors.Top() {
+			m.receipt(i, h, r, true)
 		}
 	}
 }
 
 // receipt cosigns a row. From here on nobody may lose it unnoticed.
-func (m *member) receipt(c *member, h *heldLog, r replica.LoggedRow, top bool) {
+func (m *member) receipt(c *incarnation, h *heldLog, r replica.LoggedRow, top bool) {
 	f, size, root := m.f, r.Row.Size, r.Row.Root
-	note := cosignQuick(quickNote(size, root, c.id, c.key.Public()), m.key)
+	note := cosignQuick(quickNote(size, root, c.id, c.owner.key.Public()), m.key)
 	h.parent.Cosign(&replica.Receipt{Note: note, Cosigner: m.key.Public(), Top: top}, size)
-	at := cosignature{m.number, c.number, size}
+	at := cosignature{m.number, c.log, size}
 	if before, ok := f.cosigned[at]; ok && before != root && !f.untold {
-		f.fail("node %d cosigns two roots of the first %d entries of node %d", m.number, size, c.number)
+		f.fail("node %d cosigns two roots of the first %d entries of node %d", m.number, size, c.owner.number)
 	}
 	f.cosigned[at] = root
 	if _, known := c.anchored[size]; !known {
-		c.anchored[size] = root
+		c.anchored[size], c.receipts[size] = root, f.signed[signedAt{c.log, size, root}]
 	}
 	switch {
 	case c.astray || m.astray:
 	case m.above == nil && size > c.heldBy3:
-		f.fail("%d entries of node %d are cosigned, three top-level nodes hold %d", size, c.number, c.heldBy3)
+		f.fail("%d entries of node %d are cosigned, three top-level nodes hold %d", size, c.owner.number, c.heldBy3)
 	case r.Position >= m.heldBy3:
 		f.fail("node %d cosigns what its entry %d says, three top-level nodes hold %d of them", m.number, r.Position, m.heldBy3)
 	}
@@ -107,7 +110,7 @@ func (m *member) check() error {
 	if m.anew && !m.f.untold {
 		return fmt.Errorf("it has written anew what was anchored, and every restore was told")
 	}
-	if m.forked && !m.astray {
+	if m.forked != nil && !m.astray {
 		return fmt.Errorf("it has set its log aside, and has one history")
 	}
 	// Whoever may lack nothing answers; for one that may, the node above does.
@@ -134,7 +137,7 @@ func (l *link) check() error {
 	if !owner.astray && !owner.truth.has(held) {
 		return fmt.Errorf("the mirror has %d entries, which are not the first of the %d that were ever synced", held.size, owner.truth.size)
 	}
-	if l.to.apart[owner.log] && !owner.astray {
+	if l.to.apart[owner.log] != nil && !owner.astray {
 		return fmt.Errorf("the log is set aside, and has one history")
 	}
 	if err := l.checkStatus(held); err != nil {
@@ -188,10 +191,10 @@ func (l *link) checkStatus(held *place) error {
 // works again after it was told of a restore has asked.
 func (l *link) checkAnchored() error {
 	m, above := l.from, l.to
-	if m.marked || m.forked || m.lossTold || above.apart[m.number] || !l.live() {
+	if m.marked || m.forked != nil || m.lossTold || above.apart[m.log] != nil || !l.live() {
 		return nil
 	}
-	if above.marked || above.unheard || above.forked {
+	if above.marked || above.unheard || above.forked != nil {
 		return nil // it takes in nothing, or does not know yet that it must not
 	}
 	acked := l.child.Status().Acked
@@ -208,8 +211,8 @@ func (l *link) checkAnchored() error {
 
 // checkRow checks a row that was added to a node's log: its size never goes down.
 func (m *member) checkRow(row *loggedRow) {
-	if before := m.rows[row.child]; row.Size <= before.Size {
-		m.f.fail("node %d logs that node %d has %d entries, after %d", m.number, row.child, row.Size, before.Size)
+	if before := m.rows[row.log]; row.Size <= before.Size {
+		m.f.fail("node %d logs that node %d has %d entries, after %d", m.number, m.f.logs[row.log-1].owner.number, row.Size, before.Size)
 	}
-	m.rows[row.child] = row.Row
+	m.rows[row.log] = row.Row
 }

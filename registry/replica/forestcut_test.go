@@ -19,21 +19,22 @@ const ruleCut replica.Rule = 255
 // log, by the rows in its logs; a mirror that contradicts one is cut.
 func (m *member) certify(logs ...*place) {
 	for _, c := range m.below {
-		h := m.held[c.number]
+		log := m.logOf(c)
+		h := m.held[log]
 		if h == nil {
 			continue
 		}
 		size := h.at(m.f, h.synced).size
-		if size > 0 && !m.apart[c.number] && m.f.left != ruleCut {
-			kept, astray, err := replica.Cut(rowsOfChild(c.number, logs), size, h)
+		if size > 0 && m.apart[log] == nil && m.f.left != ruleCut {
+			kept, astray, err := replica.Cut(rowsOfLog(log, logs), size, h)
 			switch {
 			case err != nil:
 				m.f.fail("%v", err)
 			case astray:
-				m.cut(c.number, kept)
+				m.cut(log, kept)
 			case kept.Size < size:
 				m.f.note(foundUncertain)
-				m.append(frame{certain: &certain{c.number, &kept}}, nil)
+				m.append(frame{certain: &certain{log, &kept}}, nil)
 			}
 		}
 		h.parent = nil
@@ -52,10 +53,10 @@ func (m *member) certify(logs ...*place) {
 	}
 }
 
-func rowsOfChild(child byte, logs []*place) (rows []replica.Row) {
-	for _, log := range logs {
-		for _, p := range log.way[1:] {
-			if row := p.last.row; row != nil && row.child == child {
+func rowsOfLog(log byte, logs []*place) (rows []replica.Row) {
+	for _, end := range logs {
+		for _, p := range end.way[1:] {
+			if row := p.last.row; row != nil && row.log == log {
 				rows = append(rows, row.Row)
 			}
 		}
@@ -164,7 +165,7 @@ func TestCutMirrors(t *testing.T) {
 				for range 3 {
 					try(f.settleAll())
 				}
-				forked := c0.forked || m.apart[c0.number]
+				forked := c0.forked != nil || m.apart[c0.number] != nil
 				if left != 0 {
 					if !forked {
 						t.Error("nobody noticed that the rule was left out")

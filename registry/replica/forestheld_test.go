@@ -89,18 +89,18 @@ func (m *member) judge(whose byte, h *heldLog) {
 		m.know(owner.number, e)
 		switch {
 		case e.taken > 0:
-			good = owner.above != nil && m.known[owner.above.number][given{whose, e.taken, e.revoked}]
+			good = owner.above != nil && m.known[owner.above.number][given{owner.number, e.taken, e.revoked}]
 		case e.epoch > 0 && owner.above != nil:
 			good = !e.bad && h.worth.epoch == e.epoch && !h.worth.revoked
 		case e.epoch > 0:
 			good = !e.bad
 		}
 		at := judgedAt{whose, p}
-		if e.taken > 0 && !m.f.forgotten[whose] && !owner.above.known[owner.above.number][given{whose, e.taken, e.revoked}] {
-			m.f.forgotten[whose] = true
+		if e.taken > 0 && !m.f.forgotten[owner.number] && !owner.above.known[owner.above.number][given{owner.number, e.taken, e.revoked}] {
+			m.f.forgotten[owner.number] = true
 			m.f.note(forgotGrant)
 		}
-		if before, judged := m.f.verdicts[at]; judged && before != good && !m.f.forgotten[whose] {
+		if before, judged := m.f.verdicts[at]; judged && before != good && !m.f.forgotten[owner.number] {
 			m.f.fail("node %d judges entry %d of node %d to be good: %v; somebody else did not", m.number, p.size-1, whose, good)
 		}
 		m.f.verdicts[at] = good

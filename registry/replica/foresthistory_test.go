@@ -15,7 +15,7 @@ import (
 func restored(steps int, left replica.Rule, pick pick, seen *[events]atomic.Int64) error {
 	middle := 1 + pick(2)
 	f := newForest(middle, 1+pick(2), left)
-	f.large = pick(16) == 0
+	f.large, f.forks = pick(16) == 0, pick(4) == 0
 	defer func() {
 		for e, n := range f.happened {
 			seen[e].Add(int64(n))
@@ -67,6 +67,10 @@ const (
 	gotRooted
 	continued
 	adopted
+	resolved
+	handedOver
+	adoptedBelow
+	wentOver
 	pausedOne
 	drainedOne
 
@@ -86,6 +90,8 @@ func (e event) String() string {
 		revokedOne: "a prefix was taken away", damagedOne: "a message was changed on the way", judgedBad: "an entry was judged to break a rule",
 		gotReceipt: "a receipt was kept", gotRooted: "a rooted receipt was kept",
 		continued: "a top-level node went on with another log", adopted: "and another time with the one that it had forgotten",
+		resolved: "a log was continued as another one by an operator", handedOver: "an entry was handed over to its holder", adoptedBelow: "a node adopted the log that is held above",
+		wentOver:  "a mirror went over to the log that continues it",
 		pausedOne: "a node was asked to wait", drainedOne: "a stream was drained",
 		forgotGrant: "a parent forgot a grant that only it knew", peerHasMore: "at the end a peer has more of a child's log than the child",
 	}[e]

@@ -69,12 +69,12 @@ func (m *member) goOn() {
 	m.next(f.newLog(m, after))
 	m.marked, m.recovery = false, nil
 	m.add(&entry{genesis: m.incarnation})
-	for _, child := range slices.Sorted(maps.Keys(rows)) {
-		m.add(&entry{row: &loggedRow{child, rows[child]}})
+	for _, log := range slices.Sorted(maps.Keys(rows)) {
+		m.add(&entry{row: &loggedRow{log, rows[log]}})
 	}
 	for _, p := range before.way[1:] {
 		if e := p.last; e.given != nil || e.epoch > 0 {
-			m.add(&entry{given: e.given, epoch: e.epoch, bad: e.bad})
+			m.add(&entry{given: e.given, epoch: e.epoch, bad: e.bad, again: e.first()})
 		}
 	}
 	m.sync()
@@ -89,7 +89,7 @@ func (i *incarnation) base() uint64 {
 	return i.after.Base
 }
 
-// line returns the logs that a top-level node has had, as far as they are known here.
+// line returns the logs that a node has had, as far as they are known here.
 func (m *member) line(owner *member) *replica.Lineage {
 	if m.lines[owner.number] == nil {
 		m.lines[owner.number] = &replica.Lineage{}
@@ -100,9 +100,6 @@ func (m *member) line(owner *member) *replica.Lineage {
 
 // hear returns why a log is not taken in.
 func (m *member) hear(i *incarnation) *replica.Refusal {
-	if i.owner.above != nil {
-		return nil
-	}
 	return m.line(i.owner).Hear(i.id)
 }
 
@@ -135,20 +132,52 @@ func (m *member) currentEnd(owner *member) *place {
 // succeed lets a log count from the unit on with which it says all that it must.
 func (m *member) succeed(log byte) {
 	i := m.f.logs[log-1]
-	if i.owner.above != nil {
-		return
-	}
 	line := m.line(i.owner)
 	if line.Current() == (identifier.LogID{}) {
 		line.Take(i.id)
+	}
+	if line.Current() == i.id {
+		if i.after != nil {
+			line.Continued(i.after.Log)
+		}
 		return
 	}
 	h := m.mirrorOf(log)
-	if line.Current() == i.id || line.Succeeded(i.id) || line.Follows(&identifier.Genesis{Log: i.id, After: i.after}, m.current(i.owner)) != nil {
+	if line.Succeeded(i.id) || line.Follows(&identifier.Genesis{Log: i.id, After: i.after}, m.current(i.owner)) != nil {
 		return
 	}
 	if line.Repeats(rowsOf(m.f, m.currentEnd(i.owner)), rowsOf(m.f, h.at(m.f, h.synced))) {
 		line.Take(i.id)
+		line.Continued(i.after.Log)
+		m.wentOver(i)
+	}
+}
+
+// wentOver does what follows when another log of a node counts. While the node starts
+// there are no machines yet.
+func (m *member) wentOver(i *incarnation) {
+	if m.anchors == nil || i.owner.above == nil {
+		return
+	}
+	m.f.note(wentOver)
+	if g, ok := m.gave[i.owner.number]; ok && i.owner.above == m {
+		m.offer(g)
+	}
+	for _, l := range m.links {
+		if l.owner == i.owner && l.relayed() {
+			l.hangUp()
+			l.restart()
+		}
+	}
+}
+
+// logOf returns the number of the log of a node that counts here; 0 for none.
+func (m *member) logOf(owner *member) byte { return m.line(owner).Current()[15] }
+
+// offer has a child told of what it was given, on a stream of the log that counts.
+func (m *member) offer(g given) {
+	if h := m.held[m.logOf(m.f.node(g.child))]; h != nil && h.parent != nil {
+		h.parent.Offer(g.envelope())
 	}
 }
 
@@ -157,11 +186,11 @@ func rowsOf(f *forest, end *place) (rows []identifier.ChildRow) {
 	newest := map[byte]replica.Row{}
 	for _, p := range end.way[1:] {
 		if row := p.last.row; row != nil {
-			newest[row.child] = row.Row
+			newest[row.log] = row.Row
 		}
 	}
-	for child, row := range newest {
-		rows = append(rows, identifier.ChildRow{Log: f.node(child).id, Size: row.Size, Root: row.Root})
+	for log, row := range newest {
+		rows = append(rows, identifier.ChildRow{Log: f.logs[log-1].id, Size: row.Size, Root: row.Root})
 	}
 	return rows
 }

@@ -25,16 +25,20 @@ type link struct {
 	credit uint64 // the most that the session has allowed
 	grants uint64 // taken in, of the session
 	asked  asked
+	sends  *incarnation // the log that the machine is of
 }
 
 func (l *link) relayed() bool { return l.owner != l.from }
 
 // inc returns the log that the link carries.
 func (l *link) inc() *incarnation {
-	if l.relayed() {
-		return l.owner.incarnation
+	if !l.relayed() {
+		return l.from.incarnation
 	}
-	return l.from.incarnation
+	if log := l.from.logOf(l.owner); log > 0 {
+		return l.from.f.logs[log-1]
+	}
+	return l.from.f.logs[l.owner.number-1] // none has come yet
 }
 
 // key returns the number of that log.
@@ -75,7 +79,7 @@ func (l *link) Root(size uint64) (identifier.Hash, error) { return l.at().at(siz
 func (l *link) SignCheckpoint(size uint64) ([]byte, identifier.Hash, error) {
 	p := l.at().at(size)
 	if !l.relayed() {
-		l.from.f.signed[signedAt{l.key(), size, p.root}] = true
+		l.from.f.signed[signedAt{l.key(), size, p.root}] = p
 		return quickNote(size, p.root, l.from.id, l.from.key.Public()), p.root, nil
 	}
 	if size == 0 {
@@ -98,6 +102,7 @@ func (l *link) Subtrees() (uint64, []identifier.Hash, error) {
 // restart makes the sending side anew, after a start of its node.
 func (l *link) restart() {
 	m := l.from
+	l.sends = l.inc()
 	config := replica.ChildConfig{
 		Signer: m.key, ID: l.inc().id, Owner: l.owner.key.Public(), Log: l, Verify: verifyQuick, Parent: l.to.key.Public(), Octets: 200 << 10,
 	}
@@ -129,6 +134,9 @@ func (l *link) grow() {
 // connect opens a stream.
 func (l *link) connect() {
 	m := l.from
+	if l.sends != l.inc() {
+		l.restart() // another log counts here
+	}
 	if l.child.Close(); l.relayed() && m.mirrorOf(l.key()).certain != nil {
 		l.open = false
 		return // its child decides first what of it is sent
@@ -203,19 +211,17 @@ func (l *link) make() (*replica.Parent, error) {
 	config := replica.ParentConfig{
 		Signer: m.key, ID: m.id, Child: owner.key.Public(), Log: l.inc().id, Verify: verifyQuick, History: h, Window: replica.MaxOctets,
 	}
+	inc := l.inc()
 	if owner.above == m {
-		config.Row = func() (replica.Row, error) { return m.newest[l.key()], nil }
+		config.Row = func() (replica.Row, error) { return m.newest[inc.log], nil }
 	}
-	if owner.above == nil {
-		inc := l.inc()
-		config.Begins = func(payload []byte) *replica.Refusal { return m.begins(inc, m.f.entryOf(payload)) }
-	}
+	config.Begins = func(payload []byte) *replica.Refusal { return m.begins(inc, m.f.entryOf(payload)) }
 	p, err := replica.NewParent(config, found)
 	if err != nil {
 		return nil, err
 	}
 	p.LeaveOut(m.f.left)
-	if g, ok := m.gave[l.key()]; ok && owner.above == m {
+	if g, ok := m.gave[owner.number]; ok && owner.above == m && m.logOf(owner) == inc.log {
 		p.Offer(g.envelope())
 	}
 	h.parent = p
@@ -225,12 +231,12 @@ func (l *link) make() (*replica.Parent, error) {
 // admits reports whether a stream is let in.
 func (l *link) admits() bool {
 	m := l.to
-	if !m.standing().TakesIn() || m.draining || m.apart[l.key()] {
+	if !m.standing().TakesIn() || m.draining {
 		return false
 	}
 	switch {
 	case l.owner.above == m:
-		g := m.gave[l.key()]
+		g := m.gave[l.owner.number]
 		return g.epoch > 0 && !g.revoked
 	case l.relayed():
 		return len(m.known[l.from.number]) > 0
@@ -258,6 +264,11 @@ func (l *link) receive(x replica.Message) error {
 	if r := l.to.hear(l.inc()); r != nil {
 		l.stream = nil
 		l.down = append(l.down, &replica.Refuse{Nonce: hello.Nonce, Reason: r.Reason, Detail: r.Detail})
+		return nil
+	}
+	if e := l.to.apart[l.key()]; e != nil {
+		l.stream = nil
+		l.down = append(l.down, &replica.Refuse{Nonce: hello.Nonce, Reason: replica.Fork, Evidence: e.Held, Root: e.Root, Proof: e.Proof, Signed: e.Signed})
 		return nil
 	}
 	tip, root, err := verifyQuick(hello.Tip, l.inc().id, l.owner.key.Public())
@@ -305,7 +316,7 @@ func (l *link) store(p *replica.Parent, u *replica.Unit) {
 			p.Stored()
 		}
 	})
-	if size, root, err := verifyQuick(u.Checkpoint, l.inc().id, l.owner.key.Public()); err != nil || size != end.size || root != end.root || !l.to.f.signed[signedAt{l.key(), size, root}] {
+	if size, root, err := verifyQuick(u.Checkpoint, l.inc().id, l.owner.key.Public()); err != nil || size != end.size || root != end.root || l.to.f.signed[signedAt{l.key(), size, root}] == nil {
 		l.to.f.wrong = fmt.Errorf("node %d stores %d entries of node %d that do not end where that one has signed", l.to.number, end.size, l.owner.number)
 	}
 }

@@ -30,24 +30,26 @@ type member struct {
 	draining bool // it is being stopped
 
 	// What the journal adds up to.
-	end, fast *place // its log: all, and what is synced
-	newest    map[byte]replica.Row
+	end, fast *place               // its log: all, and what is synced
+	newest    map[byte]replica.Row // by log
 	rows      map[byte]replica.Row // the newest that is synced
 	gave      map[byte]given       // the newest to each child
 	epoch     uint64               // the newest that it was given, and whether it was taken away
 	revoked   bool
 	acked     uint64 // what the node above has acknowledged once
-	forked    bool
-	apart     map[byte]bool           // whose logs are set aside
-	held      map[byte]*heldLog       // by whose
-	known     map[byte]map[given]bool // by whose log, what it ever gave to whom
-	kept      [2]uint64               // of receipts: any, rooted
+	forked    *replica.Evidence
+	apart     map[byte]*replica.Evidence // logs that are set aside
+	held      map[byte]*heldLog          // by log
+	known     map[byte]map[given]bool    // by whose log, what it ever gave to whom
+	kept      [2]uint64                  // of receipts: any, rooted
 	anchors   *replica.Anchors
 	links     []*link // that it opens
 
 	*incarnation                           // its log
-	lines        map[byte]*replica.Lineage // the logs that each top-level node has had
+	lines        map[byte]*replica.Lineage // the logs that each node has had whose logs are here
 	recovery     *replica.Recovery         // of a top-level node that was restored
+	back         bool                      // it was put back, and nobody was asked yet
+	reported     bool                      // an operator was told that something is lost
 	lossTold     bool                      // a loss was reported
 	anew         bool                      // it has written anew what was anchored
 	unheard      bool                      // it was put back untold, and has not heard of it yet
@@ -62,6 +64,7 @@ type incarnation struct {
 	after    *identifier.Predecessor
 	truth    *place                     // the first history that was synced
 	anchored map[uint64]identifier.Hash // root by size: what a receipt was given for
+	receipts map[uint64]*place          // the same, in full
 	heldBy3  uint64                     // entries that three top-level nodes ever held at once
 	told     *place                     // the most that a parent has acknowledged
 	astray   bool                       // two entries at one position were synced
@@ -76,7 +79,8 @@ type frame struct {
 	cut     *cut     // a mirror is shorter from here on
 	certain *certain // up to where a mirror is
 	acked   uint64   // what the node above has acknowledged
-	fork    byte     // whose log is set aside
+	fork    byte     // the log that is set aside
+	shown   *replica.Evidence
 	receipt [2]uint64
 	next    *incarnation // the own log from here on; it has nothing yet
 }
@@ -95,10 +99,10 @@ type certain struct {
 func (m *member) start() {
 	f := m.f
 	m.anchors, m.incarnation, m.lines = nil, f.logs[m.number-1], map[byte]*replica.Lineage{}
-	m.waiting, m.end, m.acked, m.forked, m.kept = nil, f.origin, 0, false, [2]uint64{}
+	m.waiting, m.end, m.acked, m.forked, m.kept = nil, f.origin, 0, nil, [2]uint64{}
 	m.newest, m.rows = map[byte]replica.Row{}, map[byte]replica.Row{}
 	m.gave, m.epoch, m.revoked = map[byte]given{}, 0, false
-	m.apart, m.held = map[byte]bool{}, map[byte]*heldLog{}
+	m.apart, m.held = map[byte]*replica.Evidence{}, map[byte]*heldLog{}
 	m.known, m.fast = map[byte]map[given]bool{}, f.origin
 	for _, x := range m.frames {
 		m.queue(x)
@@ -147,7 +151,7 @@ func (m *member) queue(x frame) {
 		m.end = m.end.then(e)
 		switch {
 		case e.row != nil:
-			m.newest[e.row.child] = e.row.Row
+			m.newest[e.row.log] = e.row.Row
 		case e.given != nil:
 			m.gave[e.given.child] = *e.given
 		case e.taken > 0:
@@ -172,9 +176,7 @@ func (m *member) absorb(x frame) {
 		if e := x.entry; e.row != nil && m.anchors != nil {
 			m.logged(m.fast)
 		} else if e.given != nil && m.anchors != nil {
-			if h := m.held[e.given.child]; h != nil && h.parent != nil {
-				h.parent.Offer(e.given.envelope())
-			}
+			m.offer(*e.given)
 		}
 	case x.unit != nil:
 		m.judge(x.whose, m.mirrorOf(x.whose))
@@ -190,9 +192,9 @@ func (m *member) absorb(x frame) {
 		h := m.mirrorOf(x.certain.whose)
 		h.certain = x.certain.row
 	case x.fork > 0 && x.fork == m.log:
-		m.forked = true
+		m.forked = x.shown
 	case x.fork > 0:
-		m.apart[x.fork] = true
+		m.apart[x.fork] = x.shown
 	default:
 		m.acked = max(m.acked, x.acked)
 		m.kept = [2]uint64{max(m.kept[0], x.receipt[0]), max(m.kept[1], x.receipt[1])}
@@ -214,8 +216,8 @@ func (m *member) know(whose byte, e *entry) {
 func (m *member) loadRows() {
 	seen := map[byte]bool{}
 	for _, p := range slices.Backward(m.fast.way[1:]) {
-		if row := p.last.row; row != nil && !seen[row.child] {
-			seen[row.child] = true
+		if row := p.last.row; row != nil && !seen[row.log] {
+			seen[row.log] = true
 			m.logged(p)
 		}
 	}
@@ -224,8 +226,8 @@ func (m *member) loadRows() {
 // logged tells the machine of a row that is synced.
 func (m *member) logged(p *place) {
 	row := p.last.row
-	c := m.f.node(row.child)
-	m.anchors.Logged(replica.LoggedRow{Position: p.size - 1, Row: identifier.ChildRow{Log: c.id, Node: c.key.Public(), Size: row.Size, Root: row.Root}})
+	i := m.f.logs[row.log-1]
+	m.anchors.Logged(replica.LoggedRow{Position: p.size - 1, Row: identifier.ChildRow{Log: i.id, Node: i.owner.key.Public(), Size: row.Size, Root: row.Root}})
 }
 
 // add adds an entry to the own log.
@@ -275,7 +277,7 @@ func (m *member) sync() {
 
 // standing is what the node may do.
 func (m *member) standing() replica.Standing {
-	return replica.Standing{Marked: m.marked, Forked: m.forked, Above: m.above != nil}.Without(m.f.left)
+	return replica.Standing{Marked: m.marked, Forked: m.forked != nil, Above: m.above != nil}.Without(m.f.left)
 }
 
 // register registers something, where the node may.
@@ -328,7 +330,7 @@ func (m *member) restore(untold bool, pick pick) {
 		return
 	}
 	m.frames = slices.Clone(m.saved[pick(len(m.saved))])
-	m.marked, m.unheard = !untold, untold
+	m.marked, m.unheard, m.back = !untold, untold, !untold
 	m.f.untold = m.f.untold || untold
 	m.f.restored++
 	m.f.note(restoredOne)
@@ -343,7 +345,7 @@ func (m *member) restore(untold bool, pick pick) {
 // takeBack appends an entry that came back.
 func (m *member) takeBack(payload []byte) error {
 	e := m.f.entryOf(payload)
-	if e.row != nil && m.newest[e.row.child].Size >= e.row.Size {
+	if e.row != nil && m.newest[e.row.log].Size >= e.row.Size {
 		return errors.New("the size of a row goes down")
 	}
 	m.append(frame{entry: e}, nil)
@@ -351,7 +353,7 @@ func (m *member) takeBack(payload []byte) error {
 }
 
 func (m *member) String() string {
-	s := fmt.Sprintf("node %d: %d entries, marked %v, forked %v, astray %v, epoch %d, revoked %v, receipts %v, rows %v, anchored %v", m.number, m.fast.size, m.marked, m.forked, m.astray, m.epoch, m.revoked, m.kept, sizesOf(m.rows), slices.Sorted(maps.Keys(m.anchored)))
+	s := fmt.Sprintf("node %d: %d entries, marked %v, forked %v, astray %v, epoch %d, revoked %v, receipts %v, rows %v, anchored %v", m.number, m.fast.size, m.marked, m.forked != nil, m.astray, m.epoch, m.revoked, m.kept, sizesOf(m.rows), slices.Sorted(maps.Keys(m.anchored)))
 	for _, l := range m.links {
 		s += "\n\t" + l.String()
 	}
@@ -360,8 +362,8 @@ func (m *member) String() string {
 
 func sizesOf(rows map[byte]replica.Row) map[byte]uint64 {
 	sizes := map[byte]uint64{}
-	for child, row := range rows {
-		sizes[child] = row.Size
+	for log, row := range rows {
+		sizes[log] = row.Size
 	}
 	return sizes
 }

@@ -40,6 +40,7 @@ func (f *forest) step(pick pick) error {
 		m.logRows()
 		m.cosign()
 		if pick(3) == 0 {
+			f.resolve(func() bool { return pick(2) == 0 })
 			return f.calm()
 		}
 	case 11:
@@ -71,7 +72,7 @@ func (f *forest) trouble(m *member, l *link, pick pick) error {
 	case 3:
 		below.restoreAll(pick)
 	case 4:
-		if pick(6) == 0 {
+		if f.forks || pick(6) == 0 {
 			below.restore(true, pick)
 		}
 	case 5:
@@ -148,6 +149,9 @@ func (l *link) tick() {
 	p.Tick()
 	if !l.admits() {
 		p.Refuse(&replica.Refusal{Reason: replica.UnknownNode, Detail: "no prefix is delegated to it any more"})
+	}
+	if e := l.to.apart[l.key()]; e != nil {
+		p.Refuse(&replica.Refusal{Reason: replica.Fork, Evidence: e})
 	}
 }
 
@@ -286,6 +290,7 @@ func (f *forest) heal() error {
 			m.logRows()
 			m.sync()
 		}
+		f.resolve(func() bool { return true })
 		if err := f.settleAll(); err != nil {
 			return err
 		}
@@ -294,6 +299,11 @@ func (f *forest) heal() error {
 		}
 	}
 	var left string
+	for _, l := range f.links {
+		if !l.healed() {
+			left += fmt.Sprintf("\nthe log of node %d from %d to %d is not", l.owner.number, l.from.number, l.to.number)
+		}
+	}
 	for _, m := range f.nodes {
 		left += "\n" + m.String()
 	}
@@ -303,7 +313,7 @@ func (f *forest) heal() error {
 // stuck reports whether only people can help a node: its log is set aside here or above,
 // or a loss was reported; or the node above is stuck, and takes in nothing.
 func (m *member) stuck() bool {
-	if m.forked || m.above != nil && (m.above.apart[m.number] || m.above.stuck()) {
+	if m.forked != nil || m.above != nil && (m.above.apart[m.log] != nil || m.above.stuck()) {
 		return true
 	}
 	return slices.ContainsFunc(m.links, func(l *link) bool {
@@ -314,9 +324,6 @@ func (m *member) stuck() bool {
 
 // healed reports whether a link has nothing more to wait for.
 func (l *link) healed() bool {
-	if l.owner.stuck() || l.from.stuck() || l.to.stuck() || l.to.apart[l.key()] {
-		return true
-	}
 	m := l.owner
 	if r := l.child.Refusal(); l.relayed() && r != nil && r.Reason == replica.Behind {
 		// The node and its child were restored at once, to a time before what a peer holds.
@@ -340,6 +347,11 @@ func (f *forest) checkWhole() error {
 	for _, m := range f.nodes {
 		if f.restored <= 1 && !f.untold && (!m.fast.has(m.told) || m.stuck()) {
 			return fmt.Errorf("node %d was acknowledged %d entries and has %d or others, and only one node was restored once:\n%v\n%v", m.number, m.told.size, m.fast.size, m, m.above)
+		}
+		if m.above != nil && !m.reported && !m.lossTold && !m.stuck() {
+			if err := m.checkKept(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

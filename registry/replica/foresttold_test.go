@@ -30,7 +30,7 @@ func (l *link) keepEvidence(r *replica.Refusal) {
 		if err := l.checkEvidence(r.Evidence); err != nil {
 			l.to.f.fail("%v", err)
 		}
-		l.to.setAside(l.key())
+		l.to.setAside(l.key(), r.Evidence)
 	}
 }
 
@@ -44,11 +44,11 @@ func (l *link) checkEvidence(e *replica.Evidence) error {
 }
 
 // setAside durably sets a log aside.
-func (m *member) setAside(whose byte) {
-	if m.apart[whose] || whose == m.log && m.forked {
+func (m *member) setAside(whose byte, shown *replica.Evidence) {
+	if m.apart[whose] != nil || whose == m.log && m.forked != nil {
 		return
 	}
-	m.append(frame{fork: whose}, nil)
+	m.append(frame{fork: whose, shown: shown}, nil)
 	m.f.note(setAside)
 	before := m.others(whose)
 	m.sync()
@@ -107,6 +107,10 @@ func (l *link) heed() error {
 				if m.marked = true; m.above == nil {
 					return m.mark(l, r)
 				}
+				if r.Reason == replica.Succeeded {
+					m.adopt()
+					return nil
+				}
 				m.lossTold = m.lossTold || r.Reason == replica.Loss
 				m.f.note(map[bool]event{true: foundLoss, false: foundBehind}[r.Reason == replica.Loss])
 			}
@@ -114,7 +118,7 @@ func (l *link) heed() error {
 			if err := l.checkEvidence(r.Evidence); err != nil {
 				return err
 			}
-			m.setAside(l.key())
+			m.setAside(l.key(), r.Evidence)
 		}
 	}
 	s := l.child.Status()
@@ -129,7 +133,7 @@ func (l *link) heed() error {
 		return m.hearPeer(l, s)
 	}
 	if l.child.Healed() && !l.relayed() {
-		m.marked = false
+		m.marked, m.back = false, false
 		m.f.note(healedOne)
 		l.child.Unmark()
 		m.certify(m.fast)
