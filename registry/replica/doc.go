@@ -170,8 +170,9 @@
 // root than the smaller one has ([Evidence]). Whoever notices sends the other what it
 // lacks. A child that finds its own log to be another than the mirror signs its root at
 // that size; a parent whose mirror has more entries than the child proves what the root
-// was at the child's size. Neither takes the other's word for it: what does not check is
-// a refusal like any other.
+// was at the child's size. A parent that has evidence already shows both checkpoints: the
+// child may have no more than what both histories begin with. Neither takes the other's
+// word for it: what does not check is a refusal like any other.
 //
 // Both keep the evidence. The child takes no changes any more, and the parent nothing of
 // that log, until people have looked at it. Everybody else goes on.
