@@ -33,6 +33,9 @@ type effect struct {
 	origin    *place // the same
 }
 
+// inForce reports whether something comes into force that others are judged by.
+func (x *effect) inForce() bool { return x.holds != nil || x.fence != nil || x.origin != nil }
+
 // effectOf works out what an entry of this node's own log means. known are the
 // holders as of the entry before.
 func effectOf(e *identifier.Entry, position uint64, known *holders) (effect, error) {

@@ -157,10 +157,12 @@ func (s *sequencer) admitChildren(entry encoded) (admission, error) {
 	if err := s.registry.writable(); err != nil {
 		return admission{}, err
 	}
-	position := s.next
-	synced, err := s.queue(entry, func(position uint64) (effect, error) { return effectOfChildren(entry.Entry, position) },
+	q, err := s.queue(entry, func(position uint64) (effect, error) { return effectOfChildren(entry.Entry, position) },
 		func(position uint64) { s.registry.anchors.logged(entry.Children, position) })
-	return admission{position: position, synced: synced}, err
+	if err != nil {
+		return admission{}, err
+	}
+	return admitted(q), nil
 }
 
 // readEntry reads an entry of the node's own log from the journal.

@@ -44,11 +44,11 @@ func (s *sequencer) admitGrant(g *grant, entry encoded) (admission, error) {
 	if there {
 		return admission{position: h.position, synced: s.grantSyncs[d.Prefix], duplicate: true}, nil
 	}
-	synced, err := s.queue(entry, func(uint64) (effect, error) { return effectOfDelegation(h, &g.envelope) }, nil)
+	q, err := s.queue(entry, func(uint64) (effect, error) { return effectOfDelegation(h, &g.envelope) }, nil)
 	if err != nil {
 		return admission{}, err
 	}
 	s.holders.put(h)
-	s.grantSyncs[d.Prefix] = synced
-	return admission{position: h.position, synced: synced}, nil
+	s.grantSyncs[d.Prefix] = q.visible
+	return admitted(q), nil
 }

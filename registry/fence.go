@@ -161,7 +161,7 @@ func (m *mirror) passFences(position uint64) ([]state.Mutation, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.keep(x)
+		m.keep(&x)
 		mutations = append(mutations, x.mutations...)
 	}
 	return mutations, nil
@@ -313,9 +313,7 @@ func (s *sequencer) admitFence(m *mirror, f *identifier.Fence, entry encoded) (a
 	if f.Size < max(m.queued, m.published.Load()) {
 		return admission{duplicate: true}, nil // the child lacks entries: it says Hello again when it has them back
 	}
-	position := s.next
-	synced, err := s.queueFence(entry)
-	return admission{position: position, synced: synced}, err
+	return s.queueFence(entry)
 }
 
 // admitAgain queues a fence of a log that this one continues.
@@ -329,11 +327,13 @@ func (s *sequencer) admitAgain(entry encoded) (admission, error) {
 	if s.fences.covers(f.Log, &f.Delegation, f.Size) {
 		return admission{duplicate: true}, nil // both histories have it
 	}
-	position := s.next
-	synced, err := s.queueFence(entry)
-	return admission{position: position, synced: synced}, err
+	return s.queueFence(entry)
 }
 
-func (s *sequencer) queueFence(entry encoded) (<-chan struct{}, error) {
-	return s.queue(entry, func(position uint64) (effect, error) { return effectOfFence(entry.Entry, position) }, nil)
+func (s *sequencer) queueFence(entry encoded) (admission, error) {
+	q, err := s.queue(entry, func(position uint64) (effect, error) { return effectOfFence(entry.Entry, position) }, nil)
+	if err != nil {
+		return admission{}, err
+	}
+	return admitted(q), nil
 }

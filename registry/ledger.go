@@ -273,29 +273,42 @@ func (l *ledger) replayFrame(f journal.Located) error {
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", f.Position, err)
 		}
-		return l.publish(x, identifier.AppendLeaf(nil, entry), f.Position, f.At, f.End)
+		return l.publish(published{effect: x, leaf: identifier.AppendLeaf(nil, entry), position: f.Position, at: f.At, end: f.End})
 	}
 	return nil
 }
 
-// publish makes a synced entry visible: first to readers, then to those who watch.
-// It is called in the order of the log.
-func (l *ledger) publish(x effect, leaf []byte, position uint64, at, end journal.Offset) error {
-	hashes := l.tree.append(leaf)
-	err := l.state.Publish(context.Background(), state.Batch{
-		Log: l.number, Position: position + 1, At: uint64(at), End: uint64(end),
-		Mutations: append(x.mutations, hashes...),
-	})
-	if err != nil {
+// published is a synced entry that becomes visible.
+type published struct {
+	effect
+	leaf     []byte
+	position uint64
+	at, end  journal.Offset // of its frame
+}
+
+// publish makes synced entries visible: first to readers, all at once, then to those who
+// watch. It is called in the order of the log. What brings something into force comes alone.
+func (l *ledger) publish(entries ...published) error {
+	batches := make([]state.Batch, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		batches[i] = state.Batch{
+			Log: l.number, Position: e.position + 1, At: uint64(e.at), End: uint64(e.end),
+			Mutations: append(e.mutations, l.tree.append(e.leaf)...),
+		}
+	}
+	if err := l.state.Publish(context.Background(), batches...); err != nil {
 		return err
 	}
-	l.keep(x)
-	l.grow(position + 1)
+	for i := range entries {
+		l.keep(&entries[i].effect)
+	}
+	l.grow(entries[len(entries)-1].position + 1)
 	return nil
 }
 
 // keep keeps in memory what an entry brought into force.
-func (l *ledger) keep(x effect) {
+func (l *ledger) keep(x *effect) {
 	if x.holds != nil {
 		l.suspect(x.holds)
 		l.holders.put(*x.holds)

@@ -168,7 +168,7 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 			mutations = append(mutations, badMutation(position, err))
 			marked++
 		}
-		m.keep(x)
+		m.keep(&x)
 		mutations = append(append(mutations, x.mutations...), m.tree.append(leaf)...)
 	}
 	if size, root := m.tree.head(); size != c.Size || root != c.Root {

@@ -95,6 +95,9 @@ func (r *Registry) submit(ctx context.Context, octets int, admit func() (admissi
 		if err != nil {
 			return Receipt{}, r.refusal(ctx, err)
 		}
+		if wait.queued != nil {
+			wait.queued.prepare()
+		}
 		return r.await(ctx, wait)
 	}
 }

@@ -277,9 +277,11 @@ func (r *Registry) relogOrigin(ctx context.Context, e *identifier.Entry) error {
 	_, err = r.relog(ctx, len(entry.payload), func() (admission, error) {
 		r.sequencer.mu.Lock()
 		defer r.sequencer.mu.Unlock()
-		position := r.sequencer.next
-		synced, err := r.sequencer.queue(entry, func(position uint64) (effect, error) { return effectOfOrigin(entry.Entry, position) }, nil)
-		return admission{position: position, synced: synced}, err
+		q, err := r.sequencer.queue(entry, func(position uint64) (effect, error) { return effectOfOrigin(entry.Entry, position) }, nil)
+		if err != nil {
+			return admission{}, err
+		}
+		return admitted(q), nil
 	})
 	return err
 }

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -23,6 +22,8 @@ type sequencer struct {
 	// judge has a lock of its own for what waits, because the journal's callbacks take it.
 	judge
 
+	publisher publisher
+
 	// newest is closed when the entry that was queued last is synced; nil before the
 	// first.
 	newest <-chan struct{}
@@ -35,48 +36,23 @@ type sequencer struct {
 // newSequencer returns a sequencer that goes on where the registry stands.
 func newSequencer(r *Registry) *sequencer {
 	return &sequencer{
-		registry: r, next: r.published.Load(), judge: newJudge(r.ledger, r.holders.clone()),
+		registry: r, publisher: publisher{registry: r}, next: r.published.Load(), judge: newJudge(r.ledger, r.holders.clone()),
 		grantSyncs: make(map[identifier.Prefix]<-chan struct{}),
 	}
 }
 
 // queue gives an entry the next position and hands it to the journal. After its
-// sync it is made visible, then done is called, unless it is nil, and then the
-// channel is closed. The caller holds mu.
-func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, error), done func(position uint64)) (<-chan struct{}, error) {
-	r, position := s.registry, s.next
-	r.config.Hook(HookEntry)
-	synced := make(chan struct{})
-	frame := journal.Frame{Log: ownLog, Position: position, Kind: journal.KindEntry, Payload: e.payload}
-	err := r.journal.Append(frame, func(at, end journal.Offset) {
-		r.config.Hook(HookEntrySynced)
-		x, err := effectAt(position)
-		var before *identifier.Delegation
-		if x.holds != nil {
-			before = r.holders.at(x.holds.delegation.Prefix)
-		}
-		if err == nil {
-			err = r.publish(x, e.leaf, position, at, end)
-		}
-		if err == nil && x.holds != nil {
-			r.logs.granted(*x.holds, before, e.Envelope)
-		}
-		if err != nil {
-			// It is logged, so it must take effect: only a new start can see to that.
-			r.fail(fmt.Errorf("entry %d: %w", position, err))
-			return
-		}
-		if done != nil {
-			done(position)
-		}
-		r.config.Hook(HookEntryVisible)
-		close(synced)
-	})
+// sync it is made visible, then done is called, unless it is nil, and then
+// what tells of it is closed. The caller holds mu.
+func (s *sequencer) queue(e encoded, effectAt func(position uint64) (effect, error), done func(position uint64)) (*queued, error) {
+	s.registry.config.Hook(HookEntry)
+	q := &queued{encoded: e, position: s.next, visible: make(chan struct{}), done: done, effectAt: effectAt}
+	err := s.publisher.append(q)
 	switch {
 	case err == nil:
 		s.next++
-		s.newest = synced
-		return synced, nil
+		s.newest = q.visible
+		return q, nil
 	case errors.Is(err, journal.ErrBusy):
 		return nil, err
 	case errors.Is(err, journal.ErrFull):
@@ -105,14 +81,14 @@ func (s *sequencer) write(kind identifier.EntryKind, e identifier.Envelope) erro
 	if err != nil {
 		return err
 	}
-	synced, err := s.queue(entry, func(uint64) (effect, error) { return x, nil }, nil)
+	q, err := s.queue(entry, func(uint64) (effect, error) { return x, nil }, nil)
 	if err != nil {
 		return err
 	}
 	if x.holds != nil {
 		s.holders.put(*x.holds)
 	}
-	return s.registry.awaitSync(context.Background(), synced)
+	return s.registry.awaitSync(context.Background(), q.visible)
 }
 
 // encoded is an entry with the octets that the journal keeps of it and those that
@@ -139,6 +115,12 @@ type admission struct {
 	position  uint64
 	duplicate bool
 	synced    <-chan struct{} // closed after the sync that the answer must wait for; nil when there is none to wait for
+	queued    *queued         // what was queued for it; nil for nothing
+}
+
+// admitted is the admission of an entry that was queued.
+func admitted(q *queued) admission {
+	return admission{position: q.position, synced: q.visible, queued: q}
 }
 
 // admit judges a change against everything before it and queues it. It returns
@@ -166,23 +148,24 @@ func (s *sequencer) admit(p *proposal) (admission, error) {
 	if verdict.fresh == 0 {
 		return admission{position: verdict.position, duplicate: true, synced: verdict.synced}, nil
 	}
-	position := s.next
-	synced, err := s.queueRows(p, verdict.there)
-	return admission{position: position, synced: synced}, err
+	q, err := s.queueRows(p, verdict.there)
+	if err != nil {
+		return admission{}, err
+	}
+	return admitted(q), nil
 }
 
 // queueRows queues a change and makes its fresh rows known to those judged after it.
-func (s *sequencer) queueRows(p *proposal, there []bool) (<-chan struct{}, error) {
+func (s *sequencer) queueRows(p *proposal, there []bool) (*queued, error) {
 	// Held over both: the sync may be faster than we are, and forgets what is
 	// remembered; and a change that is not queued must leave nothing behind, above
 	// all not hide the row that its own would follow on.
 	s.waitingMu.Lock()
 	defer s.waitingMu.Unlock()
-	position := s.next
 	effectAt := func(position uint64) (effect, error) { return effectOfChecked(p.entry.Entry, p.hashes, position) }
-	synced, err := s.queue(p.entry, effectAt, func(position uint64) { s.forget(p.entry.Rows, position) })
+	q, err := s.queue(p.entry, effectAt, func(position uint64) { s.forget(p.entry.Rows, position) })
 	if err == nil {
-		s.remember(p, there, position, synced)
+		s.remember(p, there, q.position, q.visible)
 	}
-	return synced, err
+	return q, err
 }

@@ -155,13 +155,13 @@ func (s *sequencer) admitFromAbove(g *grant, entry encoded) (admission, error) {
 	if g.keysetOnly {
 		h.granted = before.granted
 	}
-	synced, err := s.queue(entry, func(uint64) (effect, error) { return effectOfDelegation(h, &g.envelope) }, nil)
+	q, err := s.queue(entry, func(uint64) (effect, error) { return effectOfDelegation(h, &g.envelope) }, nil)
 	if err != nil {
 		return admission{}, err
 	}
 	s.holders.put(h)
-	s.grantSyncs[d.Prefix] = synced
-	return admission{position: h.position, synced: synced}, nil
+	s.grantSyncs[d.Prefix] = q.visible
+	return admitted(q), nil
 }
 
 // Signer returns the node's private key, for its connections with parent and children.

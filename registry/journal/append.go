@@ -20,6 +20,16 @@ type waiting struct {
 	end     int // in batch.octets
 	at, til Offset
 	synced  func(at, end Offset)
+	to      Receiver // in its place; nil for none
+}
+
+// Receiver is told of frames once they are durable.
+type Receiver interface {
+	// Synced is called as the function is that [Journal.Append] takes. more says that
+	// the next frame is the receiver's, too, durable by the same sync, and that the call
+	// for it follows at once: so what costs as much for one frame as for many can wait
+	// for the last.
+	Synced(at, end Offset, more bool)
 }
 
 // keptBatch is how much memory a batch keeps while nothing happens.
@@ -60,6 +70,13 @@ func (b *batch) begin(i int) int {
 // cause), [ErrClosed], or the failure that ended the journal. A frame that was
 // taken has room on the disk.
 func (j *Journal) Append(f Frame, synced func(at, end Offset)) error {
+	return j.append(f, waiting{synced: synced})
+}
+
+// AppendTo is [Journal.Append] for a receiver, which must be comparable.
+func (j *Journal) AppendTo(f Frame, to Receiver) error { return j.append(f, waiting{to: to}) }
+
+func (j *Journal) append(f Frame, w waiting) error {
 	if !f.Kind.carried() {
 		return fmt.Errorf("a frame of kind %q cannot be appended to the journal: only entries and checkpoints can", f.Kind)
 	}
@@ -76,7 +93,8 @@ func (j *Journal) Append(f Frame, synced func(at, end Offset)) error {
 	j.reserved += need
 	b := j.queue
 	b.octets = appendFrame(b.octets, f)
-	b.frames = append(b.frames, waiting{end: len(b.octets), synced: synced})
+	w.end = len(b.octets)
+	b.frames = append(b.frames, w)
 	if len(b.frames) == 1 {
 		signal(j.wake)
 	}

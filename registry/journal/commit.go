@@ -243,7 +243,10 @@ func (j *Journal) shrink() {
 func (j *Journal) runNotifier() {
 	for n := range j.notices {
 		for i := n.first; i < n.last; i++ {
-			if w := &n.batch.frames[i]; w.synced != nil {
+			switch w := &n.batch.frames[i]; {
+			case w.to != nil:
+				w.to.Synced(w.at, w.til, i+1 < n.last && n.batch.frames[i+1].to == w.to)
+			case w.synced != nil:
 				w.synced(w.at, w.til)
 			}
 		}
