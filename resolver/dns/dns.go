@@ -44,6 +44,8 @@
 //     below, and names of no identifier, it knows: they are NODATA and NXDOMAIN there too.
 //   - Stale answers of a cache have an extended error 3 (RFC 8914, section 4.4) whose text
 //     is "stale, age " and a Go duration.
+//   - What rests on a record that is suspect has an extended error 0 whose text begins with
+//     "suspect: ", and the TXT record says suspect=yes. The records are there as ever.
 //   - In front of a Resolver that follows referrals (Options.Recursive) RA is set and AA is
 //     not.
 //   - Extended errors go to who asked with EDNS; the option [optionPlace] tells our own

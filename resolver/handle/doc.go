@@ -67,7 +67,8 @@
 // Handle has no place for much of an Answer. A request with [FlagAnswer], which stock
 // software ignores, may end in a string that asks for what Handle cannot ask (see
 // extension.go), and is answered with the same flag and a string at the end of the body
-// with the rest of the answer. The values are not repeated in it.
+// with the rest of the answer. The values are not repeated in it. So stock software is not
+// told that a record is suspect: the values are those that were registered, and code 1.
 //
 // # Transport
 //

@@ -103,7 +103,9 @@
 //
 // Cache-Control says max-age from the answer's lifetime; an answer from a mirror
 // or a cache carries Age, and its max-age is the lifetime beyond that age, so that caches keep it for
-// the lifetime. That a record lacks what was asked is kept for 30 s at most. Errors
+// the lifetime. Nameplate-Suspect: ?1 says that the holder of the record has said that a key
+// was in the wrong hands when it was registered; the answer as JSON has "suspect": true, the
+// Handle REST interface has no place for it. That a record lacks what was asked is kept for 30 s at most. Errors
 // are not stored. Everything may be read from any origin
 // (CORS), for there is nothing here that depends on who asks.
 //

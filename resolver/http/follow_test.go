@@ -363,7 +363,7 @@ func TestHeadersOfALink(t *testing.T) {
 		"Cache-Control":                 "public, max-age=3600",
 		"Vary":                          "Accept, Accept-Language",
 		"Access-Control-Allow-Origin":   "*",
-		"Access-Control-Expose-Headers": "Age, ETag, Link, Location, Retry-After",
+		"Access-Control-Expose-Headers": "Age, ETag, Link, Location, Nameplate-Suspect, Retry-After",
 		"X-Content-Type-Options":        "nosniff",
 		"Age":                           "",
 		"Etag":                          "",

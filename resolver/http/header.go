@@ -23,7 +23,8 @@ func (s *Server) setCommon(h http.Header) {
 
 // Values of header fields.
 const (
-	exposedHeaders = "Age, ETag, Link, Location, Retry-After"
+	exposedHeaders = "Age, ETag, Link, Location, Nameplate-Suspect, Retry-After"
+	suspectHeader  = "Nameplate-Suspect"       // an Item of Structured Fields (RFC 9651): ?1
 	variesBy       = "Accept, Accept-Language" // what a link is chosen by
 	maxAge         = "public, max-age="
 	typeText       = "text/plain; charset=utf-8"
@@ -45,7 +46,8 @@ func options(w http.ResponseWriter, to route) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// setLifetime says for how long an answer may be kept.
+// setLifetime says for how long an answer may be kept, and that it rests on a record that is
+// suspect.
 func setLifetime(h http.Header, a *resolver.Answer) {
 	age := time.Duration(0)
 	if a.Origin.Mirror || a.Origin.Age > 0 {
@@ -53,6 +55,9 @@ func setLifetime(h http.Header, a *resolver.Answer) {
 		h.Set("Age", strconv.FormatInt(seconds(age), 10))
 	}
 	h.Set("Cache-Control", maxAge+strconv.FormatInt(seconds(a.Lifetime)+seconds(age), 10))
+	if a.Record != nil && a.Record.Suspect {
+		h.Set(suspectHeader, "?1")
+	}
 }
 
 // entityTag makes the ETag of a record. It is weak: how long the answer may still
