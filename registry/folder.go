@@ -33,6 +33,14 @@ const (
 type folder struct {
 	path string
 	lock *os.File
+	hook func(point string) // nil for none
+}
+
+// pass is called at a point of [Config.Hook].
+func (f *folder) pass(point string) {
+	if f.hook != nil {
+		f.hook(point)
+	}
 }
 
 // openFolder creates the folder when it is not there and locks it. A second

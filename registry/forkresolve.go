@@ -99,6 +99,7 @@ func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed fu
 	if err := m.build(ctx, scratch); err != nil {
 		return Resolution{}, err
 	}
+	c.Hook(HookMerged)
 	if err := handed(nil); err != nil {
 		return Resolution{}, err
 	}
@@ -118,6 +119,7 @@ func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed fu
 		return Resolution{}, err
 	}
 	defer f.close()
+	f.hook = c.Hook
 	return m.told, f.succeed(succession{Before: before})
 }
 

@@ -54,7 +54,9 @@ func (f *folder) beginIncarnation() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return scratch, writeFile(filepath.Join(scratch, keyFile), key, 0o600)
+	err = writeFile(filepath.Join(scratch, keyFile), key, 0o600)
+	f.pass(HookIncarnation)
+	return scratch, err
 }
 
 // succeed puts what was built in the place of the journal.
@@ -66,6 +68,7 @@ func (f *folder) succeed(s succession) error {
 	if err := writeFile(f.join(successionFile), append(text, '\n'), 0o640); err != nil {
 		return err
 	}
+	f.pass(HookSuccession)
 	return f.finishSuccession()
 }
 
@@ -95,6 +98,7 @@ func (f *folder) finishSuccession() error {
 		err = os.RemoveAll(f.join(incarnationDir))
 	}
 	if err == nil {
+		f.pass(HookSucceeded)
 		err = errors.Join(gone(f.join(successionFile)), syncDir(f.path))
 	}
 	if err != nil {
@@ -109,10 +113,13 @@ func (f *folder) replaceJournal(built, here string, s succession) error {
 	if err := errors.Join(gone(f.join(stateFile)), gone(f.join(indexFile)), f.putAside(s.Before, here)); err != nil {
 		return err
 	}
+	f.pass(HookAside)
 	if err := f.markOr(s.Mark); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(built, here), syncDir(f.path))
+	err := errors.Join(os.Rename(built, here), syncDir(f.path))
+	f.pass(HookInPlace)
+	return err
 }
 
 // putAside moves a journal to where those of earlier logs are kept.
@@ -304,6 +311,7 @@ func (c Config) Adopt(ctx context.Context, upper Upper) error {
 		return err
 	}
 	defer f.close()
+	f.hook = c.Hook
 	scratch, err := f.beginIncarnation()
 	if err != nil {
 		return err
@@ -311,6 +319,7 @@ func (c Config) Adopt(ctx context.Context, upper Upper) error {
 	if err := c.adoptInto(ctx, scratch, held); err != nil {
 		return fmt.Errorf("the log that is held above cannot be taken in: %w", err)
 	}
+	c.Hook(HookAdopted)
 	s := succession{Before: before.String(), Mark: fmt.Sprintf("restored from what is held above of log %s, with %d entries", held.Log, held.Size)}
 	if empty {
 		s.Before = ""

@@ -28,6 +28,7 @@ func Open(c Config) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.hook = c.Hook
 	r := &Registry{config: c, folder: f, failed: make(chan struct{}), disk: newDiskWatch(c), opened: time.Now()}
 	r.recovery.machine = replica.NewRecovery(len(c.Peers))
 	if err := r.open(); err != nil {

@@ -199,6 +199,19 @@ func dies(v victim) error {
 	return nil
 }
 
+// finishes runs what has to come to its end.
+func finishes(v victim) error {
+	p, err := run(v)
+	if err != nil {
+		return err
+	}
+	<-p.done
+	if !p.command.ProcessState.Success() {
+		return fmt.Errorf("%v: %s", p.command.ProcessState, p.said.String())
+	}
+	return nil
+}
+
 // process is a victim that runs.
 type process struct {
 	command *exec.Cmd

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/nameplate-id/nameplate/registry"
@@ -9,4 +11,24 @@ import (
 // NewOn is New on a registry with a file system, hooks and a pace of the test's own.
 func NewOn(c Config, log *slog.Logger, r registry.Config) (*Node, error) {
 	return create(c, "test", log, r)
+}
+
+// ResolveOn is Resolve on such a registry, where nothing is handed over.
+func ResolveOn(ctx context.Context, c Config, r registry.Config) error {
+	signer, err := registry.NodeKey(c.Data)
+	if err != nil {
+		return err
+	}
+	uppers, err := c.uppers(signer)
+	if err != nil {
+		return err
+	}
+	r.Parent = c.Parent.Key
+	_, err = resolveOn(ctx, c, uppers, r, "", func(h *registry.Handed) error {
+		if h != nil {
+			return errors.New("a row is handed over: " + h.Reason)
+		}
+		return nil
+	})
+	return err
 }

@@ -68,6 +68,12 @@ var failpoints = []failpoint{
 	{"heal", registry.HookHeal, 1, (*branch).heal},
 	{"heal", registry.HookHealed, 1, (*branch).heal},
 	{"heal", registry.HookGiveBack, 1, (*branch).healAbove},
+	{"adopt", registry.HookIncarnation, 1, (*branch).adopt},
+	{"adopt", registry.HookAdopted, 1, (*branch).adopt},
+	{"adopt", registry.HookSuccession, 1, (*branch).adopt},
+	{"adopt", registry.HookAside, 1, (*branch).adopt},
+	{"adopt", registry.HookInPlace, 1, (*branch).adopt},
+	{"adopt", registry.HookSucceeded, 1, (*branch).adopt},
 	{"restore", registry.HookRestore, 1, (*branch).restore},
 	{"restore", registry.HookRestoreKey, 1, (*branch).restore},
 	{"restore", registry.HookRestoreCopy, 1, (*branch).restore},
@@ -252,6 +258,35 @@ func (b *branch) healAbove(point string, n int) error {
 		return err
 	}
 	return b.top.start("", 0)
+}
+
+// adopt kills a node that has lost its disk, but for its key, and adopts the log that its
+// parent holds.
+func (b *branch) adopt(point string, n int) error {
+	key := filepath.Join(b.mid.victim.Folder, "node.key")
+	text, err := os.ReadFile(key)
+	if err != nil {
+		return err
+	}
+	if err := b.while(func() error { return b.registerSome(5) }); err != nil {
+		return err
+	}
+	if err := b.settle(); err != nil { // what nobody else has is gone with the disk
+		return err
+	}
+	if err := b.mid.kill(); err != nil {
+		return err
+	}
+	if err := errors.Join(os.RemoveAll(b.mid.victim.Folder), os.MkdirAll(b.mid.victim.Folder, 0o700), os.WriteFile(key, text, 0o600)); err != nil {
+		return err
+	}
+	if err := b.mid.start(point, n); err != nil {
+		return err
+	}
+	if err := b.mid.awaitDeath(); err != nil {
+		return err
+	}
+	return b.mid.start("", 0)
 }
 
 // restore kills whoever restores a node. What is there then is no node, or one that knows

@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// victim is what a process is to do: run a node, or make a backup of one or restore it
-// from one.
+// victim is what a process is to do: run a node, or make a backup of one, restore it from
+// one, or resolve the fork of its log.
 type victim struct {
 	Name, Folder, Anchor  string
 	Listen, ParentAddress string               // of gRPC
@@ -55,6 +55,7 @@ type victim struct {
 	ClockOff time.Duration // by how much the node's clock is wrong
 
 	BackupTo, RestoreFrom string // instead of running
+	Resolve               bool   // the same
 
 	// Point, unless empty, is the point of a hook at whose Nth passing the process kills
 	// itself; later ones come over its standard input.
@@ -116,6 +117,9 @@ func (v *victim) run() error {
 	c.Listen = node.Listen{GRPC: []string{v.Listen}}
 	c.Limits.Shutdown = time.Second
 	c.Parent = node.Parent{Key: v.Parent, Address: v.ParentAddress}
+	if v.Resolve {
+		return node.ResolveOn(context.Background(), c, r)
+	}
 	n, err := node.NewOn(c, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), r)
 	if err != nil {
 		return err
