@@ -267,13 +267,45 @@ func (s *asking) launch() time.Duration {
 	go func(w *Walk, q Query, landed chan<- *flight) {
 		defer w.running.Done()
 		defer w.peers.release(f.peer)
-		ctx, cancel := context.WithTimeout(ctx, f.patience(w.o.Attempt))
+		ctx, cancel := f.attend(ctx, w.o.Attempt)
 		defer cancel()
 		f.a, f.err = f.client.Resolve(ctx, q)
 		f.note(ctx, q.Mirror)
 		landed <- f
 	}(s.Walk, s.q, s.landed)
 	return f.hedge()
+}
+
+// busyMost is how many times as long as usual a question waits for a node that answers others.
+const busyMost = 3
+
+// attend returns the context of a question, which ends when the node has said nothing for as
+// long as it is patient. One that answers other questions meanwhile is not gone but busy: to
+// ask elsewhere what it is about to answer would only give everybody more to do. So it gets
+// up to three times as long. Over DNS a question may also be lost, and does not wait.
+func (f *flight) attend(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	patience := f.patience(most)
+	if f.Protocol != GRPC || f.probe {
+		return context.WithTimeout(ctx, patience)
+	}
+	ctx, end := context.WithTimeout(ctx, busyMost*most)
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch *time.Timer
+	set := make(chan struct{})
+	watch = time.AfterFunc(patience, func() {
+		<-set
+		if last := f.lastHeard(); last.After(f.began) && time.Since(last) < patience {
+			watch.Reset(patience - time.Since(last))
+			return
+		}
+		cancel(context.DeadlineExceeded)
+	})
+	close(set)
+	return ctx, func() {
+		watch.Stop()
+		cancel(nil)
+		end()
+	}
 }
 
 // note remembers how the node behaved. A mirror that cannot answer says nothing about
@@ -285,7 +317,7 @@ func (f *flight) note(ctx context.Context, mirror bool) {
 	switch {
 	case f.err == nil, e != nil && (e.Kind == Malformed || e.Kind == Unauthenticated):
 		f.answered(now, took)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded) && took >= quickest/2:
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded) && took >= quickest/2:
 		f.failed(f.began, now, true)
 	case ctx.Err() != nil:
 		f.overtaken(now, took)

@@ -94,6 +94,13 @@ func (p *peer) answered(now time.Time, took time.Duration) {
 	p.measured, p.heard, p.failures, p.deadTill = now, now, 0, time.Time{}
 }
 
+// lastHeard returns when the peer last answered.
+func (p *peer) lastHeard() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
+}
+
 // overtaken notes that another peer answered while this one was being waited for.
 func (p *peer) overtaken(now time.Time, after time.Duration) {
 	p.mu.Lock()

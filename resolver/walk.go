@@ -23,7 +23,7 @@ type WalkOptions struct {
 	Protocols []Protocol
 	// Timeout is how long a whole walk may take, 5 s when zero; Attempt how long one
 	// question may, 1 s when zero. Where a node is known to be quick it gets less, but
-	// half a second.
+	// half a second; over gRPC, where it answers others meanwhile, three times as much.
 	Timeout, Attempt time.Duration
 	// ReferralBytes is how much memory the known referrals may take, in octets; 16 MiB
 	// when zero.

@@ -321,37 +321,3 @@ func byRedirect(browser *http.Client, base string) asker {
 		return nil
 	}
 }
-
-// batch asks a node for rows in one stream over gRPC and compares all.
-func (d *demo) batch(ctx context.Context, x *network.Node, rows []row) error {
-	client, err := d.records(x)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ids := make([]identifier.ID, len(rows))
-	for i, r := range rows {
-		if ids[i], err = identifier.Parse(r.says().spelling); err != nil {
-			return err
-		}
-	}
-	differing, answered := &differences{}, 0
-	for result, err := range client.ResolveBatch(ctx, resolver.Query{Recursive: x.Recursive}, slices.Values(ids)) {
-		if err != nil {
-			return err
-		}
-		r := rows[answered]
-		answered++
-		err := result.Err
-		if err == nil {
-			err = r.says().compare(&result.Answer)
-		}
-		if err != nil {
-			differing.add(fmt.Errorf("%v: %w", r, err))
-		}
-	}
-	if answered != len(rows) {
-		return fmt.Errorf("%s of %s questions over gRPC were answered", count(answered), count(len(rows)))
-	}
-	return differing.err(answered)
-}
