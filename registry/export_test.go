@@ -73,6 +73,18 @@ type Rule = rule
 const (
 	RuleCut     = ruleCut
 	RuleCertain = ruleCertain
+	RuleBegins  = ruleBegins
+	RuleGenesis = ruleGenesis
+	RuleEntries = ruleEntries
+	RuleRows    = ruleRows
+	RuleNewest  = ruleNewest
+	RuleUpper   = ruleUpper
+	RuleHand    = ruleHand
+	RuleHanded  = ruleHanded
+	RuleAddsUp  = ruleAddsUp
+	RuleKeep    = ruleKeep
+	RuleMarked  = ruleMarked
+	RuleOlder   = ruleOlder
 )
 
 // LeaveOut lets a registry do without a rule.

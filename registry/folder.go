@@ -34,6 +34,7 @@ type folder struct {
 	path string
 	lock *os.File
 	hook func(point string) // nil for none
+	left rule
 }
 
 // pass is called at a point of [Config.Hook].

@@ -100,7 +100,7 @@ func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed fu
 		return Resolution{}, err
 	}
 	c.Hook(HookMerged)
-	if err := handed(nil); err != nil {
+	if err := handed(nil); c.left.lacks(ruleHanded, err == nil) {
 		return Resolution{}, err
 	}
 	text, err := json.MarshalIndent(m.told, "", "  ")
@@ -119,7 +119,7 @@ func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed fu
 		return Resolution{}, err
 	}
 	defer f.close()
-	f.hook = c.Hook
+	f.hook, f.left = c.Hook, c.left
 	return m.told, f.succeed(succession{Before: before})
 }
 
@@ -178,6 +178,9 @@ func suspicionIn(e *identifier.Entry) *identifier.Suspicion {
 // newestRows returns the newest row of every child's log that either history has, and notes
 // of which places their keysets speak.
 func (m *merger) newestRows(ctx context.Context) ([]identifier.ChildRow, error) {
+	if m.config.left == ruleNewest {
+		return nil, nil
+	}
 	if err := m.old.WaitApplied(ctx); err != nil {
 		return nil, err
 	}

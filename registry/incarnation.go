@@ -114,7 +114,7 @@ func (f *folder) replaceJournal(built, here string, s succession) error {
 		return err
 	}
 	f.pass(HookAside)
-	if err := f.markOr(s.Mark); err != nil {
+	if err := f.markOr(s.Mark); f.left.lacks(ruleMarked, err == nil) {
 		return err
 	}
 	err := errors.Join(os.Rename(built, here), syncDir(f.path))
@@ -127,7 +127,7 @@ func (f *folder) putAside(log, from string) error {
 	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if log == "" {
+	if log == "" || f.left == ruleKeep {
 		return os.RemoveAll(from)
 	}
 	to, err := f.aside(log, false)
@@ -241,7 +241,7 @@ const incarnationDue = "this top-level node was restored and has everything that
 // entries.
 func (r *Registry) Adopts(held Mirrored) bool {
 	after, err := r.continues()
-	return err == nil && r.Lacks() && held.Policy == identifier.PolicyMirror && held.Size > 0 && held.Log != r.log && (after == nil || after.Log != held.Log)
+	return err == nil && r.Lacks() && held.Policy == identifier.PolicyMirror && held.Size > 0 && held.Log != r.log && !r.config.left.lacks(ruleOlder, after == nil || after.Log != held.Log)
 }
 
 // continues returns which log the node's own one continues; nil for none.
@@ -311,7 +311,7 @@ func (c Config) Adopt(ctx context.Context, upper Upper) error {
 		return err
 	}
 	defer f.close()
-	f.hook = c.Hook
+	f.hook, f.left = c.Hook, c.left
 	scratch, err := f.beginIncarnation()
 	if err != nil {
 		return err

@@ -136,14 +136,17 @@ func (l *logs) begins(m *mirror, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if e.Kind != identifier.EntryGenesis || e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0 {
+	if e.Kind != identifier.EntryGenesis || l.left.lacks(ruleGenesis, e.Envelope.SignedBy([]identifier.PublicKey{m.node}) > 0) {
 		return fmt.Errorf("log %s does not begin with a genesis that the node has signed", m.log)
 	}
 	g, err := identifier.ParseGenesis(e.Envelope.Payload)
 	if err != nil {
 		return err
 	}
-	return l.follows(m, g)
+	if err := l.follows(m, g); l.left.lacks(ruleBegins, err == nil) {
+		return err
+	}
+	return nil
 }
 
 func (l *logs) follows(m *mirror, g *identifier.Genesis) error {
@@ -185,7 +188,7 @@ func (m *mirror) succession() ([]state.Mutation, error) {
 	}
 	m.logs.mu.RLock()
 	defer m.logs.mu.RUnlock()
-	if !m.logs.lines[m.node].Repeats(before, repeated) {
+	if m.logs.left.lacks(ruleRows, m.logs.lines[m.node].Repeats(before, repeated)) {
 		return nil, nil
 	}
 	return counts, nil

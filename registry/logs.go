@@ -28,6 +28,7 @@ type logs struct {
 	beside []*mirror                        // those that have not taken the place of another one yet, and those whose place was taken
 	lines  map[identifier.PublicKey]*replica.Lineage
 	next   uint32 // the number of the next child's log
+	left   rule
 
 	peerLogs []*mirror // never changed, but replaced
 }
@@ -137,7 +138,7 @@ func (l *logs) open(n numbering) error {
 	l.next = max(l.next, n.number+1)
 	if n.instead != 0 {
 		l.beside = append(slices.Clip(l.beside), m)
-	} else if l.all = append(slices.Clip(l.all), m); l.byNode[n.node] == nil {
+	} else if l.all = append(slices.Clip(l.all), m); l.byNode[n.node] == nil || l.left == ruleEntries {
 		l.count(m)
 	}
 	l.mu.Unlock()

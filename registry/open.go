@@ -28,7 +28,7 @@ func Open(c Config) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.hook = c.Hook
+	f.hook, f.left = c.Hook, c.left
 	r := &Registry{config: c, folder: f, failed: make(chan struct{}), disk: newDiskWatch(c), opened: time.Now()}
 	r.recovery.machine = replica.NewRecovery(len(c.Peers))
 	if err := r.open(); err != nil {
@@ -173,6 +173,7 @@ func (r *Registry) adopt(s *state.Store, opened error) {
 	}
 	r.ledger = newLedger(ownLog, r.key.Public(), s, identifier.NewVerifier())
 	r.logs = newLogs(r.ledger)
+	r.logs.left = r.config.left
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -37,7 +37,7 @@ func (m *merger) relog(ctx context.Context) error {
 				return err
 			}
 		case f.Log == ownLog && f.Kind == journal.KindEntry:
-			if f.Position >= m.shared && !done {
+			if f.Position >= m.shared && !done && m.config.left != ruleUpper {
 				done = true
 				if err := above(); err != nil {
 					return err
@@ -171,6 +171,9 @@ func (m *merger) again(ctx context.Context, branch string, position uint64, payl
 
 // handOver hands over what an entry brought, row by row.
 func (m *merger) handOver(branch string, position uint64, e *identifier.Entry, why *Error) error {
+	if m.config.left == ruleHand {
+		return nil
+	}
 	if e.Kind != identifier.EntryChange {
 		g, err := parseGrant(e.Envelope)
 		if err != nil {

@@ -7,4 +7,19 @@ type rule uint8
 const (
 	ruleCut     rule = iota + 1 // a mirror that contradicts the node's own log is cut
 	ruleCertain                 // what a mirror has beyond the rows of a restored node is not certain
+	ruleBegins                  // another log of a node begins as one that continues the one that counts
+	ruleGenesis                 // with a genesis that the node has signed
+	ruleEntries                 // it counts with its entries, not with a Hello
+	ruleRows                    // when it repeats the rows of the one before
+	ruleNewest                  // a log that continues another one repeats its newest rows
+	ruleUpper                   // what is held above is logged before what the node alone has
+	ruleHand                    // what collides is handed over
+	ruleHanded                  // and nothing changes before that is durable
+	ruleAddsUp                  // what comes from above adds up to what the node has signed
+	ruleKeep                    // the journal of before is kept
+	ruleMarked                  // a journal that lacks entries is marked when it is in its place
+	ruleOlder                   // a log that comes before the node's own is not adopted
 )
+
+// lacks reports whether a rule is broken, and not left out.
+func (left rule) lacks(r rule, kept bool) bool { return !kept && left != r }
