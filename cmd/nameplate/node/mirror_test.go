@@ -1,6 +1,8 @@
 package node
 
 import (
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -23,6 +25,10 @@ func TestFailoverToMirrorAndBack(t *testing.T) {
 			below := func(c *Config) {
 				c.Name = "child"
 				c.Parent = Parent{Key: top.registry.Key(), Address: top.Addresses().GRPC[0]}
+				// At an address of its own: at the common one somebody else may have a port
+				// before it is taken again.
+				own := []string{fmt.Sprintf("127.%d.%d.9:0", 50+os.Getpid()%50, os.Getpid()/50%250)}
+				c.Listen = Listen{DNS: own, GRPC: own, HTTP: own}
 			}
 			child, stop := began(t, below)
 			grant(t, top, child)

@@ -57,7 +57,7 @@ func (n *Node) root(t *testing.T) Root {
 	port := func(list []string) uint16 { return netip.MustParseAddrPort(list[0]).Port() }
 	at := n.Addresses()
 	return Root{Name: n.config.Name, Key: n.registry.Key(), Addresses: []Address{
-		{IP: "127.0.0.1", DNS: port(at.DNS), GRPC: port(at.GRPC), HTTP: port(at.HTTP)},
+		{IP: netip.MustParseAddrPort(at.GRPC[0]).Addr().String(), DNS: port(at.DNS), GRPC: port(at.GRPC), HTTP: port(at.HTTP)},
 	}}
 }
 
