@@ -8,6 +8,9 @@ import (
 	"github.com/nameplate-id/nameplate/registry"
 )
 
+// Patient lets a node never give up a way from which nothing comes.
+func (c *Config) Patient() { c.Limits.patient = true }
+
 // NewOn is New on a registry with a file system, hooks and a pace of the test's own.
 func NewOn(c Config, log *slog.Logger, r registry.Config) (*Node, error) {
 	return create(c, "test", log, r)

@@ -72,6 +72,10 @@ func newGRPCServer(l Limits, identity *proto.Identity, log *slog.Logger, service
 	if identity != nil {
 		encryption = identity.Server()
 	}
+	ping := grpcPing
+	if l.patient {
+		ping = never
+	}
 	s := &grpcServer{
 		services: services, health: health.NewServer(), connections: l.GRPCConnections, shutdown: l.Shutdown,
 		server: grpc.NewServer(
@@ -85,7 +89,7 @@ func newGRPCServer(l Limits, identity *proto.Identity, log *slog.Logger, service
 			grpc.MaxConcurrentStreams(uint32(l.GRPCStreams)),
 			grpc.ConnectionTimeout(grpcHandshake),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
-				MaxConnectionAge: grpcAge, MaxConnectionAgeGrace: grpcGrace, Time: grpcPing, Timeout: grpcPingWait,
+				MaxConnectionAge: grpcAge, MaxConnectionAgeGrace: grpcGrace, Time: ping, Timeout: grpcPingWait,
 			}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: proto.MinPing, PermitWithoutStream: true}),
 			grpc.NumStreamWorkers(grpcWorkers),

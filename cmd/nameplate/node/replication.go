@@ -3,9 +3,11 @@ package node
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
@@ -22,17 +24,26 @@ type replication struct {
 	peers  []*topLevel         // the other top-level nodes
 }
 
+// never is longer than any test.
+const never = time.Hour
+
 func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, log *slog.Logger) (*replication, error) {
+	var heartbeat time.Duration // the usual one
+	var impatience []grpc.DialOption
+	if c.Limits.patient {
+		heartbeat = never
+		impatience = append(impatience, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: never, Timeout: never}))
+	}
 	p := &replication{parent: registryrpc.NewParent(registryrpc.ParentConfig{
 		Mirrors: mirrors{r}, Signer: r.Signer(), Log: r.LogID(), Verify: journal.VerifyCheckpoint,
-		MayConnect: registryrpc.KnownNodes(r.Admits), Logger: log,
+		MayConnect: registryrpc.KnownNodes(r.Admits), Logger: log, Heartbeat: heartbeat,
 	})}
 	// open sends a log to a node that has a key, at an address.
 	open := func(source registryrpc.Source, owner identifier.PublicKey, address string, key identifier.PublicKey) (*registryrpc.Child, error) {
 		return registryrpc.NewChild(registryrpc.ChildConfig{
 			Source: source, Owner: owner, Signer: r.Signer(), Verify: journal.VerifyCheckpoint,
-			Address: address, Parent: key, Log: log, Secure: true,
-			Dial: []grpc.DialOption{grpc.WithTransportCredentials(identity.Client(key))},
+			Address: address, Parent: key, Log: log, Secure: true, Heartbeat: heartbeat,
+			Dial: append(impatience, grpc.WithTransportCredentials(identity.Client(key))),
 		})
 	}
 	var err error
