@@ -104,9 +104,35 @@ func (w *transaction) fillTable(t Table, rows tree, totals map[uint32]Totals) er
 type writer struct {
 	table     Table
 	live      *shelf
-	cursor    *bbolt.Cursor
 	withdrawn *shelf // of a versioned table, else nil
 	fill      fillFactor
+	// What is there already, of each.
+	there search
+	gone  search
+}
+
+// search looks for keys, of which each is above the last. It remembers in front of what the
+// last one would have stood: new rows in order lie in the same place one after the other,
+// and bbolt need not be asked for each. A row that is put meanwhile is no matter, for
+// its key is below those that are still to come.
+type search struct {
+	cursor *bbolt.Cursor
+	behind []byte // the key behind the last one that was not there; nil for the end
+	known  bool
+}
+
+// find returns the value of a key, or false and the key behind it; nil when there is none.
+// Where it had to search, the cursor stands at either.
+func (s *search) find(key []byte) (value, behind []byte, found bool) {
+	if s.known && (s.behind == nil || bytes.Compare(key, s.behind) < 0) {
+		return nil, s.behind, false
+	}
+	k, v := s.cursor.Seek(key)
+	if s.known = !bytes.Equal(k, key); !s.known {
+		return v, nil, true
+	}
+	s.behind = k
+	return nil, k, false
 }
 
 func (w *transaction) table(t Table) (*writer, error) {
@@ -117,11 +143,15 @@ func (w *transaction) table(t Table) (*writer, error) {
 	if w.s.tails[t] == nil {
 		w.s.tails[t] = make(map[string]struct{})
 	}
-	tw := &writer{table: t, live: live, cursor: live.Cursor(), fill: fillFactor{tails: w.s.tails[t]}}
-	if t.versioned() {
-		tw.withdrawn, err = w.shelf(t.withdrawnBucket())
+	tw := &writer{table: t, live: live, there: search{cursor: live.Cursor()}, fill: fillFactor{tails: w.s.tails[t]}}
+	if !t.versioned() {
+		return tw, nil
 	}
-	return tw, err
+	if tw.withdrawn, err = w.shelf(t.withdrawnBucket()); err != nil {
+		return nil, err
+	}
+	tw.gone.cursor = tw.withdrawn.Cursor()
+	return tw, nil
 }
 
 // put puts one row and counts what it changes.
@@ -140,14 +170,14 @@ func (w *writer) put(r *row, totals map[uint32]Totals) error {
 
 // replace puts or removes a row of a table without versions.
 func (w *writer) replace(r *row, t *Totals) error {
-	k, old := w.cursor.Seek(r.key)
-	if bytes.Equal(k, r.key) {
+	old, behind, found := w.there.find(r.key)
+	if found {
 		if err := w.plausible(old, 0); err != nil {
 			return err
 		}
 		t.take(w.table, false, r.key, old)
 	} else if r.value != nil {
-		w.fill.insert(w.cursor, k, r.key)
+		w.fill.insert(w.there.cursor, behind, r.key)
 	}
 	if r.value == nil {
 		return w.live.remove(r.key)
@@ -158,12 +188,12 @@ func (w *writer) replace(r *row, t *Totals) error {
 
 // raise puts a row of a versioned table unless there is one of no lower version.
 func (w *writer) raise(r *row, t *Totals) error {
-	k, old := w.cursor.Seek(r.key)
-	wasLive := bytes.Equal(k, r.key)
+	old, behind, wasLive := w.there.find(r.key)
+	wasGone := false
 	if !wasLive {
-		old = w.withdrawn.Get(r.key)
+		old, _, wasGone = w.gone.find(r.key)
 	}
-	if wasLive || old != nil {
+	if wasLive || wasGone {
 		if err := w.plausible(old, minVersioned); err != nil {
 			return err
 		}
@@ -179,8 +209,8 @@ func (w *writer) raise(r *row, t *Totals) error {
 			return err
 		}
 	case !r.gone && !wasLive:
-		w.fill.insert(w.cursor, k, r.key)
-		if old == nil {
+		w.fill.insert(w.there.cursor, behind, r.key)
+		if !wasGone {
 			break
 		}
 		if err := w.withdrawn.remove(r.key); err != nil {
