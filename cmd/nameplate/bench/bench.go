@@ -58,6 +58,16 @@ func run(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
+// step is how far apart the identifiers are whose answers are compared one after the
+// other: 100,000 of them, or 10,000 when it is quick.
+func (b *bench) step() int {
+	most := 100_000
+	if b.options.Quick {
+		most = 10_000
+	}
+	return max(1, int(b.data)/most)
+}
+
 func (b *bench) folder(name string) string { return filepath.Join(b.root, name) }
 
 func (b *bench) progress(format string, args ...any) {

@@ -65,7 +65,7 @@ func (b *bench) handles(ctx context.Context) error {
 	b.progress("handle: comparing answers with the data")
 	one := &handleCaller{data: &b.data, queries: &q, port: port}
 	defer one.close()
-	for i := 0; i < int(b.data); i += max(1, int(b.data)/100_000) {
+	for i := 0; i < int(b.data); i += b.step() {
 		if err := one.ask(i); err != nil {
 			return err
 		}

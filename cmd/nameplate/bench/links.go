@@ -22,7 +22,7 @@ func (b *bench) links(ctx context.Context) error {
 	browsers, end := newBrowsers(n.http)
 	defer end()
 	b.progress("http: comparing answers with the data")
-	for i := 0; i < int(b.data); i += max(1, int(b.data)/100_000) {
+	for i := 0; i < int(b.data); i += b.step() {
 		if err := browsers[0].follow(&b.data, i); err != nil {
 			return err
 		}

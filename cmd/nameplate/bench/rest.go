@@ -26,7 +26,7 @@ func (b *bench) rest(ctx context.Context) error {
 		readers = append(readers, r)
 	}
 	b.progress("rest: comparing answers with the data")
-	for i := 0; i < int(b.data); i += max(1, int(b.data)/100_000) {
+	for i := 0; i < int(b.data); i += b.step() {
 		if err := readers[0].read(&b.data, i); err != nil {
 			return err
 		}
