@@ -85,6 +85,7 @@ const (
 	RuleKeep    = ruleKeep
 	RuleMarked  = ruleMarked
 	RuleOlder   = ruleOlder
+	RuleAstray  = ruleAstray
 )
 
 // LeaveOut lets a registry do without a rule.

@@ -28,7 +28,8 @@ func (m *merger) compare(ctx context.Context) error {
 		return err
 	}
 	m.size, m.row = held.Size, held.Row
-	m.after.Base = max(m.after.Base, m.old.base.Load()+held.Size)
+	// What is lost has used up positions, too.
+	m.after.Base = max(m.after.Base, m.old.base.Load()+max(held.Size, held.Row), held.Base+held.Row)
 	if own, err := m.old.continues(); err != nil {
 		return err
 	} else if own != nil && own.Log == held.Log {
@@ -40,7 +41,6 @@ func (m *merger) compare(ctx context.Context) error {
 	if held.Log != m.old.log && held.Size == 0 {
 		// Nobody has what the log of the node above says that there was of it.
 		m.after.Log, m.after.Why, m.after.Size, m.after.Held, m.after.Own = held.Log, identifier.AfterLoss, 0, identifier.Hash{}, identifier.Hash{}
-		m.after.Base += held.Row
 		return nil
 	}
 	if held.Log != m.old.log {

@@ -237,6 +237,9 @@ func (m *merger) build(ctx context.Context, scratch string) error {
 			return err
 		}
 	}
+	if err := m.setAsideAstray(ctx); err != nil {
+		return err
+	}
 	m.told.Entries = m.new.published.Load()
 	if m.told.Handed > 0 {
 		m.told.File = m.file

@@ -218,7 +218,8 @@ type Mirrored struct {
 	Row  uint64
 	Unit *replica.Unit // with the entry that was asked for; nil when there is none
 	// Policy is what is kept of it. Where that is not whole entries there is no Unit, but the
-	// newest Checkpoint, and Base, which is what the genesis says.
+	// newest Checkpoint, and Base, which is what the genesis says. Where nothing but the row is
+	// left, Base is how many positions are known to have been used up before.
 	Policy     identifier.Policy
 	Checkpoint []byte
 	Base       uint64
@@ -268,12 +269,16 @@ func (r *Registry) mirroredOnce(node identifier.PublicKey) (Mirrored, error) {
 		return Mirrored{}, err
 	}
 	var held Mirrored
-	var at uint64
+	var at, used uint64
 	for _, row := range rows {
+		if row.Row.Node == node {
+			used += row.Row.Size
+		}
 		if row.Row.Node == node && row.Position >= at {
 			held, at = Mirrored{Log: row.Row.Log, Row: row.Row.Size, Policy: identifier.PolicyMirror}, row.Position
 		}
 	}
+	held.Base = used - held.Row
 	if held.Row == 0 {
 		return held, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
 	}

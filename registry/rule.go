@@ -19,6 +19,7 @@ const (
 	ruleKeep                    // the journal of before is kept
 	ruleMarked                  // a journal that lacks entries is marked when it is in its place
 	ruleOlder                   // a log that comes before the node's own is not adopted
+	ruleAstray                  // a mirror that a row of the joined history contradicts is set aside
 )
 
 // lacks reports whether a rule is broken, and not left out.

@@ -96,7 +96,7 @@ func (u *Upper) Mirrored(ctx context.Context, position uint64) (registry.Mirrore
 		}
 		return registry.Mirrored{}, err
 	}
-	held := registry.Mirrored{Size: m.GetSize(), Row: m.GetRow()}
+	held := registry.Mirrored{Size: m.GetSize(), Row: m.GetRow(), Base: m.GetBase()}
 	if err := fixed("mirrored.log", held.Log[:], m.GetLog()); err != nil {
 		return registry.Mirrored{}, err
 	}
@@ -107,7 +107,7 @@ func (u *Upper) Mirrored(ctx context.Context, position uint64) (registry.Mirrore
 		return registry.Mirrored{}, fieldError("mirrored.policy", "%d is none that this version knows: run the same release on both nodes", p)
 	}
 	if held.Policy = identifier.Policy(m.GetPolicy()); held.Policy != identifier.PolicyMirror {
-		held.Checkpoint, held.Base = m.GetCheckpoint(), m.GetBase()
+		held.Checkpoint = m.GetCheckpoint()
 		return held, nil
 	}
 	if len(m.GetPayloads()) == 0 {
