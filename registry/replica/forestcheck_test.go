@@ -168,11 +168,11 @@ func (l *link) checkStatus(held *place) error {
 		return nil
 	}
 	t := p.Status()
-	stored := held.size
-	if h := l.to.held[l.key()]; h.certain != nil {
+	stored, h := held.size, l.to.held[l.key()]
+	if h.certain != nil {
 		stored = h.certain.Size
 	}
-	if t.Stored != stored {
+	if t.Stored != stored && t.Stored+1 != h.joins {
 		return fmt.Errorf("the parent counts %d stored, the disk has %d", t.Stored, stored)
 	}
 	if t.InFlight > replica.MaxOctets {

@@ -112,6 +112,8 @@ func (l *link) resent(p *replica.Parent, h *heldLog, u *replica.Unit) *replica.U
 		l.to.sync()
 		if rest == nil {
 			p.Stored()
+		} else {
+			h.joins = 1 + u.Start
 		}
 		return rest
 	}

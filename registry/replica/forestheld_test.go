@@ -13,6 +13,9 @@ type heldLog struct {
 	synced int
 	parent *replica.Parent // nil until the first Hello after a start
 	worth  worth
+	// joins is 1 beyond where a unit begins that was sent again, while its rest is not
+	// stored: the machine counts what came before.
+	joins uint64
 	// certain is up to where it is the log of whose it is for certain; nil for all of it.
 	certain *replica.Row
 }
@@ -53,7 +56,7 @@ func (h *heldLog) cut(f *forest, whose byte, row replica.Row) {
 		h.units = append(slices.Clip(h.units[:last]), heldUnit{replica.CutUnit(u, row), end})
 	}
 	h.certain = nil
-	h.synced, h.parent, h.worth = len(h.units), nil, worth{}
+	h.synced, h.parent, h.worth, h.joins = len(h.units), nil, worth{}, 0
 	for _, p := range h.at(f, h.synced).way[1:] {
 		h.heed(p.last, f.verdicts[judgedAt{whose, p}])
 	}

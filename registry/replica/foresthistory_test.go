@@ -163,6 +163,7 @@ func TestRestoreRulesAreNeeded(t *testing.T) {
 		replica.RuleGrow:   "never let a row go down",
 		replica.RuleCredit: "keep within the credit",
 		replica.RuleThree:  "hear three before going on",
+		replica.RuleFirst:  "count with the first entry, not with a Hello",
 		replica.RulePause:  "send nothing while asked to wait",
 		replica.RuleDrain:  "end a drained stream when all is acknowledged",
 	} {

@@ -313,6 +313,7 @@ func (l *link) store(p *replica.Parent, u *replica.Unit) {
 	}
 	l.to.append(frame{unit: u, whose: l.key(), end: end}, func() {
 		if p == h.parent {
+			h.joins = 0
 			p.Stored()
 		}
 	})

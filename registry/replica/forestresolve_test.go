@@ -40,12 +40,20 @@ func (m *member) compare() *joint {
 	if log := m.above.shows(m); log > 0 {
 		h := m.above.mirrorOf(log)
 		j.upper = h.at(f, h.synced)
-		j.after.Base = max(j.after.Base, m.base()+j.upper.size)
+		row, before := m.above.rows[log].Size, uint64(0)
+		for other, r := range m.above.rows {
+			if h.synced == 0 && other != log && f.logs[other-1].owner == m {
+				before += r.Size
+			}
+		}
+		j.after.Base = max(j.after.Base, m.base()+max(j.upper.size, row), before+row)
 		switch i := f.logs[log-1]; {
 		case m.after != nil && m.after.Log == i.id: // it was resolved, and is not heard of above yet
 		case i != m.incarnation:
 			j.shared = 0
-			j.after.Base = max(j.after.Base, i.base()+j.upper.size)
+			if h.synced > 0 {
+				j.after.Base = max(j.after.Base, i.base()+j.upper.size)
+			}
 			j.after.Log, j.after.Why, j.after.Size, j.after.Held, j.after.Own = i.id, identifier.AfterBeginning, j.upper.size, j.upper.root, identifier.Hash{}
 			j.lost = m.above.rows[log].Size > j.upper.size
 		default:
@@ -184,6 +192,35 @@ func (j *joint) join() {
 	if !done {
 		above()
 	}
+	for _, p := range j.upper.way[min(j.shared, j.upper.size)+1:] {
+		if p.last.row != nil {
+			j.setAside(p.last.row)
+		}
+	}
+}
+
+// setAside sets a child's log aside where a row in the history above shows that the mirror
+// is another one.
+func (j *joint) setAside(row *loggedRow) {
+	m := j.m
+	h := m.held[row.log]
+	if h == nil || h.synced == 0 || m.apart[row.log] != nil {
+		return
+	}
+	held := h.at(m.f, h.synced)
+	if row.Size > held.size || held.at(row.Size).root == row.Root {
+		return
+	}
+	i := m.f.logs[row.log-1]
+	e := &replica.Evidence{Node: i.owner.key.Public(), Log: i.id, Held: h.units[h.synced-1].unit.Checkpoint, Signed: row.Checkpoint}
+	if row.Size < held.size {
+		e.Root = held.at(row.Size).root
+		e.Proof, _ = held.prove(row.Size)
+	}
+	if _, err := e.Check(verifyQuick); err != nil {
+		m.f.fail("a row and a mirror of log %d contradict each other, and that shows nothing: %v", row.log, err)
+	}
+	j.frames = append(j.frames, frame{fork: row.log, shown: e})
 }
 
 // rows returns the newest row of every log that either history has.
