@@ -162,8 +162,7 @@ func (l *logs) replace(m *mirror) error {
 	m.told, m.lost = before.told, before.lost
 	before.mu.Unlock()
 	if m.role == roleChild {
-		m.grants = grantList{} // nothing of the child's was here when it was begun
-		if err := m.gather(); err != nil {
+		if err := m.gatherAgain(); err != nil { // nothing of the child's was here when it was begun
 			return err
 		}
 	}

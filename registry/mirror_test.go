@@ -1,7 +1,10 @@
 package registry_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -308,5 +311,31 @@ func TestChildTakesWhatARestoredParentGives(t *testing.T) {
 	}
 	if got := f.child.status().Position; got != position {
 		t.Errorf("grants that are there are logged again: %d entries, then %d", position, got)
+	}
+}
+
+// A crash comes before the state has taken over a delegation: the child is told of it all
+// the same.
+func TestGrantOfBeforeACrash(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t)
+	f.send()
+	f.parent.mustStop()
+	f.parent.config.State.Gather = time.Hour
+	f.parent.start()
+	again := grant("88.119", f.holder)
+	again.Node = f.delegation.Node
+	f.parent.mustDelegate(again, f.parent.root)
+	crashed := filepath.Join(t.TempDir(), "crashed")
+	if err := os.CopyFS(crashed, os.DirFS(f.parent.config.Folder)); err != nil {
+		t.Fatal(err)
+	}
+	f.parent.mustStop()
+	f.parent.config = registry.Config{Folder: crashed, Journal: f.parent.config.Journal}
+	f.parent.start()
+	f.grants = 0
+	f.join()
+	if found := f.child.find("88.119/x"); !found.InZone || found.Apex != "88.119" {
+		t.Errorf("the child was not told: %+v", found)
 	}
 }

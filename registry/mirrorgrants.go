@@ -89,3 +89,11 @@ func (m *mirror) gather() error {
 	}
 	return nil
 }
+
+// gatherAgain does so when more is known than before, and nobody was told of anything yet.
+func (m *mirror) gatherAgain() error {
+	m.grants.mu.Lock()
+	m.grants.list = nil
+	m.grants.mu.Unlock()
+	return m.gather()
+}

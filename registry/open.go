@@ -209,8 +209,16 @@ func (r *Registry) load() error {
 		}
 		frames++
 	}
-	if frames > 0 {
-		r.config.Log.Info("caught up with the journal", "frames", frames, "took", time.Since(started).Round(time.Millisecond))
+	if frames == 0 {
+		return nil
+	}
+	r.config.Log.Info("caught up with the journal", "frames", frames, "took", time.Since(started).Round(time.Millisecond))
+	for _, m := range r.logs.mirrors() {
+		if m.role == roleChild {
+			if err := m.gatherAgain(); err != nil { // some of the frames may be delegations
+				return err
+			}
+		}
 	}
 	return nil
 }
