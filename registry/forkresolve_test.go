@@ -583,3 +583,57 @@ func TestForkResolveAfterEverythingWasLost(t *testing.T) {
 		})
 	}
 }
+
+// A backup of a history that was given up is known by what the parent holds; the beginning of
+// that is none, nor is a folder that nobody has restored.
+func TestContradicted(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t)
+	folders := t.TempDir()
+	register := func(i int, text string) {
+		f.child.mustRegister(signed(t, f.holder, f.delegation, oneRow(t, i, text)[0]...))
+	}
+	copied := func(name string) string {
+		f.child.mustStop()
+		folder := filepath.Join(folders, name)
+		if err := os.CopyFS(folder, os.DirFS(f.child.config.Folder)); err != nil {
+			t.Fatal(err)
+		}
+		f.child.start()
+		return folder
+	}
+	register(1, "shared")
+	f.send()
+	first := copied("first")
+	register(2, "given")
+	given := copied("given")
+	f.child.mustStop()
+	f.child.config.Folder = first
+	f.child.start()
+	if healed, err := f.child.Source().Heal(); err != nil || !healed {
+		t.Fatal(healed, err)
+	}
+	before := copied("before")
+	register(3, "now")
+	f.join()
+	f.send()
+	for _, c := range []struct {
+		folder       string
+		mark         string
+		contradicted bool
+	}{{given, "", false}, {given, "restored from a backup", true}, {before, "restored from a backup", false}} {
+		f.child.mustStop()
+		f.child.config.Folder = c.folder
+		if c.mark != "" {
+			if err := os.WriteFile(filepath.Join(c.folder, "RESTORED"), []byte(c.mark+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.RemoveAll(filepath.Join(c.folder, "RESTORED")); err != nil {
+			t.Fatal(err)
+		}
+		f.child.start()
+		if got, err := f.child.Contradicted(t.Context(), upper{f.parent, f.child.root.Public()}); err != nil || got != c.contradicted {
+			t.Errorf("%s, %q: contradicted %v, %v", filepath.Base(c.folder), c.mark, got, err)
+		}
+	}
+}

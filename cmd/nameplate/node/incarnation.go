@@ -45,7 +45,7 @@ func openRegistry(c *Config, r registry.Config) (*registry.Registry, error) {
 	}
 	adopt, err := adoptable(ctx, c, opened)
 	if err != nil || adopt == nil {
-		return opened, nil
+		return joined(ctx, c, r, opened)
 	}
 	defer adopt.Close()
 	if err := opened.Close(); err != nil {
@@ -53,6 +53,42 @@ func openRegistry(c *Config, r registry.Config) (*registry.Registry, error) {
 	}
 	if err := r.Adopt(ctx, adopt); err != nil {
 		return nil, err
+	}
+	return registry.Open(r)
+}
+
+// joined returns the registry of a node that was restored from a backup of another history
+// than its parent holds, with what the parent holds first, and then what the backup has.
+// Where some of that collides, or the parent cannot be reached, the node goes on as it is:
+// its parent then takes it for a fork, which an operator resolves.
+func joined(ctx context.Context, c *Config, r registry.Config, opened *registry.Registry) (*registry.Registry, error) {
+	if c.Parent.Address == "" {
+		return opened, nil // others are asked while it runs
+	}
+	uppers, err := c.uppers(opened.Signer())
+	if err != nil {
+		return opened, nil // it says so when it connects
+	}
+	defer uppers[0].Close()
+	asking, cancel := context.WithTimeout(ctx, askedFor)
+	defer cancel()
+	if contradicted, err := opened.Contradicted(asking, uppers[0]); err != nil || !contradicted {
+		return opened, nil
+	}
+	if err := opened.Close(); err != nil {
+		return nil, err
+	}
+	told, err := r.Resolve(ctx, uppers[0], "", func(h *registry.Handed) error {
+		if h == nil {
+			return nil
+		}
+		return errors.New("what it has collides with that, so an operator is asked: " + h.Reason)
+	})
+	if err != nil {
+		r.Log.Warn("the backup is of another history than the one that is held above", "error", err)
+	} else {
+		r.Log.Warn("the backup was of another history than the one that is held above: the log is continued as another one, with what both have",
+			"log", told.Log, "before", told.Before, "above", told.Upper, "node", told.Own)
 	}
 	return registry.Open(r)
 }
