@@ -76,6 +76,7 @@ const (
 
 	forgotGrant
 	peerHasMore
+	logBetween
 	cutOne
 
 	events
@@ -94,6 +95,7 @@ func (e event) String() string {
 		wentOver:  "a mirror went over to the log that continues it",
 		pausedOne: "a node was asked to wait", drainedOne: "a stream was drained",
 		forgotGrant: "a parent forgot a grant that only it knew", peerHasMore: "at the end a peer has more of a child's log than the child",
+		logBetween: "at the end a peer has a log that the node and the one above it have forgotten",
 	}[e]
 }
 

@@ -309,6 +309,29 @@ func (m *member) troubled() bool {
 	})
 }
 
+// between reports whether some top-level node holds a log of the node that the one above
+// has forgotten: both were put back to a time before it, and the node went on with another
+// one. That one the others refuse, for it does not continue what they hold, and say so;
+// nobody mends it yet.
+func (m *member) between() bool {
+	if m.above == nil {
+		return false
+	}
+	if m.above.between() {
+		return true
+	}
+	line := m.above.line(m)
+	return slices.ContainsFunc(m.above.peers, func(p *member) bool {
+		log := p.logOf(m)
+		if log == 0 {
+			return false
+		}
+		i := m.f.logs[log-1]
+		knows := func(log identifier.LogID) bool { return line.Current() == log || line.Succeeded(log) }
+		return !knows(i.id) && i.after != nil && knows(i.after.Log)
+	})
+}
+
 // checkKept returns an error when what was anchored, or with one restore what was
 // acknowledged, stands neither in the log of its node nor among what was handed over, and
 // nobody was told.
