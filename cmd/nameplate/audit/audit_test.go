@@ -159,6 +159,39 @@ func TestGoodLog(t *testing.T) {
 	}
 }
 
+// A node below another one has grants and keysets that are signed above. They are taken as
+// they stand, as long as none goes back; what they say of who may sign is held.
+func TestLogOfAChild(t *testing.T) {
+	above, maker, next := newKey(t), newKey(t), newKey(t)
+	child := func() *book {
+		b := newBook(t)
+		b.entries = b.entries[:1]
+		b.delegate(identifier.EntryGrant, "88.118", 1, 1, maker.Public(), above)
+		b.change("88.118", 1, 1, maker, "88.118/a")
+		b.rotate("88.118", 1, 3, next.Public(), above) // it was away when there was a second
+		b.change("88.118", 1, 3, next, "88.118/b")
+		return b
+	}
+	b := child()
+	if err := b.verify(audit.New(b.node.Public())); err != nil {
+		t.Error(err)
+	}
+	for name, harm := range map[string]func(b *book){
+		"the old key goes on":    func(b *book) { b.change("88.118", 1, 1, maker, "88.118/c") },
+		"a keyset that is older": func(b *book) { b.rotate("88.118", 1, 2, maker.Public(), above) },
+		"of what it delegated": func(b *book) {
+			b.delegate(identifier.EntryDelegation, "88.118.8", 1, 1, maker.Public(), next)
+			b.rotate("88.118.8", 1, 2, maker.Public(), above)
+		},
+	} {
+		b := child()
+		harm(b)
+		if b.verify(audit.New(b.node.Public())) == nil {
+			t.Errorf("%s: it is not found", name)
+		}
+	}
+}
+
 func newBookOf(b *book) *book {
 	c := *b
 	c.tree = new(journal.Tree)
