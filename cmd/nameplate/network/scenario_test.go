@@ -16,7 +16,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/network"
+	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
 	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
@@ -43,6 +45,10 @@ import (
 //	mirrored NODE...         waits until the parents have the whole logs of these nodes
 //	register NODE IDENTIFIER LINK
 //	                         registers with the key of its holder
+//	sign NODE IDENTIFIER LINK HOLDER EPOCH.KEYSET
+//	                         registers with a holder's key, for that epoch and keyset,
+//	                         without asking the node first whether it will do: what fails
+//	                         is the node's own refusal
 //	expect NODE IDENTIFIER OUTCOME
 //	                         asks over every protocol. The outcome is found LINK,
 //	                         absent, refused, referral NODE, or nothing when there is no answer
@@ -93,6 +99,7 @@ func TestScenarios(t *testing.T) {
 			}),
 			"delegate": command(3, (*scenario).delegate),
 			"register": command(3, (*scenario).register),
+			"sign":     command(5, (*scenario).sign),
 			"expect":   command(3, func(s *scenario, ts *testscript.TestScript, args []string) error { return s.expect(args, 0) }),
 			"awaitstatus": command(2, func(s *scenario, ts *testscript.TestScript, args []string) error {
 				pattern, err := regexp.Compile(args[1])
@@ -271,6 +278,47 @@ func (s *scenario) register(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	return ts.Exec("nameplate", "register", args[1], "--link", args[2], "--key", s.Key(s.Holds(id.Prefix)), "--server", s.server(args[0]))
+}
+
+// sign sends a change that a key has signed, whoever holds the prefix.
+func (s *scenario) sign(ts *testscript.TestScript, args []string) error {
+	id, err := identifier.Parse(args[1])
+	if err != nil {
+		return err
+	}
+	key, err := keyOf(s.Key(args[3]))
+	if err != nil {
+		return err
+	}
+	var epoch, keyset uint64
+	if _, err := fmt.Sscanf(args[4], "%d.%d", &epoch, &keyset); err != nil {
+		return err
+	}
+	row := identifier.NextRow(id, nil)
+	row.Values = []identifier.Value{{Index: 1, Type: "URL", Data: []byte(args[2]), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions}}
+	change, err := identifier.SignChange(identifier.Header{
+		Prefix: id.Prefix, Epoch: epoch, KeysetVersion: keyset, Expiry: time.Now().Add(time.Minute).Truncate(time.Second),
+	}, []identifier.Row{row}, nil, key)
+	if err != nil {
+		return err
+	}
+	client, err := registryrpc.NewClient(strings.TrimPrefix(s.server(args[0]), "grpc://"), registryrpc.ClientOptions{})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), awaited)
+	defer cancel()
+	if _, err = client.Register(ctx, change); err == nil {
+		return nil
+	}
+	// Only a refusal of the node's is what a script waits for.
+	refused, ok := errors.AsType[*registry.Error](err)
+	if !ok || refused.Kind != registry.Denied && refused.Kind != registry.Unauthenticated {
+		ts.Fatalf("node %s does not refuse the change: %v", args[0], err)
+	}
+	ts.Logf("node %s: %v", args[0], err)
+	return err
 }
 
 // expect asks a node until it says what is wanted over every protocol.
