@@ -138,7 +138,9 @@ func (s *Source) Mark(ctx context.Context, why string) error {
 	if err := s.r.folder.mark(why); err != nil {
 		return err
 	}
-	s.r.config.Log.Error("no changes are taken", "why", why)
+	if before := s.r.marked.Load(); before == nil || *before != why { // its parent says so again each time it is asked
+		s.r.config.Log.Error("no changes are taken", "why", why)
+	}
 	q := s.r.sequencer
 	q.mu.Lock()
 	s.r.marked.Store(&why)
