@@ -1762,7 +1762,7 @@ func (x *LoggedEntry) GetChildren() []*ChildRow {
 type ProveRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Identifier string                 `protobuf:"bytes,1,opt,name=identifier,proto3" json:"identifier,omitempty"` // canonical
-	// How far what the receipt proves is to be secured; unspecified for local.
+	// How far what the receipt proves is to be secured; unspecified for as far as it is now.
 	Level Level `protobuf:"varint,2,opt,name=level,proto3,enum=nameplate.registration.v1.Level" json:"level,omitempty"`
 	// How long to wait for that; at most 300,000, 0 for 30 seconds.
 	WaitMs        uint32 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
@@ -1825,6 +1825,7 @@ type ProveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As package registry/receipt encodes it, and docs/RECEIPTS.md specifies: at most 1 MiB.
 	Receipt       []byte `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Level         Level  `protobuf:"varint,2,opt,name=level,proto3,enum=nameplate.registration.v1.Level" json:"level,omitempty"` // how far that is secured
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1864,6 +1865,13 @@ func (x *ProveResponse) GetReceipt() []byte {
 		return x.Receipt
 	}
 	return nil
+}
+
+func (x *ProveResponse) GetLevel() Level {
+	if x != nil {
+		return x.Level
+	}
+	return Level_LEVEL_UNSPECIFIED
 }
 
 type StatusRequest struct {
@@ -3017,9 +3025,10 @@ const file_proto_registration_proto_rawDesc = "" +
 	"identifier\x18\x01 \x01(\tR\n" +
 	"identifier\x126\n" +
 	"\x05level\x18\x02 \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\x12\x17\n" +
-	"\await_ms\x18\x03 \x01(\rR\x06waitMs\")\n" +
+	"\await_ms\x18\x03 \x01(\rR\x06waitMs\"a\n" +
 	"\rProveResponse\x12\x18\n" +
-	"\areceipt\x18\x01 \x01(\fR\areceipt\"\x0f\n" +
+	"\areceipt\x18\x01 \x01(\fR\areceipt\x126\n" +
+	"\x05level\x18\x02 \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\"\x0f\n" +
 	"\rStatusRequest\"\xe0\b\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -3242,44 +3251,45 @@ var file_proto_registration_proto_depIdxs = []int32{
 	4,  // 26: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
 	25, // 27: nameplate.registration.v1.LoggedEntry.children:type_name -> nameplate.registration.v1.ChildRow
 	0,  // 28: nameplate.registration.v1.ProveRequest.level:type_name -> nameplate.registration.v1.Level
-	43, // 29: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	38, // 30: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
-	0,  // 31: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
-	32, // 32: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
-	35, // 33: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	37, // 34: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	33, // 35: nameplate.registration.v1.StatusResponse.peers:type_name -> nameplate.registration.v1.PeerStatus
-	31, // 36: nameplate.registration.v1.StatusResponse.suspicions:type_name -> nameplate.registration.v1.SuspectStatus
-	36, // 37: nameplate.registration.v1.StatusResponse.after:type_name -> nameplate.registration.v1.Predecessor
-	43, // 38: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
-	37, // 39: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	36, // 40: nameplate.registration.v1.MirrorStatus.after:type_name -> nameplate.registration.v1.Predecessor
-	43, // 41: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
-	35, // 42: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	34, // 43: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
-	9,  // 44: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 45: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 46: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
-	15, // 47: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	17, // 48: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	19, // 49: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	21, // 50: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	27, // 51: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
-	29, // 52: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 53: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 54: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 55: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
-	16, // 56: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	18, // 57: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	20, // 58: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	22, // 59: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	28, // 60: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
-	30, // 61: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	53, // [53:62] is the sub-list for method output_type
-	44, // [44:53] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	0,  // 29: nameplate.registration.v1.ProveResponse.level:type_name -> nameplate.registration.v1.Level
+	43, // 30: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	38, // 31: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	0,  // 32: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
+	32, // 33: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
+	35, // 34: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	37, // 35: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	33, // 36: nameplate.registration.v1.StatusResponse.peers:type_name -> nameplate.registration.v1.PeerStatus
+	31, // 37: nameplate.registration.v1.StatusResponse.suspicions:type_name -> nameplate.registration.v1.SuspectStatus
+	36, // 38: nameplate.registration.v1.StatusResponse.after:type_name -> nameplate.registration.v1.Predecessor
+	43, // 39: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	37, // 40: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	36, // 41: nameplate.registration.v1.MirrorStatus.after:type_name -> nameplate.registration.v1.Predecessor
+	43, // 42: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
+	35, // 43: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	34, // 44: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
+	9,  // 45: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 46: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 47: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
+	15, // 48: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	17, // 49: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	19, // 50: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	21, // 51: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	27, // 52: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
+	29, // 53: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 54: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 55: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 56: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
+	16, // 57: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	18, // 58: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	20, // 59: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	22, // 60: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	28, // 61: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
+	30, // 62: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	54, // [54:63] is the sub-list for method output_type
+	45, // [45:54] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }

@@ -14,44 +14,57 @@ import (
 )
 
 // Prove returns the receipt for the newest version of an identifier in this node's own
-// log, a withdrawal too, secured to a level and no further. A node signs checkpoints once a
-// second, and its parent cosigns once a second: it waits for that until ctx ends. The
-// receipt shows all values of the identifier and the salts they are hashed with: who may
+// log, a withdrawal too, secured to a level and no further, which it returns as well; none
+// stands for the one that it has reached. A node signs checkpoints once a second, and its
+// parent cosigns once a second: it waits for that until ctx ends. The receipt shows all values of the identifier and the salts they are hashed with: who may
 // ask for it is for the caller to judge.
-func (r *Registry) Prove(ctx context.Context, id identifier.ID, want Level) (*receipt.Receipt, error) {
+func (r *Registry) Prove(ctx context.Context, id identifier.ID, want Level) (*receipt.Receipt, Level, error) {
 	position, err := r.positionOf(id)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	e, err := r.entryAt(ctx, position)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	change := e.Change()
 	_, hashes, err := change.Check()
 	if err != nil {
-		return nil, &Error{Kind: Unavailable, Detail: "the journal cannot be trusted: run 'nameplate check'", Err: err}
+		return nil, 0, &Error{Kind: Unavailable, Detail: "the journal cannot be trusted: run 'nameplate check'", Err: err}
 	}
 	row := slices.IndexFunc(change.Rows, func(x identifier.Row) bool { return x.ID == id })
 	if row < 0 {
-		return nil, &Error{Kind: Unavailable, Detail: fmt.Sprintf("entry %d has no row of %s: run 'nameplate check'", position, id)}
+		return nil, 0, &Error{Kind: Unavailable, Detail: fmt.Sprintf("entry %d has no row of %s: run 'nameplate check'", position, id)}
 	}
 	p := &receipt.Receipt{
 		Log: r.log, Node: r.key.Public(), Row: change.Rows[row],
 		IDSalt: change.IDSeed.Salt(uint32(row)), ValueSalt: change.ValueSeed.Salt(uint32(row)),
 		Path: identifier.ProveRow(hashes, row), Leaf: identifier.AppendLeaf(nil, e), Position: position,
 	}
+	if want == 0 {
+		want = r.reached(position)
+	}
 	var size uint64
 	if p.Note, p.Cosigned, size, err = r.checkpointOver(ctx, position, want); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := r.WaitApplied(ctx); err != nil {
-		return nil, &Error{Kind: Unavailable, Detail: "the state is behind: ask again later", Err: err}
+		return nil, 0, &Error{Kind: Unavailable, Detail: "the state is behind: ask again later", Err: err}
 	}
 	if p.Inclusion, err = journal.ProveInclusion(position, size, tiles{r.state, ownLog}); err != nil {
-		return nil, &Error{Kind: Unavailable, Detail: "the hashes of the log cannot be read: run 'nameplate check'", Err: err}
+		return nil, 0, &Error{Kind: Unavailable, Detail: "the hashes of the log cannot be read: run 'nameplate check'", Err: err}
 	}
-	return p, nil
+	return p, want, nil
+}
+
+// reached returns the level to which there is a receipt for an entry.
+func (r *Registry) reached(position uint64) Level {
+	for _, l := range []Level{Rooted, Anchored} {
+		if c, _ := r.ReceiptFor(position, l); c != nil {
+			return l
+		}
+	}
+	return Local
 }
 
 // positionOf returns the entry that the newest version of an identifier came with.

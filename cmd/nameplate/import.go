@@ -13,6 +13,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/intake"
 	"github.com/nameplate-id/nameplate/cmd/nameplate/table"
+	"github.com/nameplate-id/nameplate/registry"
 )
 
 // importFlags are the flags of import.
@@ -67,7 +68,7 @@ failed.`,
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "check every row and send nothing")
 	c.Flags().DurationVar(&f.patience, "patience", time.Minute, "how long to wait for a node that went away")
 	jsonFlag(c, &f.asJSON)
-	f.wait.add(c)
+	f.wait.add(c, registry.Local.String())
 	_ = c.MarkFlagRequired("id")
 	return c
 }

@@ -28,9 +28,10 @@ func newLogProve() *cobra.Command {
 		Use:   "prove IDENTIFIER",
 		Short: "Get the receipt for a registration",
 		Long: `Writes the receipt for the newest version of an identifier: the row with its values, what
-the holder signed, its place in the node's log and the checkpoint over it. With --wait
-anchored the checkpoint is cosigned by the node's parent, with --wait rooted the receipt
-leads on to a top-level node. 'nameplate log verify --receipt' checks it, without a node.
+the holder signed, its place in the node's log and the checkpoint over it. Where the
+node's parent has cosigned that, its signature is there too, and the way on to a top-level
+node where that has. --wait says which of these there has to be, and that no more is
+wanted: local is the shortest receipt. 'nameplate log verify --receipt' checks it, without a node.
 
 A receipt shows all values, so a node makes one for processes on its own machine, and for
 who proves the holder's --key over TLS (--server grpcs://…).`,
@@ -42,7 +43,7 @@ who proves the holder's --key over TLS (--server grpcs://…).`,
 	}
 	serverFlag(c, &f.server)
 	keyFlag(c, &f.keys, "the `FILE` of a key of the holder, to prove over TLS")
-	f.wait.add(c)
+	f.wait.add(c, "")
 	c.Flags().StringVar(&f.output, "output", "", "write the receipt to this `FILE`")
 	jsonFlag(c, &f.asJSON)
 	_ = c.MarkFlagRequired("output")
@@ -69,7 +70,7 @@ func prove(c *cobra.Command, f *proveFlags, text string) error {
 	defer node.Close()
 	var r *receipt.Receipt
 	err = within(c.Context(), f.wait.patience+5*time.Second, func(ctx context.Context) error {
-		r, err = node.registry.Prove(ctx, id, level, f.wait.patience)
+		r, level, err = node.registry.Prove(ctx, id, level, f.wait.patience)
 		return err
 	})
 	if err != nil {

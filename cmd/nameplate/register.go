@@ -59,7 +59,7 @@ content is only put in its place with --replace, and then all of it is.
 	f.add(c, "the `FILE` of a key that signs; may be repeated")
 	contentFlags(c, &m)
 	c.Flags().BoolVar(&replace, "replace", false, "put this in the place of other content")
-	wait.add(c)
+	wait.add(c, registry.Local.String())
 	return c
 }
 

@@ -17,19 +17,23 @@ type waitFlags struct {
 	patience time.Duration
 }
 
-func (f *waitFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.level, "wait", "local", "wait until it is `LEVEL`: local, anchored (cosigned by the parent) or rooted (at the top-level nodes)")
+// add adds the flags; none as level waits for nothing and takes what there is.
+func (f *waitFlags) add(c *cobra.Command, level string) {
+	c.Flags().StringVar(&f.level, "wait", level, "wait until it is `LEVEL`: local, anchored (cosigned by the parent) or rooted (at the top-level nodes)")
 	c.Flags().DurationVar(&f.patience, "wait-for", 30*time.Second, "how long to wait for that level, at most 5m")
 	_ = c.RegisterFlagCompletionFunc("wait", cobra.FixedCompletions([]string{"local", "anchored", "rooted"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // wanted returns the level.
 func (f *waitFlags) wanted() (registry.Level, error) {
+	if f.patience <= 0 || f.patience > 5*time.Minute {
+		return 0, usagef("--wait-for %v is not a time up to 5m", f.patience)
+	}
+	if f.level == "" {
+		return 0, nil
+	}
 	for _, l := range []registry.Level{registry.Local, registry.Anchored, registry.Rooted} {
 		if f.level == l.String() {
-			if f.patience <= 0 || f.patience > 5*time.Minute {
-				return 0, usagef("--wait-for %v is not a time up to 5m", f.patience)
-			}
 			return l, nil
 		}
 	}

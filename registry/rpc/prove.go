@@ -25,12 +25,15 @@ func (s *Server) Prove(ctx context.Context, m *proto.ProveRequest) (*proto.Prove
 		return nil, toStatus(err)
 	}
 	level, wait := waitFor(m.GetLevel(), m.GetWaitMs())
+	if m.GetLevel() == proto.Level_LEVEL_UNSPECIFIED {
+		level = 0
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline)-answerTime)
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(0, wait))
 	defer cancel()
-	r, err := s.registry.Prove(ctx, id, level)
+	r, level, err := s.registry.Prove(ctx, id, level)
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -38,7 +41,7 @@ func (s *Server) Prove(ctx context.Context, m *proto.ProveRequest) (*proto.Prove
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	return &proto.ProveResponse{Receipt: b}, nil
+	return &proto.ProveResponse{Receipt: b, Level: levelToProto(level)}, nil
 }
 
 // mayProve returns an error unless the caller may see everything there is about an
@@ -52,18 +55,18 @@ func (s *Server) mayProve(ctx context.Context, id identifier.ID) error {
 	return s.options.MayWatch(ctx)
 }
 
-// Prove returns the receipt for the newest version of an identifier, secured to a level. The
-// node waits for that so long at the most (0 for 30 seconds, 5 minutes at the most). What
+// Prove returns the receipt for the newest version of an identifier, secured to a level, and
+// that; none asks for the one that it has reached. The node waits for that so long at the most (0 for 30 seconds, 5 minutes at the most). What
 // the receipt proves is for [receipt.Receipt.Verify] to say.
-func (c *Client) Prove(ctx context.Context, id identifier.ID, level registry.Level, wait time.Duration) (*receipt.Receipt, error) {
+func (c *Client) Prove(ctx context.Context, id identifier.ID, level registry.Level, wait time.Duration) (*receipt.Receipt, registry.Level, error) {
 	m, err := c.service.Prove(ctx, &proto.ProveRequest{Identifier: id.String(), Level: levelToProto(level), WaitMs: milliseconds(wait)})
 	if err != nil {
 		e, _ := fromStatus(ctx, err)
-		return nil, e
+		return nil, 0, e
 	}
 	r, err := receipt.Parse(m.GetReceipt())
 	if err != nil {
-		return nil, &registry.Error{Kind: registry.Unavailable, Detail: "the receipt that the node sent cannot be read", Err: err}
+		return nil, 0, &registry.Error{Kind: registry.Unavailable, Detail: "the receipt that the node sent cannot be read", Err: err}
 	}
-	return r, nil
+	return r, levelFromProto(m.GetLevel()), nil
 }

@@ -28,8 +28,8 @@ func TestWhoMayProve(t *testing.T) {
 		holder: func(identifier.Prefix) *identifier.Delegation {
 			return &identifier.Delegation{Prefix: "88.118", Keyset: identifier.Keyset{Keys: []identifier.PublicKey{holder}}}
 		},
-		prove: func(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, error) {
-			return nil, &registry.Error{Kind: registry.Absent, Detail: "there is nothing"}
+		prove: func(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, registry.Level, error) {
+			return nil, 0, &registry.Error{Kind: registry.Absent, Detail: "there is nothing"}
 		},
 	}, rpc.Options{MayWatch: func(context.Context) error { return &registry.Error{Kind: registry.Denied, Detail: "no"} }})
 	proved := func(key identifier.PublicKey) context.Context {

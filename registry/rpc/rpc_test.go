@@ -27,10 +27,10 @@ type fake struct {
 	status   registry.Status
 	mirrors  []registry.MirrorStatus
 	await    func(context.Context, uint64, registry.Level) registry.Level
-	prove    func(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, error)
+	prove    func(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, registry.Level, error)
 }
 
-func (f *fake) Prove(ctx context.Context, id identifier.ID, l registry.Level) (*receipt.Receipt, error) {
+func (f *fake) Prove(ctx context.Context, id identifier.ID, l registry.Level) (*receipt.Receipt, registry.Level, error) {
 	return f.prove(ctx, id, l)
 }
 

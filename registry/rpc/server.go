@@ -23,7 +23,7 @@ type Registry interface {
 	Holder(identifier.Prefix) *identifier.Delegation
 	Watch(ctx context.Context, from uint64, yield func(registry.Logged) error) error
 	Export(ctx context.Context, below identifier.Prefix, after identifier.ID, yield func(*identifier.Record) error) error
-	Prove(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, error)
+	Prove(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, registry.Level, error)
 	Status(context.Context) (registry.Status, error)
 	Mirrors() []registry.MirrorStatus
 	Await(ctx context.Context, position uint64, want registry.Level) registry.Level

@@ -67,8 +67,8 @@ func (empty) Resolve(_ context.Context, q resolver.Query) (resolver.Answer, erro
 	return resolver.Answer{Outcome: resolver.Absent, ID: q.ID, InZone: true}, nil
 }
 
-func (empty) Prove(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, error) {
-	return nil, &registry.Error{Kind: registry.Absent, Detail: "there is nothing"}
+func (empty) Prove(context.Context, identifier.ID, registry.Level) (*receipt.Receipt, registry.Level, error) {
+	return nil, 0, &registry.Error{Kind: registry.Absent, Detail: "there is nothing"}
 }
 
 func (empty) Register(context.Context, *identifier.Change) (registry.Receipt, error) {

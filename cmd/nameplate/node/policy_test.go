@@ -84,7 +84,8 @@ func TestPolicies(t *testing.T) {
 
 			// Its cosignature proves the registration, whatever it keeps.
 			proof, err := with(b.mid, func(ctx context.Context, c *registryrpc.Client) (*receipt.Receipt, error) {
-				return c.Prove(ctx, known, registry.Anchored, 4*time.Second)
+				r, _, err := c.Prove(ctx, known, registry.Anchored, 4*time.Second)
+				return r, err
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -31,19 +31,22 @@ func TestReceipts(t *testing.T) {
 	keys := receipt.Keys{
 		Holders: lowestKey, Nodes: lowestKey, Parents: []identifier.PublicKey{middle.key.Public()}, Tops: []identifier.PublicKey{top.key.Public()},
 	}
-	for _, level := range []registry.Level{registry.Local, registry.Anchored, registry.Rooted} {
-		r, err := lowest.Prove(t.Context(), id, level, 20*time.Second)
+	for _, level := range []registry.Level{registry.Local, registry.Anchored, registry.Rooted, 0} {
+		r, got, err := lowest.Prove(t.Context(), id, level, 20*time.Second)
 		if err != nil {
 			t.Fatalf("%v: %v", level, err)
 		}
+		if level == 0 {
+			level = registry.Rooted // which it has reached by now
+		}
 		v, err := r.Verify(keys)
-		if err != nil || v.Level() != level.String() || r.Position != logged.Position || r.Row.ID != id {
+		if err != nil || v.Level() != level.String() || got != level || r.Position != logged.Position || r.Row.ID != id {
 			t.Errorf("%v: got %+v of entry %d, %v", level, v, r.Position, err)
 		}
 	}
 	unknown := id
 	unknown.Suffix = "sn-2"
-	_, err = lowest.Prove(t.Context(), unknown, registry.Local, time.Second)
+	_, _, err = lowest.Prove(t.Context(), unknown, registry.Local, time.Second)
 	if e, ok := errors.AsType[*registry.Error](err); !ok || e.Kind != registry.Absent {
 		t.Errorf("what was never registered: %v", err)
 	}
