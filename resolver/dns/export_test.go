@@ -45,15 +45,16 @@ func Plainly(s *Server, records Records, stream bool) func(query []byte) []byte 
 	}
 }
 
-// Turn answers what came together from [Asker] over TCP.
-func Turn(s *Server, come, b []byte) (taken int, answers []byte, err error) {
-	t := s.turns.Get().(*streamTurn)
-	defer s.turns.Put(t)
-	defer t.forget()
-	if err := t.read(come); err != nil {
-		return 0, b, err
+// Turns returns what answers what came together from [Asker] over TCP.
+func Turns(s *Server) func(come, b []byte) (taken int, answers []byte, err error) {
+	t := s.newStreamTurn()
+	return func(come, b []byte) (int, []byte, error) {
+		defer t.forget()
+		if err := t.read(come); err != nil {
+			return 0, b, err
+		}
+		return t.answer(context.Background(), Asker, b)
 	}
-	return t.answer(context.Background(), Asker, b)
 }
 
 // Rates returns whether an address may be answered at a time, with so many answers a
