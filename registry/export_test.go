@@ -90,3 +90,12 @@ const (
 
 // LeaveOut lets a registry do without a rule.
 func LeaveOut(c *Config, r Rule) { c.left = r }
+
+// Renumber reads which log has which number, and writes it again.
+func Renumber(b []byte) ([]byte, error) {
+	n, err := parseNumbering(b)
+	if err != nil {
+		return nil, err
+	}
+	return n.append(nil), nil
+}
