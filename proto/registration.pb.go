@@ -2289,6 +2289,10 @@ type MirrorStatus struct {
 	// What is kept of it: mirror, whole entries; pointer, entries without values;
 	// witness, checkpoints alone.
 	Policy string `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The policy by which it is being kept anew, and how many entries that has; empty when it
+	// is kept as it is to be.
+	NextPolicy string `protobuf:"bytes,16,opt,name=next_policy,json=nextPolicy,proto3" json:"next_policy,omitempty"`
+	NextSize   uint64 `protobuf:"varint,17,opt,name=next_size,json=nextSize,proto3" json:"next_size,omitempty"`
 	// How many entries the newest checkpoint covers that the node has cosigned since its
 	// start; 0 for none.
 	Cosigned uint64 `protobuf:"varint,13,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
@@ -2413,6 +2417,20 @@ func (x *MirrorStatus) GetPolicy() string {
 		return x.Policy
 	}
 	return ""
+}
+
+func (x *MirrorStatus) GetNextPolicy() string {
+	if x != nil {
+		return x.NextPolicy
+	}
+	return ""
+}
+
+func (x *MirrorStatus) GetNextSize() uint64 {
+	if x != nil {
+		return x.NextSize
+	}
+	return 0
 }
 
 func (x *MirrorStatus) GetCosigned() uint64 {
@@ -3072,7 +3090,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x04R\x05since\x12\x14\n" +
-	"\x05until\x18\x04 \x01(\x04R\x05until\"\xd8\x03\n" +
+	"\x05until\x18\x04 \x01(\x04R\x05until\"\x96\x04\n" +
 	"\fMirrorStatus\x126\n" +
 	"\x04node\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\fR\x03log\x12\x12\n" +
@@ -3088,7 +3106,10 @@ const file_proto_registration_proto_rawDesc = "" +
 	" \x01(\v2%.nameplate.registration.v1.QuarantineR\n" +
 	"quarantine\x12\x12\n" +
 	"\x04role\x18\v \x01(\tR\x04role\x12\x16\n" +
-	"\x06policy\x18\f \x01(\tR\x06policy\x12\x1a\n" +
+	"\x06policy\x18\f \x01(\tR\x06policy\x12\x1f\n" +
+	"\vnext_policy\x18\x10 \x01(\tR\n" +
+	"nextPolicy\x12\x1b\n" +
+	"\tnext_size\x18\x11 \x01(\x04R\bnextSize\x12\x1a\n" +
 	"\bcosigned\x18\r \x01(\x04R\bcosigned\x12\x16\n" +
 	"\x06counts\x18\x0e \x01(\bR\x06counts\x12<\n" +
 	"\x05after\x18\x0f \x01(\v2&.nameplate.registration.v1.PredecessorR\x05after\"\xdd\x01\n" +

@@ -840,9 +840,13 @@ type Welcome struct {
 	// root, 32 octets. No root, and 0, for none.
 	FenceSize uint64 `protobuf:"varint,9,opt,name=fence_size,json=fenceSize,proto3" json:"fence_size,omitempty"`
 	FenceRoot []byte `protobuf:"bytes,10,opt,name=fence_root,json=fenceRoot,proto3" json:"fence_root,omitempty"`
+	// How many entries it has of the log by another policy, which counts until this one has as
+	// many; 0 for none.
+	Held uint64 `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"`
 	// By the parent's node key, over: "nameplate welcome" and 0x00, the child's key and
 	// log, parent, parent_log, session, nonce, checkpoint, credit (64 bits), policy (8
-	// bits), as in Hello; and where there is a fence its size (64 bits) and root.
+	// bits), as in Hello; where there is a fence its size (64 bits) and root; and held (64
+	// bits) unless it is 0.
 	Signature     []byte `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -939,6 +943,13 @@ func (x *Welcome) GetFenceRoot() []byte {
 		return x.FenceRoot
 	}
 	return nil
+}
+
+func (x *Welcome) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
 }
 
 func (x *Welcome) GetSignature() []byte {
@@ -1800,7 +1811,7 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x05nonce\x18\x05 \x01(\fR\x05nonce\x12\x1c\n" +
 	"\tsignature\x18\x06 \x01(\fR\tsignature\x12\x14\n" +
 	"\x05acked\x18\a \x01(\x04R\x05acked\x128\n" +
-	"\x05owner\x18\b \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x05owner\"\xc0\x02\n" +
+	"\x05owner\x18\b \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x05owner\"\xd4\x02\n" +
 	"\aWelcome\x12:\n" +
 	"\x06parent\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\x12\x1d\n" +
 	"\n" +
@@ -1816,7 +1827,8 @@ const file_proto_replication_proto_rawDesc = "" +
 	"fence_size\x18\t \x01(\x04R\tfenceSize\x12\x1d\n" +
 	"\n" +
 	"fence_root\x18\n" +
-	" \x01(\fR\tfenceRoot\x12\x1c\n" +
+	" \x01(\fR\tfenceRoot\x12\x12\n" +
+	"\x04held\x18\v \x01(\x04R\x04held\x12\x1c\n" +
 	"\tsignature\x18\a \x01(\fR\tsignature\"\x8b\x01\n" +
 	"\aEntries\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x14\n" +

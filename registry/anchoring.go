@@ -272,10 +272,11 @@ func (m *Mirror) Anchoring() (Anchoring, <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := a.of(m.m.log)
-	a.machine.Witness(m.m.log, m.m.witness())
+	now := m.m.standing()
+	a.machine.Witness(m.m.log, now.witness())
 	if t.changed == nil {
 		t.changed = make(chan struct{})
 	}
-	t.anchored = max(t.anchored, a.machine.Acknowledged(m.m.log, m.m.published.Load()))
+	t.anchored = max(t.anchored, a.machine.Acknowledged(m.m.log, now.published.Load()))
 	return Anchoring{Acknowledged: t.anchored, Anchored: t.receipt, AnchoredSize: t.size, Rooted: t.rooted, RootedSize: t.rootedTo}, t.changed
 }

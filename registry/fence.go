@@ -221,8 +221,11 @@ func (r *Registry) missing(m *mirror, size uint64) (list []*identifier.Delegatio
 
 // Overdue returns why the child has to say Hello again; "" when it need not: it was told of
 // a grant, had time to log it, and has not shown it in its log. [Mirror.Fence] then sees to
-// it that what it leaves out counts all the same.
+// it that what it leaves out counts all the same. Or its log is to be kept in another way.
 func (m *Mirror) Overdue() string {
+	if why := m.outdated(); why != "" {
+		return why
+	}
 	if m.m.role != roleChild || m.m.lacking.Load() || m.r.ReadOnly() != "" {
 		return "" // one that gets entries of its own back takes no grants meanwhile
 	}

@@ -12,12 +12,13 @@ import (
 // Root returns the Merkle root of the first size entries of the mirror.
 func (m *Mirror) Root(size uint64) (identifier.Hash, error) { return m.m.rootOf(size) }
 
-// Row returns the largest row of the child's log in this node's own log; one of no
-// entries when there is none.
+// Row returns the largest row of the child's log in this node's own log, or how far it is
+// kept by another policy; one of no entries when there is neither.
 func (m *Mirror) Row() (replica.Row, error) {
 	found, ok, err := m.m.grantor().childRow(m.m.log)
-	if err != nil || !ok {
-		return replica.Row{}, err
+	before := m.m.rowBefore()
+	if err != nil || !ok || found.Row.Size <= before.Size {
+		return before, err
 	}
 	row := replica.Row{Size: found.Row.Size, Root: found.Row.Root}
 	row.Checkpoint, err = journal.AssembleCheckpoint(row.Size, row.Root, m.m.log, found.Row.Node, found.Row.Signature)

@@ -129,8 +129,8 @@ func (l *logs) hear(node identifier.PublicKey, log identifier.LogID) error {
 // begins returns why a log of a node may not begin with an entry; nil when it may: it is
 // the first, or continues the one that counts.
 func (l *logs) begins(m *mirror, payload []byte) error {
-	if l.counts(m) {
-		return nil
+	if l.counts(m.standing()) {
+		return nil // for the one that has yet to take its place, that has said so
 	}
 	e, err := identifier.ParseEntry(payload)
 	if err != nil {

@@ -142,26 +142,34 @@ func (l *logs) open(n numbering) error {
 		l.count(m)
 	}
 	l.mu.Unlock()
-	return l.replace(m)
+	return l.replace(m, true)
 }
 
 // pending reports whether a mirror has yet to take the place of another one.
 func (m *mirror) pending() bool { return m.instead != 0 && !slices.Contains(m.logs.mirrors(), m) }
 
 // replace lets a mirror take the place of the one that it was begun for, as soon as all of
-// it is there.
-func (l *logs) replace(m *mirror) error {
+// it is there. fresh says that it was just read from the state, as it is.
+func (l *logs) replace(m *mirror, fresh bool) error {
 	if !m.pending() || m.published.Load() < m.entries {
 		return nil
 	}
 	before := l.numbered(m.instead)
+	if before != nil && before.replaced.Load() {
+		return nil // by another one, of another policy
+	}
 	if before == nil || before.log != m.log || before.node != m.node || !slices.Contains(l.mirrors(), before) {
 		return fmt.Errorf("mirror %d of log %s is to take the place of mirror %d, which is another log's, or has none", m.number, m.log, m.instead)
 	}
 	before.mu.Lock()
 	m.told, m.lost = before.told, before.lost
 	before.mu.Unlock()
-	if m.role == roleChild {
+	switch {
+	case m.role == roleChild && m.policy != before.policy && fresh:
+		// It knows what the child is to be told.
+	case m.role == roleChild && m.policy != before.policy:
+		m.grants.takeOver(&before.grants) // the child is told by their numbers
+	case m.role == roleChild:
 		if err := m.gatherAgain(); err != nil { // nothing of the child's was here when it was begun
 			return err
 		}

@@ -191,7 +191,7 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 	m.bad += marked
 	m.mu.Unlock()
 	m.taken(c, succeeds != nil && !m.pending())
-	return m.logs.replace(m)
+	return m.logs.replace(m, false)
 }
 
 // taken makes a checkpoint the newest one, up to which everything is published; from here on

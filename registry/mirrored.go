@@ -58,13 +58,13 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 	case via != node:
 		n.role, n.via = roleRelay, via
 		if err = r.admitsRelay(node, via); err == nil && r.logs.of(via) != nil {
-			n.policy = policyFor(node, r.logs.of(via).ledger.holders.list())
+			n.policy, _ = policyFor(node, r.logs.of(via).ledger.holders.list())
 		}
 	case r.isPeer(node):
 		n.role = rolePeer
 	default:
 		err = r.Admits(node)
-		n.policy = policyFor(node, r.holders.list())
+		n.policy, _ = policyFor(node, r.holders.list())
 	}
 	if err != nil {
 		return nil, err
@@ -82,41 +82,25 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 		}
 	}
 	m := r.logs.withID(node, log)
-	kept := &Mirror{r: r, m: m}
-	if why := kept.SetAside(); why != nil {
+	if why := (&Mirror{r: r, m: m}).SetAside(); why != nil {
 		return nil, why
+	}
+	if m, err = r.keep(ctx, m, size); err != nil {
+		return nil, err
 	}
 	m.lacking.Store(size < m.published.Load())
 	m.hear(size, time.Now())
-	return kept, nil
+	return &Mirror{r: r, m: m}, nil
 }
 
 // SetAside returns why the log is not taken in any more, with the evidence that two
 // histories of it were signed; nil when it is.
 func (m *Mirror) SetAside() *replica.Refusal {
-	if q := m.m.quarantine.Load(); q != nil {
+	if q := m.m.standing().quarantine.Load(); q != nil {
 		return q.refusal()
 	}
 	return nil
 }
-
-// policyFor returns what is to be kept of the log of a node, by the delegations that name
-// it: the most that one of them says.
-func policyFor(node identifier.PublicKey, list []held) identifier.Policy {
-	least := identifier.PolicyWitness + 1
-	for _, h := range list {
-		if d := h.delegation; !h.apex && !d.Revoked() && d.Node != nil && d.Node.Key == node {
-			least = min(least, d.Policy)
-		}
-	}
-	if least > identifier.PolicyWitness {
-		return identifier.PolicyMirror // none names it
-	}
-	return least
-}
-
-// Policy returns what is kept of the log, since it is kept.
-func (m *Mirror) Policy() identifier.Policy { return m.m.policy }
 
 // Admits returns why the log of a node is not taken in; nil when it is. A node is let in
 // while a delegation in force names its key. When its prefix has gone to another node, it
@@ -406,11 +390,12 @@ func (r *Registry) waitRoom(ctx context.Context, octets int) error {
 // Grants returns the envelopes by which the child got its prefixes, or lost them, from
 // number from on, and a channel that is closed when there are more.
 func (m *Mirror) Grants(from uint64) ([]identifier.Envelope, <-chan struct{}) {
-	grants, more := m.m.grants.since(from)
-	if !m.r.logs.counts(m.m) {
+	now := m.m.standing()
+	grants, more := now.grants.since(from)
+	if !m.r.logs.counts(now) {
 		grants = nil // a log that does not count yet is not added to by them
 	}
-	if len(grants) > 0 && !m.m.witness() { // which sees nothing that a fence could be about
+	if len(grants) > 0 && now == m.m && !m.m.witness() { // which sees nothing that a fence could be about
 		m.r.tell(m.m, grants)
 	}
 	return grants, more

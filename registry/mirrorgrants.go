@@ -26,6 +26,19 @@ func (g *grantList) add(e identifier.Envelope) {
 	}
 }
 
+// takeOver makes a list that of another one. Whoever waits for more asks again.
+func (g *grantList) takeOver(from *grantList) {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.list = from.list
+	if from.more != nil {
+		close(from.more)
+		from.more = nil
+	}
+}
+
 func (g *grantList) since(from uint64) ([]identifier.Envelope, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

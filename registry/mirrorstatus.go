@@ -27,6 +27,10 @@ type MirrorStatus struct {
 	// child of one. Policy is what is kept of it: mirror, whole
 	// entries; pointer, entries without the contents of their rows; witness, checkpoints.
 	Role, Policy string
+	// Next is the policy by which it is being kept anew, with NextSize entries so far; empty
+	// when it is kept as it is to be.
+	Next     string
+	NextSize uint64
 	// Cosigned is how many entries the newest checkpoint covers that this node has cosigned
 	// since its start; 0 for none.
 	Cosigned uint64
@@ -45,6 +49,9 @@ func (r *Registry) Mirrors() []MirrorStatus {
 		size, root := m.head()
 		status[i] = MirrorStatus{Log: m.log, Node: m.node, Size: size, Root: root, Age: m.age(time.Now()), Identifiers: totals[m.number].Live, Quarantine: m.quarantine.Load(),
 			Role: m.role.String(), Policy: m.policy.String(), Cosigned: r.anchors.cosigned(m.log), Counts: r.logs.counts(m), After: m.continues()}
+		if next := r.logs.begun(m, m.wanted()); next != nil && next.policy != m.policy {
+			status[i].Next, status[i].NextSize = next.policy.String(), next.published.Load()
+		}
 		m.mu.Lock()
 		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
 		if m.lost > size {

@@ -144,7 +144,7 @@ func (m *Mirror) Refused(why *replica.Refusal) {
 			"held", string(why.Held), "signed", string(why.Signed))
 		return
 	}
-	if err := m.r.setAsideLog(context.Background(), m.m.ledger, why.Evidence); err != nil {
+	if err := m.r.setAsideLog(context.Background(), m.m.standing().ledger, why.Evidence); err != nil {
 		m.r.config.Log.Error("the evidence of a fork was not kept", "log", m.m.log, "node", m.m.node, "detail", why.Detail, "error", err,
 			"held", string(why.Held), "signed", string(why.Signed))
 	}

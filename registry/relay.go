@@ -121,6 +121,12 @@ type Relay struct {
 // LogID returns the id of the log.
 func (s *Relay) LogID() identifier.LogID { return s.mirror.m.log }
 
+// Number returns the number of the mirror that is sent. Another one may take its place.
+func (s *Relay) Number() uint32 { return s.mirror.m.number }
+
+// Policy returns what is kept of the log here, and so can be sent.
+func (s *Relay) Policy() identifier.Policy { return s.mirror.m.policy }
+
 // Owner returns the node key that the log is signed with.
 func (s *Relay) Owner() identifier.PublicKey { return s.mirror.m.node }
 

@@ -110,7 +110,7 @@ func TestWitness(t *testing.T) {
 	}
 	check("at once")
 	f.parent.check()
-	f.parent.start() // killed
+	f.parent.start()
 	f.join()
 	check("after a start")
 	f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, "88.118/c"), nil, link("https://maker.example/c"))))

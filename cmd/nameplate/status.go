@@ -127,9 +127,12 @@ type shownMirror struct {
 	Bad         uint64               `json:"bad"`
 	Age         float64              `json:"age"` // seconds
 	Identifiers uint64               `json:"identifiers"`
-	Role        string               `json:"role"`     // child, peer or relayed
-	Policy      string               `json:"policy"`   // mirror, pointer or witness
-	Cosigned    uint64               `json:"cosigned"` // entries under the newest checkpoint that was cosigned
+	Role        string               `json:"role"`   // child, peer or relayed
+	Policy      string               `json:"policy"` // mirror, pointer or witness
+	// Next is the policy by which it is being kept anew, with NextSize entries so far.
+	Next     string `json:"nextPolicy,omitempty"`
+	NextSize uint64 `json:"nextSize,omitempty"`
+	Cosigned uint64 `json:"cosigned"` // entries under the newest checkpoint that was cosigned
 	// Lost is how many entries were acknowledged once, while there are fewer.
 	Lost uint64     `json:"lost,omitempty"`
 	Fork *shownFork `json:"fork,omitempty"`
@@ -184,7 +187,7 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 			forked = &f
 		}
 		shown.Mirrors = append(shown.Mirrors, shownMirror{
-			Lost: m.Lost, Fork: forked, Role: m.Role, Policy: m.Policy, Cosigned: m.Cosigned,
+			Lost: m.Lost, Fork: forked, Role: m.Role, Policy: m.Policy, Next: m.Next, NextSize: m.NextSize, Cosigned: m.Cosigned,
 			Node: m.Node, Log: m.Log.String(), Size: m.Size, Root: hex.EncodeToString(m.Root[:]),
 			Lag: m.Told - min(m.Size, m.Told), Bad: m.Bad, Age: m.Age.Seconds(), Identifiers: m.Identifiers,
 			Counts: m.Counts, Continues: newShownPredecessor(m.After),
@@ -259,6 +262,9 @@ func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
 		} else {
 			line("mirror", "of log %s: %s entries, %s behind, %s cosigned, %s marked bad, %v old, %s identifiers, policy %s", m.Log, thousands(int(m.Size)),
 				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Cosigned)), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)), m.Policy)
+		}
+		if m.Next != "" {
+			line("policy", "of log %s: it is being kept as %s from now on, %s of %s entries so far", m.Log, m.Next, thousands(int(m.NextSize)), thousands(int(m.Size)))
 		}
 		if m.Lost > 0 {
 			line("regressed", "%s entries of log %s were acknowledged and %s are here: this node was restored, and gets the rest again", thousands(int(m.Lost)), m.Log, thousands(int(m.Size)))

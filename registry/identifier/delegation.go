@@ -33,8 +33,9 @@ type Delegation struct {
 	// whoever knows the delegation, from above, from below or from a copy, names the
 	// same nodes.
 	Mirrors []Node
-	// Policy says what the delegating node keeps of that node's log. It counts when it
-	// begins to: what is there already stays as it is.
+	// Policy says what the delegating node keeps of that node's log. Where several
+	// delegations name one node, the one that keeps most counts. Another one than that by
+	// which the log is kept has it taken in anew.
 	Policy Policy
 	// NoAgents forbids changes that a node signs on behalf of somebody whom it
 	// authenticated in another way.

@@ -19,6 +19,9 @@ type ChildConfig struct {
 	Cosignature func(note []byte, by identifier.PublicKey) error
 	// Parent is the node key that the parent must have; zero for whoever answers.
 	Parent identifier.PublicKey
+	// Kept is what this node has of the log, where it is another node's: a parent that wants
+	// more than that gets nothing.
+	Kept identifier.Policy
 	// Octets is how many octets the payloads of a message have together, unless the
 	// first entry alone has more; 0 for 256 KiB. Smaller messages let heartbeats
 	// through in time on a slow line.
@@ -257,6 +260,10 @@ func (c *Child) receiveWelcome(m *Welcome) {
 		!c.config.proves.check(m.Parent, m.Signed(own, c.config.ID), m.Signature) {
 		return // of another stream, or of nobody
 	}
+	if m.Policy < c.config.Kept {
+		c.end(refuse(Unavailable, "the other node wants the log as %v, and here it is kept as %v: until it is kept otherwise it is not sent", m.Policy, c.config.Kept))
+		return
+	}
 	size, root := uint64(0), emptyRoot
 	if len(m.Checkpoint) > 0 {
 		var err error
@@ -274,7 +281,7 @@ func (c *Child) receiveWelcome(m *Welcome) {
 	c.acked, c.ackedRoot, c.sent, c.offered = size, root, size, size
 	c.heartbeat = true // tells the parent how far the child is
 	c.lost = 0
-	if known := c.known(m.Parent); known > size {
+	if known := c.known(m.Parent); known > max(size, m.Held) {
 		c.lost = known
 	}
 }

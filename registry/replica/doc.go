@@ -256,4 +256,9 @@
 // the top nobody can hold more of a witnessed log than the row in the witness's own log, so
 // that is what enough top-level nodes must hold before it is cosigned; a log that is
 // witnessed is not sent to peers.
+//
+// A parent that is to keep something else than before welcomes with what it has by the new
+// policy, nothing at first, and says how much it has by the one before (Held): so the child
+// does not take it for restored. What was kept before is a [Row] to the other, which it must
+// not contradict; a witness begins with it.
 package replica

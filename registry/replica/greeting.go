@@ -61,6 +61,7 @@ func (m *Hello) Signed(c *Challenge) []byte {
 //	credit      u64
 //	policy      u8
 //	fence       where there is one: size u64, root 32 octets
+//	held        u64, unless it is 0
 func (m *Welcome) Signed(child identifier.PublicKey, log identifier.LogID) []byte {
 	b := appendKey([]byte(welcomeLabel), child)
 	b = append(b, log[:]...)
@@ -70,7 +71,11 @@ func (m *Welcome) Signed(child identifier.PublicKey, log identifier.LogID) []byt
 	b = append(b, m.Nonce[:]...)
 	b = appendText(b, m.Checkpoint)
 	b = append(binary.BigEndian.AppendUint64(b, m.Credit), byte(m.Policy))
-	return m.Fence.append(b)
+	b = m.Fence.append(b)
+	if m.Held > 0 {
+		b = binary.BigEndian.AppendUint64(b, m.Held)
+	}
+	return b
 }
 
 // CheckHello returns nil when a Hello is the answer to a challenge and speaks this

@@ -76,6 +76,9 @@ type Welcome struct {
 	Policy identifier.Policy
 	// Fence is the next fence in the log; zero for none.
 	Fence Fence
+	// Held is how many entries it has of the log by another policy, which goes on counting
+	// until this one has as many; 0 for none.
+	Held uint64
 	// Signature is the parent's, over [Welcome.Signed].
 	Signature []byte
 }

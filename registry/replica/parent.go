@@ -24,6 +24,9 @@ type ParentConfig struct {
 	// Row returns the largest row of the child in the parent's own log; nil, or a Row of
 	// no entries, for none. An error ends the stream.
 	Row func() (Row, error)
+	// Held returns how many entries of the log are kept by another policy, which counts until
+	// this one has as many; nil, or 0, for none.
+	Held func() uint64
 	// Begins returns why a log is not mirrored that begins with this entry; nil for every
 	// log. It is asked before the first unit of an empty mirror is stored.
 	Begins func(payload []byte) *Refusal
@@ -129,7 +132,7 @@ func (p *Parent) Open(m *Hello, s Session) {
 	default:
 		p.tip, p.tipRoot, p.tipIsNews = size, root, true
 		p.lost = 0
-		if m.Acked > p.edge.size {
+		if m.Acked > max(p.edge.size, p.held()) {
 			p.lost = m.Acked
 		}
 	}
@@ -316,7 +319,7 @@ func (p *Parent) welcome() Message {
 	p.phase, p.allowed, p.fence = welcome, p.allowance(), p.nextFence()
 	m := &Welcome{
 		Parent: p.config.Signer.Public(), ParentLog: p.config.ID, Session: p.session, Nonce: p.hello.Nonce,
-		Checkpoint: p.checkpoint, Credit: p.allowance(), Policy: p.config.Policy, Fence: p.fence,
+		Checkpoint: p.checkpoint, Credit: p.allowance(), Policy: p.config.Policy, Fence: p.fence, Held: p.held(),
 	}
 	m.Signature = p.config.Signer.Sign(m.Signed(p.config.Child, p.config.Log))
 	return m
@@ -328,6 +331,13 @@ func keptAs(policy identifier.Policy) string {
 		return "checkpoints alone"
 	}
 	return policy.String() + "s"
+}
+
+func (p *Parent) held() uint64 {
+	if p.config.Held == nil {
+		return 0
+	}
+	return p.config.Held()
 }
 
 func (p *Parent) row() (Row, error) {

@@ -29,6 +29,8 @@ type ChildConfig struct {
 	// Owner is the node key that the log is signed with; zero for the node's own.
 	Owner  identifier.PublicKey
 	Verify replica.VerifyCheckpoint
+	// Kept is what this node has of the log, where it is another node's.
+	Kept identifier.Policy
 	// Address is the parent's gRPC port, host and port. It is on this machine, unless
 	// Dial has credentials and Secure says so.
 	Address string
@@ -86,7 +88,7 @@ func NewChild(c ChildConfig) (*Child, error) {
 	}
 	return &Child{config: c, whole: time.Now(), machine: replica.NewChild(replica.ChildConfig{
 		Signer: c.Signer, Owner: c.Owner, ID: c.Source.LogID(), Log: c.Source, Verify: c.Verify, Parent: c.Parent, Acked: c.Source.Acked,
-		Cosignature: registry.VerifyCosignature,
+		Cosignature: registry.VerifyCosignature, Kept: c.Kept,
 	})}, nil
 }
 

@@ -163,7 +163,7 @@ func statusToProto(s *Status) *proto.StatusResponse {
 		m.Mirrors = append(m.Mirrors, &proto.MirrorStatus{
 			Node: proto.KeyToProto(x.Node), Log: proto.LogToProto(x.Log), Size: x.Size, Root: proto.HashToProto(x.Root),
 			Told: x.Told, Bad: x.Bad, AgeMs: x.Age.Milliseconds(), Identifiers: x.Identifiers,
-			Lost: x.Lost, Quarantine: quarantineToProto(x.Quarantine), Role: x.Role, Policy: x.Policy, Cosigned: x.Cosigned,
+			Lost: x.Lost, Quarantine: quarantineToProto(x.Quarantine), Role: x.Role, Policy: x.Policy, NextPolicy: x.Next, NextSize: x.NextSize, Cosigned: x.Cosigned,
 			Counts: x.Counts, After: predecessorToProto(x.After),
 		})
 	}
@@ -237,7 +237,7 @@ func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
 	s := registry.MirrorStatus{
 		Size: m.GetSize(), Told: m.GetTold(), Bad: m.GetBad(), Identifiers: m.GetIdentifiers(), Lost: m.GetLost(),
 		Age:  time.Duration(min(max(0, m.GetAgeMs()), maxUptime*1000)) * time.Millisecond,
-		Role: m.GetRole(), Policy: m.GetPolicy(), Cosigned: m.GetCosigned(), Counts: m.GetCounts(),
+		Role: m.GetRole(), Policy: m.GetPolicy(), Next: m.GetNextPolicy(), NextSize: m.GetNextSize(), Cosigned: m.GetCosigned(), Counts: m.GetCounts(),
 	}
 	var err error
 	if s.Node, err = proto.KeyFromProto(m.GetNode()); err != nil {

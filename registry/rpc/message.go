@@ -102,7 +102,7 @@ func responseToProto(m replica.Message) *proto.ReplicateResponse {
 	case *replica.Welcome:
 		return &proto.ReplicateResponse{Message: &proto.ReplicateResponse_Welcome{Welcome: &proto.Welcome{
 			Parent: proto.KeyToProto(m.Parent), ParentLog: m.ParentLog[:], Session: m.Session[:], Nonce: m.Nonce[:],
-			Checkpoint: m.Checkpoint, Credit: m.Credit, Policy: uint32(m.Policy), Signature: m.Signature,
+			Checkpoint: m.Checkpoint, Credit: m.Credit, Policy: uint32(m.Policy), Held: m.Held, Signature: m.Signature,
 			FenceSize: m.Fence.Size, FenceRoot: fenceRootToProto(m.Fence),
 		}}}
 	case *replica.Ack:
@@ -198,7 +198,7 @@ func welcomeFromProto(m *proto.Welcome) (replica.Message, error) {
 	if p := m.GetPolicy(); p > uint32(identifier.PolicyWitness) {
 		return nil, fieldError("welcome.policy", "%d is none that this version knows: run the same release on both nodes", p)
 	}
-	w := &replica.Welcome{Policy: identifier.Policy(m.GetPolicy()), Checkpoint: m.GetCheckpoint(), Credit: m.GetCredit(), Signature: m.GetSignature()}
+	w := &replica.Welcome{Policy: identifier.Policy(m.GetPolicy()), Held: m.GetHeld(), Checkpoint: m.GetCheckpoint(), Credit: m.GetCredit(), Signature: m.GetSignature()}
 	var err error
 	if w.Parent, err = proto.KeyFromProto(m.GetParent()); err != nil {
 		return nil, fmt.Errorf("welcome.parent: %w", err)

@@ -41,6 +41,7 @@ func responses() []replica.Message {
 		&replica.Challenge{Nonce: replica.Nonce{1}, Parent: someKey},
 		&replica.Welcome{Parent: someKey, ParentLog: identifier.LogID{1}, Session: replica.Session{2}, Nonce: replica.Nonce{3}, Checkpoint: []byte("note"), Credit: 4, Signature: []byte{5}},
 		&replica.Welcome{Parent: someKey, Nonce: replica.Nonce{3}, Fence: replica.Fence{Size: 1 << 40, Root: identifier.Hash{6}}, Signature: []byte{5}},
+		&replica.Welcome{Parent: someKey, ParentLog: identifier.LogID{1}, Session: replica.Session{2}, Nonce: replica.Nonce{3}, Policy: identifier.PolicyWitness, Held: 9, Signature: []byte{5}},
 		&replica.Ack{Session: replica.Session{1}, Size: 2, Root: identifier.Hash{3}, Credit: 4, Anchored: 1},
 		&replica.Cosigned{Session: replica.Session{1}, Receipt: someReceipt},
 		&replica.Nack{Session: replica.Session{1}, Next: 2},

@@ -44,6 +44,9 @@ type Mirror interface {
 	Settle(ctx context.Context, tip uint64, root identifier.Hash) (generation uint64, err error)
 	// Policy returns what is kept of the log; it never changes.
 	Policy() identifier.Policy
+	// Held returns how many entries of the log are kept by another policy, which counts until
+	// this one has as many; 0 for none.
+	Held() uint64
 	// Open returns what is on disk. It is called once for a generation, before the first
 	// Append.
 	Open() (replica.Mirror, error)

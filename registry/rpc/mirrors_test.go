@@ -119,6 +119,7 @@ func (m *memoryMirror) Settle(context.Context, uint64, identifier.Hash) (uint64,
 }
 
 func (m *memoryMirror) Policy() identifier.Policy { return identifier.PolicyMirror }
+func (m *memoryMirror) Held() uint64              { return 0 }
 
 func (m *memoryMirror) Open() (replica.Mirror, error) {
 	m.mu.Lock()

@@ -262,7 +262,7 @@ func (k *keeper) begin(c ParentConfig, mirror Mirror, m *replica.Hello) error {
 		return err
 	}
 	k.machine, err = replica.NewParent(replica.ParentConfig{
-		Signer: c.Signer, ID: c.Log, Child: m.Owner, Log: m.Log, Verify: c.Verify, Policy: mirror.Policy(), History: mirror, Row: mirror.Row, Begins: mirror.Begins, Fence: mirror.Fenced, Window: c.Window,
+		Signer: c.Signer, ID: c.Log, Child: m.Owner, Log: m.Log, Verify: c.Verify, Policy: mirror.Policy(), History: mirror, Row: mirror.Row, Held: mirror.Held, Begins: mirror.Begins, Fence: mirror.Fenced, Window: c.Window,
 	}, found)
 	k.mirror = mirror
 	return err

@@ -118,6 +118,7 @@ type member struct {
 	process *process
 	key     identifier.PrivateKey
 	prefix  identifier.Prefix
+	epoch   uint64 // of the prefix, behind the first
 }
 
 var members atomic.Uint32
@@ -319,7 +320,7 @@ func (b *branch) grant(from, to *member, prefix identifier.Prefix) error {
 func (b *branch) grantAs(from, to *member, prefix identifier.Prefix, policy identifier.Policy) error {
 	at := netip.MustParseAddrPort(to.victim.Listen)
 	payload, err := identifier.AppendDelegation(nil, &identifier.Delegation{
-		Prefix: prefix, Epoch: 1, Keyset: identifier.Keyset{Version: 1, Threshold: 1, Keys: []identifier.PublicKey{to.key.Public()}},
+		Prefix: prefix, Epoch: 1 + to.epoch, Keyset: identifier.Keyset{Version: 1 + to.epoch, Threshold: 1, Keys: []identifier.PublicKey{to.key.Public()}},
 		Policy: policy,
 		Node:   &identifier.Node{Name: to.victim.Name, Key: to.key.Public(), Addresses: []identifier.Address{{IP: at.Addr().String(), GRPC: at.Port()}}},
 	})
@@ -512,7 +513,7 @@ func (b *branch) change(m *member, id identifier.ID) (*identifier.Change, error)
 		lasts = time.Hour
 	}
 	return identifier.SignChange(identifier.Header{
-		Prefix: m.prefix, Epoch: 1, KeysetVersion: 1, Expiry: time.Now().Add(lasts).Truncate(time.Second),
+		Prefix: m.prefix, Epoch: 1 + m.epoch, KeysetVersion: 1 + m.epoch, Expiry: time.Now().Add(lasts).Truncate(time.Second),
 	}, []identifier.Row{row}, nil, m.key)
 }
 

@@ -146,6 +146,78 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// What a parent keeps is changed while both run, to less and to more: the child says Hello
+// again by itself, or after its parent was killed, and in the end the parent has what it is to
+// have, answers as it says, and has cosigned all of it.
+func TestPolicyChange(t *testing.T) {
+	t.Parallel()
+	b := &branch{t: t, dir: t.TempDir()}
+	t.Cleanup(b.end)
+	b.top = b.member("top", nil)
+	b.top.victim.Anchor = filepath.Join(b.dir, "anchor")
+	if err := b.top.start("", 0); err != nil {
+		t.Fatal(err)
+	}
+	b.mid = b.member("mid", b.top)
+	if err := errors.Join(b.mid.start("", 0), b.grant(b.top, b.mid, "88")); err != nil {
+		t.Fatal(err)
+	}
+	whole := func() error { return awaitAll(func() error { return mirrored(b.mid, b.top) }) }
+	register := func() error {
+		return errors.Join(b.during([]*member{b.mid}, func() error { return b.registerSome(20) }), whole())
+	}
+	if err := errors.Join(whole(), register()); err != nil {
+		t.Fatalf("%v\n%s", err, b.said())
+	}
+	for i, policy := range []identifier.Policy{identifier.PolicyWitness, identifier.PolicyMirror, identifier.PolicyPointer} {
+		b.mid.epoch++
+		if err := b.grantAs(b.top, b.mid, "88", policy); err != nil {
+			t.Fatal(err)
+		}
+		err := awaitAll(func() error {
+			d, err := with(b.mid, func(ctx context.Context, c *registryrpc.Client) (*identifier.Delegation, error) {
+				return c.Holder(ctx, "88")
+			})
+			if err != nil || d.Epoch != 1+b.mid.epoch {
+				return fmt.Errorf("the child holds %+v, %v", d, err)
+			}
+			return nil
+		})
+		if i > 0 {
+			b.top.kill()
+			err = errors.Join(err, b.top.start("", 0))
+		}
+		if err = errors.Join(err, register()); err != nil {
+			t.Fatalf("%v\n%s", err, b.said())
+		}
+		err = awaitAll(func() error {
+			up, err := b.top.status()
+			if err != nil {
+				return err
+			}
+			down, err := b.mid.status()
+			if err != nil {
+				return err
+			}
+			m := up.Mirrors[0]
+			if len(up.Mirrors) != 1 || m.Policy != policy.String() || m.Next != "" || m.Bad != 0 || m.Lost != 0 || down.Upstream.Lost != 0 ||
+				down.Upstream.Policy != policy.String() || down.Anchored != down.Position {
+				return fmt.Errorf("the parent tells %+v, the child that it keeps %+v, %d of %d are anchored", up.Mirrors, down.Upstream, down.Anchored, down.Position)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("to %v: %v\n%s", policy, err, b.said())
+		}
+		if err := mirrored(b.mid, b.top); err != nil {
+			t.Error(err)
+		}
+	}
+	if strings.Contains(b.said(), "it was restored") {
+		t.Errorf("somebody was taken for restored\n%s", b.said())
+	}
+}
+
 // backupOf makes a backup of a node that runs, and returns where.
 func (b *branch) backupOf(t *testing.T, m *member) string {
 	t.Helper()

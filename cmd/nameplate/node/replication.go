@@ -39,16 +39,16 @@ func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, l
 		MayConnect: registryrpc.KnownNodes(r.Admits), Logger: log, Heartbeat: heartbeat,
 	})}
 	// open sends a log to a node that has a key, at an address.
-	open := func(source registryrpc.Source, owner identifier.PublicKey, address string, key identifier.PublicKey) (*registryrpc.Child, error) {
+	open := func(source registryrpc.Source, owner identifier.PublicKey, kept identifier.Policy, address string, key identifier.PublicKey) (*registryrpc.Child, error) {
 		return registryrpc.NewChild(registryrpc.ChildConfig{
-			Source: source, Owner: owner, Signer: r.Signer(), Verify: journal.VerifyCheckpoint,
+			Source: source, Owner: owner, Kept: kept, Signer: r.Signer(), Verify: journal.VerifyCheckpoint,
 			Address: address, Parent: key, Log: log, Secure: true, Heartbeat: heartbeat,
 			Dial: append(impatience, grpc.WithTransportCredentials(identity.Client(key))),
 		})
 	}
 	var err error
 	if c.Parent.Address != "" {
-		p.child, err = open(r.Source(), r.Key(), c.Parent.Address, c.Parent.Key)
+		p.child, err = open(r.Source(), r.Key(), identifier.PolicyMirror, c.Parent.Address, c.Parent.Key)
 		return p, err
 	}
 	for i := range c.Peers {
@@ -56,8 +56,8 @@ func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, l
 		if !x.mirrors() {
 			continue
 		}
-		other, err := newTopLevel(x, r, func(source registryrpc.Source, owner identifier.PublicKey) (*registryrpc.Child, error) {
-			return open(source, owner, x.grpc(), x.Key)
+		other, err := newTopLevel(x, r, func(source registryrpc.Source, owner identifier.PublicKey, kept identifier.Policy) (*registryrpc.Child, error) {
+			return open(source, owner, kept, x.grpc(), x.Key)
 		})
 		if err != nil {
 			return nil, err

@@ -20,23 +20,24 @@ type topLevel struct {
 	address string
 	logs    *registry.Peer
 	own     *registryrpc.Child
-	begin   func(registryrpc.Source, identifier.PublicKey) (*registryrpc.Child, error)
+	begin   func(registryrpc.Source, identifier.PublicKey, identifier.Policy) (*registryrpc.Child, error)
 
 	mu     sync.Mutex
-	relays map[identifier.LogID]*relay
+	relays map[uint32]*relay // by the numbers of the mirrors that are sent
 }
 
 // relay is the stream of a child's log.
 type relay struct {
 	*registryrpc.Child
+	log  identifier.LogID
 	stop context.CancelFunc
 }
 
 // newTopLevel returns one that begin opens streams to, of a log that is signed with a key.
-func newTopLevel(root *Root, r *registry.Registry, begin func(registryrpc.Source, identifier.PublicKey) (*registryrpc.Child, error)) (*topLevel, error) {
-	p := &topLevel{name: root.Name, key: root.Key, address: root.grpc(), logs: r.Peer(root.Key), begin: begin, relays: make(map[identifier.LogID]*relay)}
+func newTopLevel(root *Root, r *registry.Registry, begin func(registryrpc.Source, identifier.PublicKey, identifier.Policy) (*registryrpc.Child, error)) (*topLevel, error) {
+	p := &topLevel{name: root.Name, key: root.Key, address: root.grpc(), logs: r.Peer(root.Key), begin: begin, relays: make(map[uint32]*relay)}
 	var err error
-	p.own, err = begin(p.logs.Source(), r.Key())
+	p.own, err = begin(p.logs.Source(), r.Key(), identifier.PolicyMirror)
 	return p, err
 }
 
@@ -73,28 +74,28 @@ func (p *topLevel) run(ctx context.Context) error {
 }
 
 // follow begins the streams of logs that count, and ends those of logs that were continued
-// as others.
+// as others, or of which something else is kept now.
 func (p *topLevel) follow(ctx context.Context, streams *sync.WaitGroup) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	counts := map[identifier.LogID]bool{}
+	counts := map[uint32]bool{}
 	for _, log := range p.logs.Relays() {
-		counts[log.LogID()] = true
-		if p.relays[log.LogID()] != nil {
+		counts[log.Number()] = true
+		if p.relays[log.Number()] != nil {
 			continue
 		}
-		c, err := p.begin(log, log.Owner())
+		c, err := p.begin(log, log.Owner(), log.Policy())
 		if err != nil {
 			return err
 		}
 		ctx, stop := context.WithCancel(ctx)
-		p.relays[log.LogID()] = &relay{Child: c, stop: stop}
+		p.relays[log.Number()] = &relay{Child: c, log: log.LogID(), stop: stop}
 		streams.Go(func() { _ = c.Run(ctx) }) // it never fails
 	}
-	for log, r := range p.relays {
-		if !counts[log] {
+	for number, r := range p.relays {
+		if !counts[number] {
 			r.stop()
-			delete(p.relays, log)
+			delete(p.relays, number)
 		}
 	}
 	return nil
@@ -106,9 +107,9 @@ func (p *topLevel) status() registryrpc.PeerStatus {
 	told := registryrpc.PeerStatus{Name: p.name, Key: p.key, Upstream: upstreamOf(s)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for log, c := range p.relays {
+	for _, c := range p.relays {
 		s := c.Status()
-		told.Relays = append(told.Relays, registryrpc.RelayStatus{Log: log, Connected: s.Connected, Size: s.Synced, Acknowledged: s.Acked})
+		told.Relays = append(told.Relays, registryrpc.RelayStatus{Log: c.log, Connected: s.Connected, Size: s.Synced, Acknowledged: s.Acked})
 	}
 	return told
 }
