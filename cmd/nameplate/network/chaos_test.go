@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +23,7 @@ import (
 
 var (
 	chaosRounds = flag.Int("chaos", 10, "how many rounds of killing nodes TestChaos has")
+	forgetful   = flag.Bool("forgetful", false, "build nodes that never sync their journals: tests of kills are to fail")
 	chaosSeed   = flag.Uint64("chaosseed", 0, "which nodes TestChaos kills and when; 0 draws one")
 )
 
@@ -81,6 +84,25 @@ func TestChaos(t *testing.T) {
 	}
 	c.checkHealed(t)
 	c.ledger.report(t, took, c.kills)
+}
+
+// The control: with nodes that never sync their journals TestChaos fails, in a process of
+// its own, because its nodes have not what they acknowledged when they come back.
+func TestChaosNotices(t *testing.T) {
+	program(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.CommandContext(t.Context(), self, "-test.run=^TestChaos$", "-chaos=3", "-forgetful").CombinedOutput()
+	if _, failed := errors.AsType[*exec.ExitError](err); !failed {
+		t.Fatalf("nodes that sync nothing were killed, and nobody noticed: %v\n%s", err, said)
+	}
+	lines := strings.Split(string(said), "\n")
+	t.Logf("noticed:\n%s", strings.Join(lines[:min(len(lines), 20)], "\n"))
+	if !strings.Contains(string(said), "--- FAIL: TestChaos") {
+		t.Errorf("it ended in another way")
+	}
 }
 
 // chaos is a tree whose nodes are killed, and what is known of it.

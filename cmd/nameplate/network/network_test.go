@@ -27,7 +27,11 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	file := filepath.Join(folder, "nameplate")
-	out, err := exec.Command("go", "build", "-o", file, "..").CombinedOutput()
+	line := []string{"build", "-o", file}
+	if *forgetful {
+		line = append(line, "-tags", "forgetful")
+	}
+	out, err := exec.Command("go", append(line, "..")...).CombinedOutput()
 	if err != nil {
 		os.Stderr.Write(out)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/journal"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
@@ -52,7 +53,7 @@ type Node struct {
 // New opens the node's folder and its listeners. What it holds resolves as soon as
 // Run is called. When it fails it leaves nothing open. version is told to whoever asks.
 func New(c Config, version string, log *slog.Logger) (*Node, error) {
-	return create(c, version, log, registry.Config{})
+	return create(c, version, log, registry.Config{Journal: journal.Options{FS: files()}})
 }
 
 // create is New with what tests bring for the registry.
