@@ -136,6 +136,9 @@ func fields(t *testing.T, of reflect.Type, shown map[string]any, path string) in
 	n := 0
 	for i := range of.NumField() {
 		f := of.Field(i)
+		if !f.IsExported() {
+			continue // for tests
+		}
 		name := f.Tag.Get("yaml")
 		value, ok := shown[name]
 		if !ok {
