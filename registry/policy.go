@@ -14,7 +14,7 @@ import (
 // goes on counting, and answering, until the other one has as many entries as that had. So
 // neither of them is ever a mixture, and each is judged as if it had been kept so always.
 // Meanwhile nothing that is new in the log is anchored. A witness begins with the checkpoint
-// up to which the log was kept before.
+// up to which the log was kept before, and counts at once.
 
 // policyFor returns what is to be kept of the log of a node, by the delegations that name
 // it: the most that one of them says. named is false when none does.
@@ -62,7 +62,7 @@ func (r *Registry) keep(ctx context.Context, m *mirror, size uint64) (*mirror, e
 		return m, nil
 	}
 	if x := r.logs.begun(m, p); x != nil {
-		return x, nil
+		return r.lead(ctx, m, x)
 	}
 	r.config.Log.Info("a log is to be kept in another way: until that has as much, it is kept as before",
 		"log", m.log, "child", m.node, "policy", p, "before", m.policy, "entries", m.published.Load())
@@ -71,9 +71,39 @@ func (r *Registry) keep(ctx context.Context, m *mirror, size uint64) (*mirror, e
 		return nil, err
 	}
 	if x := r.logs.begun(m, p); x != nil {
-		return x, nil
+		return r.lead(ctx, m, x)
 	}
 	return r.logs.withID(m.node, m.log), nil // there was nothing to wait for
+}
+
+// lead leads a witness to the checkpoint up to which the log was kept before, so that it
+// counts at once: the child may have nothing more to say. It returns where the log is kept.
+func (r *Registry) lead(ctx context.Context, before, x *mirror) (*mirror, error) {
+	r.logs.numbering.Lock()
+	defer r.logs.numbering.Unlock()
+	x.queueMu.Lock()
+	begun := x.queued > 0 || x.published.Load() > 0
+	x.queueMu.Unlock()
+	c := before.checkpoint.Load()
+	if !x.witness() || begun || c == nil {
+		return x, nil
+	}
+	from := &Mirror{r: r, m: before}
+	first, err := from.Unit(0)
+	if err != nil {
+		return nil, err
+	}
+	u := &replica.Unit{Size: c.Size, Payloads: first.Payloads[:1], Checkpoint: c.Note, Root: c.Root}
+	if c.Size > 1 {
+		if u.Proof, err = from.Prove(1, c.Size); err != nil {
+			return nil, err
+		}
+	}
+	synced := make(chan struct{})
+	if err := r.appendUnit(ctx, x, u, func() { close(synced) }); err != nil {
+		return nil, err
+	}
+	return x, r.awaitSync(ctx, synced)
 }
 
 // begun returns the mirror that is to take the place of another one, with a policy; nil for

@@ -55,19 +55,7 @@ func (l *ledger) loadWitnessed() error {
 func (m *mirror) takeWitnessed(u *replica.Unit, at, end journal.Offset) error {
 	size, root := m.head()
 	proved := false
-	var genesis []state.Mutation
-	if before := m.standing(); before != m && u.Start > size {
-		// It was kept by another policy up to there.
-		var err error
-		if genesis, err = m.begin(before); err != nil {
-			return doubt(err)
-		}
-		if size = u.Start; size <= before.published.Load() {
-			if root, err = before.rootOf(size); err != nil {
-				return doubt(err)
-			}
-		}
-	} else if u.Start > size {
+	if u.Start > size {
 		// The witness was restored, and went on from what this node's own log says. Where
 		// that is a log that continues another one, it repeats the newest row alone.
 		row, ok, err := m.grantor().childRow(m.log)
@@ -91,7 +79,7 @@ func (m *mirror) takeWitnessed(u *replica.Unit, at, end journal.Offset) error {
 	if err := u.Follows(root, c.Root); err != nil && !proved {
 		return fmt.Errorf("the checkpoint of log %s at %d: %w", m.log, c.Size, err)
 	}
-	mutations := append(genesis, noteMutation(checkpointNote, u.Checkpoint))
+	mutations := []state.Mutation{noteMutation(checkpointNote, u.Checkpoint)}
 	if u.Start == 0 {
 		x, err := m.weigh(u.Payloads[0], 0)
 		if err != nil {
@@ -112,20 +100,6 @@ func (m *mirror) takeWitnessed(u *replica.Unit, at, end journal.Offset) error {
 	}
 	m.taken(c, succeeds != nil && !m.pending())
 	return m.logs.replace(m, false)
-}
-
-// begin takes over how the log begins from what was kept of it before.
-func (m *mirror) begin(before *mirror) ([]state.Mutation, error) {
-	genesis, err := before.note(genesisNote)
-	if err != nil || genesis == nil {
-		return nil, err
-	}
-	g, err := identifier.ParseGenesis(genesis)
-	if err != nil {
-		return nil, err
-	}
-	m.follow(g)
-	return []state.Mutation{noteMutation(genesisNote, genesis)}, nil
 }
 
 // gaveTo returns the prefixes that this node's log has ever given to a node whose log is
