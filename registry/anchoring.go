@@ -60,17 +60,24 @@ func newAnchoring(r *Registry) *anchoring {
 // be called again, when entries have come that were not logged here.
 func (a *anchoring) load() error {
 	for _, m := range a.r.logs.mirrors() {
-		row, ok, err := a.r.childRow(m.log)
-		if err != nil {
+		if err := a.learn(m.log); err != nil {
 			return err
-		}
-		if ok {
-			a.mu.Lock()
-			a.machine.Logged(row)
-			a.mu.Unlock()
 		}
 	}
 	a.stir()
+	return nil
+}
+
+// learn takes in the newest row that the node's own log has of a child's log. A log whose
+// mirror was lost has one before it has a mirror again.
+func (a *anchoring) learn(log identifier.LogID) error {
+	row, ok, err := a.r.childRow(log)
+	if err != nil || !ok {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.machine.Logged(row)
 	return nil
 }
 

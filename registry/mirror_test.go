@@ -82,30 +82,36 @@ func (f *family) takeGrants() {
 
 // send brings the mirror up to the child's log, in units of at most three entries.
 func (f *family) send() {
-	t := f.parent.t
-	t.Helper()
-	source := f.child.Source()
+	f.parent.t.Helper()
 	for {
-		tip, _ := source.Growth()
+		tip, _ := f.child.Source().Growth()
 		if f.size == tip {
 			f.mirror.Heard(tip)
 			return
 		}
-		payloads, err := source.Entries(f.size, 3, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		u := &replica.Unit{Start: f.size, Payloads: payloads}
-		if u.Checkpoint, u.Root, err = source.SignCheckpoint(u.End()); err != nil {
-			t.Fatal(err)
-		}
-		synced := make(chan struct{})
-		if err := f.mirror.Append(t.Context(), u, func() { close(synced) }); err != nil {
-			t.Fatal(err)
-		}
-		<-synced
-		f.size = u.End()
+		f.sendSome(3)
 	}
+}
+
+// sendSome sends so many entries at the most.
+func (f *family) sendSome(n int) {
+	t := f.parent.t
+	t.Helper()
+	source := f.child.Source()
+	payloads, err := source.Entries(f.size, n, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &replica.Unit{Start: f.size, Payloads: payloads}
+	if u.Checkpoint, u.Root, err = source.SignCheckpoint(u.End()); err != nil {
+		t.Fatal(err)
+	}
+	synced := make(chan struct{})
+	if err := f.mirror.Append(t.Context(), u, func() { close(synced) }); err != nil {
+		t.Fatal(err)
+	}
+	<-synced
+	f.size = u.End()
 }
 
 // mirrored asks the parent's mirror.

@@ -187,7 +187,10 @@ func (r *Registry) giveNumber(ctx context.Context, n numbering, has func() bool)
 	if err != nil {
 		return 0, err
 	}
-	return n.number, r.awaitSync(ctx, synced)
+	if err := r.awaitSync(ctx, synced); err != nil {
+		return 0, err
+	}
+	return n.number, r.anchors.learn(n.log)
 }
 
 // ErrNotMirrored says that no log of a node is mirrored where it was looked for.
