@@ -79,31 +79,10 @@ func newAged(t *testing.T, change func(*registry.Config), top bool, a int, now h
 		f.send()
 		f.log()
 	}
-	// What the level above gives back of the parent's own log.
-	source := f.parent.Source()
-	size, _ := source.Growth()
-	payloads, err := source.Entries(0, 256, 1<<20)
-	if err != nil || uint64(len(payloads)) != size {
-		t.Fatal(len(payloads), err)
-	}
-	note, root, err := source.SignCheckpoint(size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.parent.mustStop()
-	f.parent.config.Folder = backup
-	change(&f.parent.config)
-	f.parent.start()
-	f.grants = 0
-	if err := f.parent.Source().Mark(t.Context(), "restored"); err != nil {
-		t.Fatal(err)
-	}
-	if have := f.parent.status().Position; have < size {
-		u := &replica.Unit{Start: have, Payloads: payloads[have:], Checkpoint: note, Root: root}
-		if err := f.parent.Source().TakeBack(t.Context(), u); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f.putBack(func(c *registry.Config) {
+		c.Folder = backup
+		change(c)
+	})
 	if !top {
 		f.unmark(f.parent)
 		return f

@@ -8,7 +8,6 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
-	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
 // A node that lost its disk has its own log back, rows of children too, before it has the
@@ -32,27 +31,7 @@ func TestRowsOfALostMirror(t *testing.T) {
 	f.send()
 	f.log()
 
-	source := f.parent.Source()
-	size, _ := source.Growth()
-	payloads, err := source.Entries(0, 256, 1<<20)
-	if err != nil || uint64(len(payloads)) != size {
-		t.Fatal(len(payloads), err)
-	}
-	note, root, err := source.SignCheckpoint(size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.parent.mustStop()
-	f.parent.config.Folder = empty
-	f.parent.start()
-	f.grants = 0
-	if err := f.parent.Source().Mark(t.Context(), "restored"); err != nil {
-		t.Fatal(err)
-	}
-	have := f.parent.status().Position
-	if err := f.parent.Source().TakeBack(t.Context(), &replica.Unit{Start: have, Payloads: payloads[have:], Checkpoint: note, Root: root}); err != nil {
-		t.Fatal(err)
-	}
+	size := f.putBack(func(c *registry.Config) { c.Folder = empty })
 	f.unmark(f.parent)
 
 	rows := func(want uint64) {

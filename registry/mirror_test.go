@@ -345,3 +345,34 @@ func TestGrantOfBeforeACrash(t *testing.T) {
 		t.Errorf("the child was not told: %+v", found)
 	}
 }
+
+// putBack starts the parent again with another configuration, marked, and gives it back what
+// the level above has of its log: so many entries.
+func (f *family) putBack(change func(*registry.Config)) (size uint64) {
+	t := f.parent.t
+	t.Helper()
+	source := f.parent.Source()
+	size, _ = source.Growth()
+	payloads, err := source.Entries(0, 256, 1<<20)
+	if err != nil || uint64(len(payloads)) != size {
+		t.Fatal(len(payloads), err)
+	}
+	note, root, err := source.SignCheckpoint(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.parent.mustStop()
+	change(&f.parent.config)
+	f.parent.start()
+	f.grants = 0
+	if err := f.parent.Source().Mark(t.Context(), "restored"); err != nil {
+		t.Fatal(err)
+	}
+	if have := f.parent.status().Position; have < size {
+		u := &replica.Unit{Start: have, Payloads: payloads[have:], Checkpoint: note, Root: root}
+		if err := f.parent.Source().TakeBack(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return size
+}
