@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/nameplate-id/nameplate/registry/folder"
 	"github.com/nameplate-id/nameplate/registry/journal"
 )
 
@@ -19,7 +20,7 @@ func (r *Registry) anchorCheckpoint(c *Checkpoint) error {
 		return nil
 	}
 	r.config.Hook(HookAnchor)
-	if err := writeFile(r.config.Anchor, c.Note, 0o640); err != nil {
+	if err := folder.WriteFile(r.config.Anchor, c.Note, 0o640); err != nil {
 		return err
 	}
 	r.config.Hook(HookAnchored)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry/folder"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 )
@@ -38,36 +39,35 @@ const backupFormat = 1
 // asked of it. The copy is read again whole before the manifest is written. When
 // Backup returns, it is durable. Neither the state, which is built from the journal,
 // nor the anchor, which must not travel with it, is ever part of a backup.
-func Backup(ctx context.Context, folder, to string, withKey bool) (Manifest, error) {
-	return Config{Folder: folder}.Backup(ctx, to, withKey)
+func Backup(ctx context.Context, from, to string, withKey bool) (Manifest, error) {
+	return Config{Folder: from}.Backup(ctx, to, withKey)
 }
 
 // Backup is [Backup] of the configured folder.
 func (c Config) Backup(ctx context.Context, to string, withKey bool) (Manifest, error) {
 	c = c.withDefaults()
-	folder := c.Folder
 	if err := checkEmpty(to); err != nil {
 		return Manifest{}, err
 	}
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return Manifest{}, err
 	}
-	upTo, err := journal.Copy(ctx, filepath.Join(folder, journalDir), filepath.Join(to, journalDir), journal.Options{})
+	upTo, err := journal.Copy(ctx, filepath.Join(c.Folder, folder.JournalDir), filepath.Join(to, folder.JournalDir), journal.Options{})
 	if err != nil {
 		return Manifest{}, err
 	}
 	c.Hook(HookBackup)
-	m, err := survey(filepath.Join(to, journalDir))
+	m, err := survey(filepath.Join(to, folder.JournalDir))
 	if err != nil {
 		return Manifest{}, fmt.Errorf("the copy does not read back: %w", err)
 	}
 	m.Octets, m.Time, m.HoldsKey = uint64(upTo), time.Now().UTC().Truncate(time.Second), withKey
 	if withKey {
-		key, err := os.ReadFile(filepath.Join(folder, keyFile))
+		key, err := os.ReadFile(filepath.Join(c.Folder, folder.KeyFile))
 		if err != nil {
 			return Manifest{}, err
 		}
-		if err := writeFile(filepath.Join(to, keyFile), key, 0o600); err != nil {
+		if err := folder.WriteFile(filepath.Join(to, folder.KeyFile), key, 0o600); err != nil {
 			return Manifest{}, err
 		}
 	}
@@ -76,7 +76,7 @@ func (c Config) Backup(ctx context.Context, to string, withKey bool) (Manifest, 
 		return Manifest{}, err
 	}
 	c.Hook(HookManifest)
-	return m, writeFile(filepath.Join(to, manifestFile), append(text, '\n'), 0o640)
+	return m, folder.WriteFile(filepath.Join(to, manifestFile), append(text, '\n'), 0o640)
 }
 
 // survey reads a journal whole and says whose it is.
@@ -139,23 +139,22 @@ func ReadManifest(backup string) (Manifest, error) {
 }
 
 // Restore makes a node's folder of a backup: journal and key, and the state built
-// from them. The folder must be empty or missing. keyFile names the node's private key
-// where the backup does not hold it. The node takes no changes until its anchor agrees
-// that nothing came after the backup, or [AcceptRestored] says so.
-func Restore(ctx context.Context, backup, folder, key string) (Manifest, error) {
-	return Config{Folder: folder}.Restore(ctx, backup, key)
+// from them. The folder must be empty or missing. key names the file with the node's
+// private key where the backup does not hold it. The node takes no changes until its
+// anchor agrees that nothing came after the backup, or [AcceptRestored] says so.
+func Restore(ctx context.Context, backup, to, key string) (Manifest, error) {
+	return Config{Folder: to}.Restore(ctx, backup, key)
 }
 
 // Restore is [Restore] into the configured folder.
 func (c Config) Restore(ctx context.Context, backup, key string) (Manifest, error) {
 	c = c.withDefaults()
-	folder := c.Folder
 	m, err := ReadManifest(backup)
 	if err != nil {
 		return Manifest{}, err
 	}
 	if key == "" && m.HoldsKey {
-		key = filepath.Join(backup, keyFile)
+		key = filepath.Join(backup, folder.KeyFile)
 	}
 	if key == "" {
 		return Manifest{}, fmt.Errorf("the backup does not hold the node's key: name its file, the log is signed with it")
@@ -171,23 +170,23 @@ func (c Config) Restore(ctx context.Context, backup, key string) (Manifest, erro
 	if private.Public() != m.NodeKey {
 		return Manifest{}, fmt.Errorf("node key %s is %s, the log was begun with %s: name the right one", key, private.Public(), m.NodeKey)
 	}
-	if err := checkEmpty(folder); err != nil {
+	if err := checkEmpty(c.Folder); err != nil {
 		return Manifest{}, err
 	}
-	if err := os.MkdirAll(folder, 0o750); err != nil {
+	if err := os.MkdirAll(c.Folder, 0o750); err != nil {
 		return Manifest{}, err
 	}
 	// The marker first: a restore that a crash interrupts must not pass for a node.
 	marker := fmt.Sprintf("restored from a backup of %s with %d entries\n", m.Time.Format(time.RFC3339), m.Entries)
-	if err := writeFile(filepath.Join(folder, restoreFile), []byte(marker), 0o640); err != nil {
+	if err := folder.WriteFile(filepath.Join(c.Folder, folder.MarkFile), []byte(marker), 0o640); err != nil {
 		return Manifest{}, err
 	}
 	c.Hook(HookRestore)
-	if err := writeFile(filepath.Join(folder, keyFile), text, 0o600); err != nil {
+	if err := folder.WriteFile(filepath.Join(c.Folder, folder.KeyFile), text, 0o600); err != nil {
 		return Manifest{}, err
 	}
 	c.Hook(HookRestoreKey)
-	if _, err := journal.Copy(ctx, filepath.Join(backup, journalDir), filepath.Join(folder, journalDir), journal.Options{}); err != nil {
+	if _, err := journal.Copy(ctx, filepath.Join(backup, folder.JournalDir), filepath.Join(c.Folder, folder.JournalDir), journal.Options{}); err != nil {
 		return Manifest{}, err
 	}
 	c.Hook(HookRestoreCopy)
@@ -209,18 +208,18 @@ func (c Config) rebuild(ctx context.Context) error {
 // AcceptRestored lets a restored node take changes although nobody could be asked
 // whether something came after its backup. Whatever was acknowledged after it is then
 // lost for good. The node must not run.
-func AcceptRestored(folder string) error {
-	f, err := openFolder(folder)
+func AcceptRestored(path string) error {
+	f, err := folder.Open(path, nil)
 	if err != nil {
 		return err
 	}
-	defer f.close()
-	err = os.Remove(f.join(restoreFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s was not restored, or was accepted before", folder)
-	}
+	defer f.Close()
+	marker, err := f.Marker()
 	if err != nil {
 		return err
 	}
-	return syncDir(folder)
+	if marker == "" {
+		return fmt.Errorf("%s was not restored, or was accepted before", path)
+	}
+	return f.Unmark()
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nameplate-id/nameplate/registry/folder"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/state"
@@ -42,18 +43,18 @@ func Check(ctx context.Context, path string, o journal.Options, progress func(at
 	if _, err := os.Stat(path); err != nil {
 		return Report{}, fmt.Errorf("data folder: %w", err)
 	}
-	f, err := openFolder(path)
+	f, err := folder.Open(path, nil)
 	if err != nil {
 		return Report{}, err
 	}
-	defer f.close()
+	defer f.Close()
 	// A fixed name: what a crash leaves goes with the next check.
-	scratch := f.join(scratchDir)
+	scratch := f.Join(scratchDir)
 	if err := errors.Join(os.RemoveAll(scratch), os.Mkdir(scratch, 0o700)); err != nil {
 		return Report{}, err
 	}
 	defer os.RemoveAll(scratch)
-	dir := f.join(journalDir)
+	dir := f.Join(folder.JournalDir)
 	id, begun, err := journal.Identify(dir, o)
 	switch {
 	case err != nil:
@@ -61,14 +62,14 @@ func Check(ctx context.Context, path string, o journal.Options, progress func(at
 	case !begun:
 		return Report{}, fmt.Errorf("there is no journal in %s: is it a node's folder?", path)
 	}
-	rebuilt, err := state.Open(filepath.Join(scratch, stateFile), state.Options{Journal: id})
+	rebuilt, err := state.Open(filepath.Join(scratch, folder.StateFile), state.Options{Journal: id})
 	if err != nil {
 		return Report{}, err
 	}
 	defer rebuilt.Close()
 	c := &checker{ledger: newLedger(ownLog, identifier.PublicKey{}, rebuilt, identifier.NewVerifier()), progress: progress}
 	c.logs = newLogs(c.ledger)
-	if key, err := f.nodeKey(false); err == nil {
+	if key, err := f.NodeKey(false); err == nil {
 		c.node = key.Public()
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return Report{}, err
@@ -76,15 +77,18 @@ func Check(ctx context.Context, path string, o journal.Options, progress func(at
 	applying, stop := context.WithCancel(ctx)
 	defer stop()
 	go rebuilt.Run(applying)
-	if err := c.openKept(f.join(stateFile), id); err != nil {
+	if err := c.openKept(f.Join(folder.StateFile), id); err != nil {
 		return Report{}, err
 	}
-	c.index = f.join(indexFile)
+	c.index = f.Join(folder.IndexFile)
 	if c.kept != nil {
 		defer c.kept.Close()
 	}
 	return c.check(ctx, dir, o)
 }
+
+// scratchDir is where a check builds the state again.
+const scratchDir = "check.new"
 
 // checker is one run of [Check].
 type checker struct {

@@ -82,8 +82,6 @@ const (
 	RuleHand    = ruleHand
 	RuleHanded  = ruleHanded
 	RuleAddsUp  = ruleAddsUp
-	RuleKeep    = ruleKeep
-	RuleMarked  = ruleMarked
 	RuleOlder   = ruleOlder
 	RuleAstray  = ruleAstray
 )

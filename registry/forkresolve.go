@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry/folder"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
@@ -92,7 +93,7 @@ func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed fu
 	if m.after.Why == 0 {
 		return Resolution{}, ErrNothingToResolve
 	}
-	scratch, err := old.folder.beginIncarnation()
+	scratch, err := old.folder.Begin()
 	if err != nil {
 		return Resolution{}, err
 	}
@@ -107,20 +108,19 @@ func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed fu
 	if err != nil {
 		return Resolution{}, err
 	}
-	if err := writeFile(filepath.Join(scratch, resolutionFile), append(text, '\n'), 0o640); err != nil {
+	if err := folder.WriteFile(filepath.Join(scratch, folder.ResolutionFile), append(text, '\n'), 0o640); err != nil {
 		return Resolution{}, err
 	}
 	before := old.log.String()
 	if err := m.close(); err != nil {
 		return Resolution{}, err
 	}
-	f, err := openFolder(c.Folder)
+	f, err := folder.Open(c.Folder, c.Hook)
 	if err != nil {
 		return Resolution{}, err
 	}
-	defer f.close()
-	f.hook, f.left = c.Hook, c.left
-	return m.told, f.succeed(succession{Before: before})
+	defer f.Close()
+	return m.told, f.Succeed(folder.Succession{Before: before})
 }
 
 // merger makes one log of two histories.

@@ -3,7 +3,6 @@ package registry_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
-	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
@@ -311,71 +309,6 @@ func TestInterruptedSuccession(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-}
-
-// A log that was put aside, and came back from a backup, is put aside a second time beside
-// the first, each with what is told of it.
-func TestPutAsideTwice(t *testing.T) {
-	t.Parallel()
-	n := openNode(t, registry.Config{Folder: t.TempDir()})
-	log, folder := n.LogID().String(), n.config.Folder
-	n.mustStop()
-	for round := range 3 {
-		built := filepath.Join(folder, "incarnation.new")
-		if err := errors.Join(
-			os.CopyFS(filepath.Join(built, "journal"), os.DirFS(filepath.Join(folder, "journal"))),
-			os.WriteFile(filepath.Join(built, "resolution.json"), fmt.Appendf(nil, `{"shared":%d}`, round), 0o600),
-			os.WriteFile(filepath.Join(folder, "SUCCESSION"), []byte(`{"before":"`+log+`"}`), 0o600),
-		); err != nil {
-			t.Fatal(err)
-		}
-		n.start()
-		n.mustStop()
-	}
-	for round, place := range []string{log, log + "-2", log + "-3"} {
-		place = filepath.Join(folder, "before", place)
-		if text, err := os.ReadFile(filepath.Join(place, "resolution.json")); err != nil || string(text) != fmt.Sprintf(`{"shared":%d}`, round) {
-			t.Errorf("resolution %d: %s, %v", round, text, err)
-		}
-		if _, err := journal.Verify(filepath.Join(place, "journal"), journal.Options{}, func(journal.Located) error { return nil }); err != nil {
-			t.Errorf("journal %d: %v", round, err)
-		}
-	}
-}
-
-// A journal that lacks entries is not in its place as long as nothing says so.
-func TestSuccessionWithoutItsMark(t *testing.T) {
-	t.Parallel()
-	n := openNode(t, registry.Config{Folder: t.TempDir()})
-	log, folder := n.LogID(), n.config.Folder
-	n.mustStop()
-	mark := filepath.Join(folder, "RESTORED")
-	built := filepath.Join(folder, "incarnation.new", "journal")
-	if err := errors.Join(
-		os.CopyFS(built, os.DirFS(filepath.Join(folder, "journal"))),
-		os.WriteFile(filepath.Join(folder, "SUCCESSION"), []byte(`{"mark":"it lacks entries"}`), 0o600),
-		os.MkdirAll(filepath.Join(mark, "in the way"), 0o700),
-	); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := registry.Open(n.config); err == nil {
-		r.Close()
-		t.Fatal("it was opened without its mark")
-	}
-	if _, err := os.Stat(built); err != nil {
-		t.Errorf("the journal has been moved: %v", err)
-	}
-	if err := os.RemoveAll(mark); err != nil {
-		t.Fatal(err)
-	}
-	r, err := registry.Open(n.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if r.Source().Marked() == "" || r.LogID() != log {
-		t.Errorf("log %s with mark %q, want %s and that it lacks entries", r.LogID(), r.Source().Marked(), log)
 	}
 }
 

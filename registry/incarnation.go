@@ -6,188 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry/folder"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 )
-
-// A node gets another log in two ways. It adopts the one that its parent mirrors, of which
-// it has nothing or only what stood before it ([Config.Adopt]); or it begins the next
-// incarnation of its own ([Config.Resolve]). Both build a whole folder beside the node's
-// journal, while the node does not run, and then put that in its place:
-//
-//   - incarnation.new is where it is built. What a crash leaves of it goes with the next
-//     attempt, until the file SUCCESSION says that it is whole.
-//   - From then on the change is finished whatever happens, by this process or by the next
-//     one that opens the folder: the journal of before moves to before/LOG, the new one to
-//     its place, and the state, which belongs to the old one, goes.
-//
-// The journal of before stays there as evidence, with all that is not in the new one.
-const (
-	incarnationDir = "incarnation.new"
-	successionFile = "SUCCESSION"
-	beforeDir      = "before"
-	resolutionFile = "resolution.json"
-)
-
-// succession is what the file SUCCESSION says.
-type succession struct {
-	// Before is the id of the log whose journal is put aside; empty to delete it, because
-	// there is nothing in it.
-	Before string `json:"before,omitempty"`
-	// Mark is why entries may be missing in the new journal; empty when none are.
-	Mark string `json:"mark,omitempty"`
-}
-
-// beginIncarnation makes an empty place to build a folder in, with the node's key.
-func (f *folder) beginIncarnation() (string, error) {
-	if err := f.finishSuccession(); err != nil {
-		return "", err
-	}
-	scratch := f.join(incarnationDir)
-	if err := errors.Join(os.RemoveAll(scratch), os.Mkdir(scratch, 0o700)); err != nil {
-		return "", err
-	}
-	key, err := os.ReadFile(f.join(keyFile))
-	if err != nil {
-		return "", err
-	}
-	err = writeFile(filepath.Join(scratch, keyFile), key, 0o600)
-	f.pass(HookIncarnation)
-	return scratch, err
-}
-
-// succeed puts what was built in the place of the journal.
-func (f *folder) succeed(s succession) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	if err := writeFile(f.join(successionFile), append(text, '\n'), 0o640); err != nil {
-		return err
-	}
-	f.pass(HookSuccession)
-	return f.finishSuccession()
-}
-
-// finishSuccession goes on where a change of logs was interrupted.
-func (f *folder) finishSuccession() error {
-	text, err := os.ReadFile(f.join(successionFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	var s succession
-	if err == nil {
-		err = json.Unmarshal(text, &s)
-	}
-	if err != nil {
-		return fmt.Errorf("data folder: %s: %w", successionFile, err)
-	}
-	built, here := filepath.Join(f.join(incarnationDir), journalDir), f.join(journalDir)
-	if _, err := os.Stat(built); err == nil {
-		if err := f.replaceJournal(built, here, s); err != nil {
-			return fmt.Errorf("data folder: %w", err)
-		}
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("data folder: %w", err)
-	}
-	err = f.keepResolution(s.Before)
-	if err == nil {
-		err = os.RemoveAll(f.join(incarnationDir))
-	}
-	if err == nil {
-		f.pass(HookSucceeded)
-		err = errors.Join(gone(f.join(successionFile)), syncDir(f.path))
-	}
-	if err != nil {
-		return fmt.Errorf("data folder: %w", err)
-	}
-	return nil
-}
-
-// replaceJournal puts a journal that was built in the place of the one that is here. Each
-// step needs those before it: what is in place without its mark would be written to.
-func (f *folder) replaceJournal(built, here string, s succession) error {
-	if err := errors.Join(gone(f.join(stateFile)), gone(f.join(indexFile)), f.putAside(s.Before, here)); err != nil {
-		return err
-	}
-	f.pass(HookAside)
-	if err := f.markOr(s.Mark); f.left.lacks(ruleMarked, err == nil) {
-		return err
-	}
-	err := errors.Join(os.Rename(built, here), syncDir(f.path))
-	f.pass(HookInPlace)
-	return err
-}
-
-// putAside moves a journal to where those of earlier logs are kept.
-func (f *folder) putAside(log, from string) error {
-	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if log == "" || f.left == ruleKeep {
-		return os.RemoveAll(from)
-	}
-	to, err := f.aside(log, false)
-	if err == nil {
-		err = os.MkdirAll(to, 0o750)
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.Rename(from, filepath.Join(to, journalDir)), syncDir(to), syncDir(f.join(beforeDir)))
-}
-
-// aside returns where a journal of a log is kept that is put aside: the place of the newest
-// one when taken says so, else the first that is free. One log may come back, from a backup,
-// and be put aside again.
-func (f *folder) aside(log string, taken bool) (string, error) {
-	place, last := filepath.Join(f.join(beforeDir), log), ""
-	for n := 2; ; n++ {
-		_, err := os.Stat(filepath.Join(place, journalDir))
-		switch {
-		case err != nil && !errors.Is(err, os.ErrNotExist):
-			return "", err
-		case err != nil && taken && last != "":
-			return last, nil
-		case err != nil:
-			return place, nil
-		}
-		last, place = place, filepath.Join(f.join(beforeDir), fmt.Sprintf("%s-%d", log, n))
-	}
-}
-
-// keepResolution puts what is told of a change of logs beside the journal of before.
-func (f *folder) keepResolution(log string) error {
-	from := filepath.Join(f.join(incarnationDir), resolutionFile)
-	if _, err := os.Stat(from); err != nil || log == "" {
-		return nil
-	}
-	to, err := f.aside(log, true)
-	if err == nil {
-		err = os.MkdirAll(to, 0o750)
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(from, filepath.Join(to, resolutionFile))
-}
-
-func (f *folder) markOr(why string) error {
-	if why == "" {
-		return gone(f.join(restoreFile))
-	}
-	return f.mark(why)
-}
-
-func gone(path string) error {
-	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
 
 // Upper is where a node's own log is mirrored: its parent, or another top-level node.
 type Upper interface {
@@ -229,7 +53,7 @@ func (r *Registry) beginning() bool {
 // Due reports whether the next incarnation of the log is to be begun before the node goes
 // on: it is a top-level node that was restored and has healed.
 func (r *Registry) Due() bool {
-	marker, err := r.folder.marker()
+	marker, err := r.folder.Marker()
 	return err == nil && marker == incarnationDue
 }
 
@@ -264,7 +88,7 @@ func (r *Registry) loadResolution() error {
 	if r.after, err = r.continues(); err != nil || r.after == nil {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(r.folder.join(beforeDir), "*", resolutionFile))
+	files, err := r.folder.Resolutions()
 	if err != nil {
 		return err
 	}
@@ -306,13 +130,12 @@ func (c Config) Adopt(ctx context.Context, upper Upper) error {
 	if err != nil {
 		return err
 	}
-	f, err := openFolder(c.Folder)
+	f, err := folder.Open(c.Folder, c.Hook)
 	if err != nil {
 		return err
 	}
-	defer f.close()
-	f.hook, f.left = c.Hook, c.left
-	scratch, err := f.beginIncarnation()
+	defer f.Close()
+	scratch, err := f.Begin()
 	if err != nil {
 		return err
 	}
@@ -320,12 +143,12 @@ func (c Config) Adopt(ctx context.Context, upper Upper) error {
 		return fmt.Errorf("the log that is held above cannot be taken in: %w", err)
 	}
 	c.Hook(HookAdopted)
-	s := succession{Before: before.String(), Mark: fmt.Sprintf("restored from what is held above of log %s, with %d entries", held.Log, held.Size)}
+	s := folder.Succession{Before: before.String(), Mark: fmt.Sprintf("restored from what is held above of log %s, with %d entries", held.Log, held.Size)}
 	if empty {
 		s.Before = ""
 	}
 	c.Log.Warn("the node adopts the log that is held above", "log", held.Log, "entries", held.Size, "before", before, "kept", s.Before != "")
-	return f.succeed(s)
+	return f.Succeed(s)
 }
 
 // adoptInto begins a journal with the first unit of a log that is there already.

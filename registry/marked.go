@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
+	"github.com/nameplate-id/nameplate/registry/folder"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
@@ -19,9 +19,6 @@ import (
 // It goes when the parent, or the anchor of a node without one, says that nothing came
 // after what is here, or when an operator accepts what is lost ([AcceptRestored]).
 
-// restoredMark is what the mark of a folder begins with that was restored from a backup.
-const restoredMark = "restored"
-
 // checkRestored decides at the start whether the node is marked.
 func (r *Registry) checkRestored() error {
 	if q := r.quarantine.Load(); q != nil {
@@ -31,35 +28,35 @@ func (r *Registry) checkRestored() error {
 	if err != nil {
 		return err
 	}
-	marker, err := r.folder.marker()
+	marker, err := r.folder.Marker()
 	if err != nil {
 		return err
 	}
-	copied, err := r.folder.isCopy()
+	copied, err := r.folder.IsCopy()
 	if err != nil {
 		return err
 	}
 	switch {
 	case why != "": // by the anchor
 	case marker != "" && asked && !r.asks():
-		if err := r.folder.unmark(); err != nil { // the anchor agrees
+		if err := r.folder.Unmark(); err != nil { // the anchor agrees
 			return err
 		}
 	case marker == incarnationDue:
 		why = marker
 	case marker != "" && r.asks():
-		r.restored.Store(strings.HasPrefix(marker, restoredMark))
+		r.restored.Store(strings.HasPrefix(marker, folder.Restored))
 		why = "this node may lack entries of its log and asks " + r.asked() + " for them: " + marker
 	case marker != "":
 		why = "this folder was restored from a backup and nothing says that nothing came after it: start it with its anchor, or run 'nameplate restore --accept' if you know"
 	case copied && r.asks():
 		// Only somebody who can be asked makes it worth asking.
 		why = "this folder is a copy, and the node asks " + r.asked() + " whether entries are missing in it"
-		if err := r.folder.mark(why); err != nil {
+		if err := r.folder.Mark(why); err != nil {
 			return err
 		}
 	}
-	if err := r.folder.settle(); err != nil {
+	if err := r.folder.Settle(); err != nil {
 		return err
 	}
 	if why != "" {
@@ -133,9 +130,9 @@ func (s *Source) Marked() string {
 // added to it but by TakeBack, also after a restart, until Heal.
 func (s *Source) Mark(ctx context.Context, why string) error {
 	if s.r.restored.Load() {
-		why = restoredMark + ": " + why // the next start has to know that, too
+		why = folder.Restored + ": " + why // the next start has to know that, too
 	}
-	if err := s.r.folder.mark(why); err != nil {
+	if err := s.r.folder.Mark(why); err != nil {
 		return err
 	}
 	if before := s.r.marked.Load(); before == nil || *before != why { // its parent says so again each time it is asked
@@ -167,7 +164,7 @@ func (s *Source) Heal() (healed bool, err error) {
 		return false, fmt.Errorf("what is certain of the children's logs cannot be told: %w", err)
 	}
 	r.config.Hook(HookHeal)
-	if err := r.folder.unmark(); err != nil {
+	if err := r.folder.Unmark(); err != nil {
 		return false, err
 	}
 	r.config.Hook(HookHealed)
@@ -252,32 +249,4 @@ func (s *sequencer) takeBack(position uint64, e encoded) error {
 		s.holders.put(*x.holds)
 	}
 	return nil
-}
-
-// mark makes the mark durable.
-func (f *folder) mark(why string) error {
-	return writeFile(f.join(restoreFile), []byte(why+"\n"), 0o640)
-}
-
-// marker returns what the mark says; "" when there is none.
-func (f *folder) marker() (string, error) {
-	text, err := os.ReadFile(f.join(restoreFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("data folder: %w", err)
-	}
-	if line := strings.TrimSpace(string(text)); line != "" {
-		return line, nil
-	}
-	return "restored", nil
-}
-
-// unmark takes the mark away, durably.
-func (f *folder) unmark() error {
-	if err := os.Remove(f.join(restoreFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("data folder: %w", err)
-	}
-	return syncDir(f.path)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry/folder"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
@@ -24,11 +25,10 @@ import (
 // checkpoints to be signed, and for a failure to be noticed.
 func Open(c Config) (*Registry, error) {
 	c = c.withDefaults()
-	f, err := openFolder(c.Folder)
+	f, err := folder.Open(c.Folder, c.Hook)
 	if err != nil {
 		return nil, err
 	}
-	f.hook, f.left = c.Hook, c.left
 	r := &Registry{config: c, folder: f, failed: make(chan struct{}), disk: newDiskWatch(c), opened: time.Now()}
 	r.recovery.machine = replica.NewRecovery(len(c.Peers))
 	if err := r.open(); err != nil {
@@ -47,24 +47,24 @@ func (r *Registry) abandon() {
 		r.stopApplying()
 		r.state.Close()
 	}
-	r.folder.close()
+	r.folder.Close()
 }
 
 func (r *Registry) open() error {
-	if err := r.folder.finishSuccession(); err != nil {
+	if err := r.folder.Finish(); err != nil {
 		return err
 	}
-	dir := r.folder.join(journalDir)
+	dir := r.folder.Join(folder.JournalDir)
 	id, begun, err := journal.Identify(dir, r.config.Journal)
 	if err != nil {
 		return err
 	}
 	if !begun {
-		if err := r.folder.mayBegin(); err != nil {
+		if err := r.folder.MayBegin(); err != nil {
 			return err
 		}
 	}
-	if r.key, err = r.folder.nodeKey(!begun); err != nil {
+	if r.key, err = r.folder.NodeKey(!begun); err != nil {
 		return err
 	}
 	if begun {
@@ -115,11 +115,11 @@ func (r *Registry) openJournal(dir string, begun bool) error {
 
 // openState opens the state, and builds one anew when it cannot be used.
 func (r *Registry) openState(journalID [16]byte) error {
-	path := r.folder.join(stateFile)
+	path := r.folder.Join(folder.StateFile)
 	options := r.config.State
 	options.Journal, options.Log = journalID, r.config.Log
 	options.CheckRow = checkStoredRow
-	options.Index = r.folder.join(indexFile)
+	options.Index = r.folder.Join(folder.IndexFile)
 	s, err := state.Open(path, options)
 	var damage *state.DamageError
 	if !errors.As(err, &damage) {
@@ -134,10 +134,13 @@ func (r *Registry) openState(journalID [16]byte) error {
 	return err
 }
 
+// asideSuffix is what the name of a state ends with that was found wanting.
+const asideSuffix = ".damaged"
+
 // setAside takes the state out of the way, so that the next to open one builds it
 // anew. It is kept for whoever wants to know what happened to it.
 func (r *Registry) setAside(why error) error {
-	path := r.folder.join(stateFile)
+	path := r.folder.Join(folder.StateFile)
 	r.config.Log.Warn("the state cannot be trusted and is built again from the journal", "error", why, "kept", path+asideSuffix)
 	return os.Rename(path, path+asideSuffix)
 }
@@ -245,7 +248,7 @@ func (r *Registry) begin() error {
 	if r.config.after != nil {
 		return r.repeatRows()
 	}
-	if marker, err := r.folder.marker(); err != nil || marker != "" {
+	if marker, err := r.folder.Marker(); err != nil || marker != "" {
 		return err // there may be another second entry already
 	}
 	if r.published.Load() > 1 || r.config.Parent != (identifier.PublicKey{}) {

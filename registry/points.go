@@ -1,5 +1,7 @@
 package registry
 
+import "github.com/nameplate-id/nameplate/registry/folder"
+
 // More points of Config.Hook, in the order in which a change, a mirrored entry and a
 // restored node pass them. Tests end the process there.
 const (
@@ -24,13 +26,13 @@ const (
 	HookCutUnit      = "registry.heal.cutunit"    // a unit of what is kept is queued
 	HookHeal         = "registry.heal.whole"      // nothing is missing, before the mark is taken away
 	HookHealed       = "registry.heal.unmarked"   // the mark is away, before changes are taken
-	HookIncarnation  = "registry.next.begun"      // the place for another log is made, with nothing but the key in it
+	HookIncarnation  = folder.HookBegun           // the place for another log is made, with nothing but the key in it
 	HookAdopted      = "registry.next.adopted"    // the first unit of a log that is held above is in it
 	HookMerged       = "registry.next.merged"     // all of the log that joins two histories is
-	HookSuccession   = "registry.next.decided"    // it is decided that it takes the place of the one that is here
-	HookAside        = "registry.next.aside"      // that one is put aside, or gone
-	HookInPlace      = "registry.next.placed"     // the other one is in its place
-	HookSucceeded    = "registry.next.done"       // all is done, and nothing says so yet
+	HookSuccession   = folder.HookDecided         // it is decided that it takes the place of the one that is here
+	HookAside        = folder.HookAside           // that one is put aside, or gone
+	HookInPlace      = folder.HookInPlace         // the other one is in its place
+	HookSucceeded    = folder.HookSucceeded       // all is done, and nothing says so yet
 	HookBackup       = "registry.backup.copied"   // the journal is copied, nothing else is
 	HookManifest     = "registry.backup.manifest" // all of a backup is there but its manifest
 	HookRestore      = "registry.restore.marked"  // the mark is there, nothing else is

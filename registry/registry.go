@@ -32,6 +32,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry/folder"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
@@ -123,7 +124,7 @@ type Registry struct {
 	anchors *anchoring
 
 	config    Config
-	folder    *folder
+	folder    *folder.Folder
 	key       identifier.PrivateKey
 	journal   *journal.Journal
 	sequencer *sequencer
@@ -200,7 +201,7 @@ func (r *Registry) Close() error {
 		err = errors.Join(err, failure)
 	}
 	r.stopApplying()
-	return errors.Join(err, r.state.Close(), r.folder.close())
+	return errors.Join(err, r.state.Close(), r.folder.Close())
 }
 
 // fail records that nothing can be promised any more and tells everybody who waits.
@@ -275,6 +276,9 @@ func ending(err error) *Error {
 
 // Key returns the node's public key.
 func (r *Registry) Key() identifier.PublicKey { return r.key.Public() }
+
+// NodeKey reads the key of the node in a folder. The folder may be in use.
+func NodeKey(path string) (identifier.PrivateKey, error) { return folder.NodeKey(path) }
 
 // LogID returns the id of the node's own log.
 func (r *Registry) LogID() identifier.LogID { return r.log }

@@ -102,7 +102,7 @@ func (s *PeerSource) Heal() (healed bool, err error) {
 	if !r.recovery.machine.Whole(r.published.Load()) {
 		return false, nil
 	}
-	if err := r.folder.mark(incarnationDue); err != nil {
+	if err := r.folder.Mark(incarnationDue); err != nil {
 		return false, err
 	}
 	r.fail(ErrAgain)

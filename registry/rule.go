@@ -16,8 +16,6 @@ const (
 	ruleHand                    // what collides is handed over
 	ruleHanded                  // and nothing changes before that is durable
 	ruleAddsUp                  // what comes from above adds up to what the node has signed
-	ruleKeep                    // the journal of before is kept
-	ruleMarked                  // a journal that lacks entries is marked when it is in its place
 	ruleOlder                   // a log that comes before the node's own is not adopted
 	ruleAstray                  // a mirror that a row of the joined history contradicts is set aside
 )

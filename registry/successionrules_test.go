@@ -33,8 +33,6 @@ func TestEachRuleOfSuccession(t *testing.T) {
 		"what collides is handed over":              {registry.RuleHand, collisionHanded},
 		"nothing changes before it is":              {registry.RuleHanded, handedBefore},
 		"what comes from above adds up":             {registry.RuleAddsUp, strangeBranch},
-		"the log of before is kept":                 {registry.RuleKeep, logOfBefore},
-		"a log that lacks entries is marked":        {registry.RuleMarked, markedJournal},
 		"a log of before is not adopted":            {registry.RuleOlder, olderLog},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,49 +257,6 @@ func strangeBranch(t *testing.T, left registry.Rule) error {
 	f.child.start()
 	if err == nil {
 		return errors.New("entries that the node has not signed are in the new log, in the place of those that it has")
-	}
-	return nil
-}
-
-func logOfBefore(t *testing.T, left registry.Rule) error {
-	f := newFamily(t)
-	f.fork(nil, oneRow(t, 1, "upper"), oneRow(t, 1, "own"))
-	before := f.child.LogID().String()
-	registry.LeaveOut(&f.child.config, left)
-	f.child.mustStop()
-	if _, err := f.child.config.Resolve(t.Context(), upper{f.parent, f.child.root.Public()}, "", func(*registry.Handed) error { return nil }); err != nil {
-		return err
-	}
-	f.child.start()
-	if _, err := os.Stat(filepath.Join(f.child.config.Folder, "before", before, "journal")); err != nil {
-		return fmt.Errorf("the evidence is gone: %w", err)
-	}
-	return nil
-}
-
-func markedJournal(t *testing.T, left registry.Rule) error {
-	n := newNode(t)
-	folder := n.config.Folder
-	n.mustStop()
-	mark := filepath.Join(folder, "RESTORED")
-	if err := errors.Join(
-		os.CopyFS(filepath.Join(folder, "incarnation.new", "journal"), os.DirFS(filepath.Join(folder, "journal"))),
-		os.WriteFile(filepath.Join(folder, "SUCCESSION"), []byte(`{"mark":"it lacks entries"}`), 0o600),
-		os.MkdirAll(filepath.Join(mark, "in the way"), 0o700),
-	); err != nil {
-		t.Fatal(err)
-	}
-	registry.LeaveOut(&n.config, left)
-	if r, err := registry.Open(n.config); err == nil {
-		r.Close()
-		return errors.New("it was opened without its mark")
-	}
-	if err := os.RemoveAll(mark); err != nil {
-		t.Fatal(err)
-	}
-	n.start()
-	if n.Source().Marked() == "" {
-		return errors.New("a log that lacks entries takes changes")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package registry
+package folder
 
 import (
 	"errors"
@@ -25,8 +25,8 @@ const (
 
 // place returns what tells this folder from a copy of it; "" when there is no mark, or the
 // file system tells nothing of it.
-func (f *folder) place() (string, error) {
-	info, err := os.Stat(f.join(placeMarkFile))
+func (f *Folder) place() (string, error) {
+	info, err := os.Stat(f.Join(placeMarkFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
@@ -36,10 +36,10 @@ func (f *folder) place() (string, error) {
 	return identity(info), nil
 }
 
-// isCopy reports whether the folder is a copy of the one that a node wrote last. One
+// IsCopy reports whether the folder is a copy of the one that a node wrote last. One
 // that no node has written since there are places is taken for the original.
-func (f *folder) isCopy() (bool, error) {
-	text, err := os.ReadFile(f.join(placeFile))
+func (f *Folder) IsCopy() (bool, error) {
+	text, err := os.ReadFile(f.Join(placeFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -50,15 +50,15 @@ func (f *folder) isCopy() (bool, error) {
 	return now != strings.TrimSpace(string(text)), err
 }
 
-// settle makes this the folder that the node writes. A crash between the two files leaves
+// Settle makes this the folder that the node writes. A crash between the two files leaves
 // a mark without a place, or one with the place of before: then the node asks once more.
-func (f *folder) settle() error {
-	if err := writeFile(f.join(placeMarkFile), []byte("the folder is where this file was made\n"), 0o640); err != nil {
+func (f *Folder) Settle() error {
+	if err := WriteFile(f.Join(placeMarkFile), []byte("the folder is where this file was made\n"), 0o640); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	now, err := f.place()
 	if err != nil || now == "" {
 		return err
 	}
-	return writeFile(f.join(placeFile), []byte(now+"\n"), 0o640)
+	return WriteFile(f.Join(placeFile), []byte(now+"\n"), 0o640)
 }

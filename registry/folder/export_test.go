@@ -1,0 +1,12 @@
+package folder
+
+// Rule is a rule that a test leaves out.
+type Rule = rule
+
+const (
+	RuleKeep   = ruleKeep
+	RuleMarked = ruleMarked
+)
+
+// LeaveOut lets a folder do without a rule.
+func (f *Folder) LeaveOut(r Rule) { f.left = r }
