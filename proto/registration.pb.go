@@ -1961,8 +1961,11 @@ type StatusResponse struct {
 	After *Predecessor `protobuf:"bytes,26,opt,name=after,proto3" json:"after,omitempty"`
 	// How many rows of that were handed to their holders when it was continued, and where
 	// they were written.
-	Handed        uint64 `protobuf:"varint,27,opt,name=handed,proto3" json:"handed,omitempty"`
-	HandedFile    string `protobuf:"bytes,28,opt,name=handed_file,json=handedFile,proto3" json:"handed_file,omitempty"`
+	Handed     uint64 `protobuf:"varint,27,opt,name=handed,proto3" json:"handed,omitempty"`
+	HandedFile string `protobuf:"bytes,28,opt,name=handed_file,json=handedFile,proto3" json:"handed_file,omitempty"`
+	// Why entries of its own log may be missing: it was restored, or is a copy, and has not
+	// heard how much was held elsewhere. Empty when none are.
+	Marked        string `protobuf:"bytes,29,opt,name=marked,proto3" json:"marked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2193,6 +2196,13 @@ func (x *StatusResponse) GetHandedFile() string {
 	return ""
 }
 
+func (x *StatusResponse) GetMarked() string {
+	if x != nil {
+		return x.Marked
+	}
+	return ""
+}
+
 // SuspectStatus is a part of a log that may not be its holder's, because a key of the
 // prefix was in the wrong hands: from an entry on, up to the one that says so.
 type SuspectStatus struct {
@@ -2300,7 +2310,12 @@ type MirrorStatus struct {
 	// begun.
 	Counts bool `protobuf:"varint,14,opt,name=counts,proto3" json:"counts,omitempty"`
 	// Which log it continues; missing for none.
-	After         *Predecessor `protobuf:"bytes,15,opt,name=after,proto3" json:"after,omitempty"`
+	After *Predecessor `protobuf:"bytes,15,opt,name=after,proto3" json:"after,omitempty"`
+	// How many of the entries, the last ones, are not known to be of the child's log, because
+	// the node was restored and the child has not come since.
+	Uncertain uint64 `protobuf:"varint,18,opt,name=uncertain,proto3" json:"uncertain,omitempty"`
+	// By what the log is judged that it does not show itself.
+	Fences        []*FenceStatus `protobuf:"bytes,19,rep,name=fences,proto3" json:"fences,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2454,6 +2469,116 @@ func (x *MirrorStatus) GetAfter() *Predecessor {
 	return nil
 }
 
+func (x *MirrorStatus) GetUncertain() uint64 {
+	if x != nil {
+		return x.Uncertain
+	}
+	return 0
+}
+
+func (x *MirrorStatus) GetFences() []*FenceStatus {
+	if x != nil {
+		return x.Fences
+	}
+	return nil
+}
+
+// FenceStatus is a delegation by which the entries of a child's log are judged, from a
+// position on, though the log does not show it.
+type FenceStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Size  uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"` // of what stands before it
+	// When it was logged, by the node's clock, and at which position of the node's log.
+	SinceMs  int64  `protobuf:"varint,2,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	Position uint64 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
+	// The delegation: its prefix, epoch and version of the keyset.
+	Prefix        string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Epoch         uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Keyset        uint64 `protobuf:"varint,6,opt,name=keyset,proto3" json:"keyset,omitempty"`
+	Revoked       bool   `protobuf:"varint,7,opt,name=revoked,proto3" json:"revoked,omitempty"` // it takes the prefix away from everybody
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FenceStatus) Reset() {
+	*x = FenceStatus{}
+	mi := &file_proto_registration_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FenceStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FenceStatus) ProtoMessage() {}
+
+func (x *FenceStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_registration_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FenceStatus.ProtoReflect.Descriptor instead.
+func (*FenceStatus) Descriptor() ([]byte, []int) {
+	return file_proto_registration_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *FenceStatus) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FenceStatus) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *FenceStatus) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *FenceStatus) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *FenceStatus) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *FenceStatus) GetKeyset() uint64 {
+	if x != nil {
+		return x.Keyset
+	}
+	return 0
+}
+
+func (x *FenceStatus) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
 // PeerStatus tells how far another top-level node has a node's logs.
 type PeerStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2467,7 +2592,7 @@ type PeerStatus struct {
 
 func (x *PeerStatus) Reset() {
 	*x = PeerStatus{}
-	mi := &file_proto_registration_proto_msgTypes[29]
+	mi := &file_proto_registration_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2604,7 @@ func (x *PeerStatus) String() string {
 func (*PeerStatus) ProtoMessage() {}
 
 func (x *PeerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[29]
+	mi := &file_proto_registration_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2617,7 @@ func (x *PeerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerStatus.ProtoReflect.Descriptor instead.
 func (*PeerStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{29}
+	return file_proto_registration_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PeerStatus) GetName() string {
@@ -2536,7 +2661,7 @@ type RelayStatus struct {
 
 func (x *RelayStatus) Reset() {
 	*x = RelayStatus{}
-	mi := &file_proto_registration_proto_msgTypes[30]
+	mi := &file_proto_registration_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2548,7 +2673,7 @@ func (x *RelayStatus) String() string {
 func (*RelayStatus) ProtoMessage() {}
 
 func (x *RelayStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[30]
+	mi := &file_proto_registration_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,7 +2686,7 @@ func (x *RelayStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayStatus.ProtoReflect.Descriptor instead.
 func (*RelayStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{30}
+	return file_proto_registration_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RelayStatus) GetLog() []byte {
@@ -2618,7 +2743,7 @@ type UpstreamStatus struct {
 
 func (x *UpstreamStatus) Reset() {
 	*x = UpstreamStatus{}
-	mi := &file_proto_registration_proto_msgTypes[31]
+	mi := &file_proto_registration_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2755,7 @@ func (x *UpstreamStatus) String() string {
 func (*UpstreamStatus) ProtoMessage() {}
 
 func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[31]
+	mi := &file_proto_registration_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2768,7 @@ func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
 func (*UpstreamStatus) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{31}
+	return file_proto_registration_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *UpstreamStatus) GetAddress() string {
@@ -2725,7 +2850,7 @@ type Predecessor struct {
 
 func (x *Predecessor) Reset() {
 	*x = Predecessor{}
-	mi := &file_proto_registration_proto_msgTypes[32]
+	mi := &file_proto_registration_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +2862,7 @@ func (x *Predecessor) String() string {
 func (*Predecessor) ProtoMessage() {}
 
 func (x *Predecessor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[32]
+	mi := &file_proto_registration_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +2875,7 @@ func (x *Predecessor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Predecessor.ProtoReflect.Descriptor instead.
 func (*Predecessor) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{32}
+	return file_proto_registration_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Predecessor) GetLog() []byte {
@@ -2808,7 +2933,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_proto_registration_proto_msgTypes[33]
+	mi := &file_proto_registration_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +2945,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[33]
+	mi := &file_proto_registration_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +2958,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{33}
+	return file_proto_registration_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Quarantine) GetSinceMs() int64 {
@@ -2865,7 +2990,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_proto_registration_proto_msgTypes[34]
+	mi := &file_proto_registration_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2877,7 +3002,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_registration_proto_msgTypes[34]
+	mi := &file_proto_registration_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2890,7 +3015,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_proto_registration_proto_rawDescGZIP(), []int{34}
+	return file_proto_registration_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Checkpoint) GetSize() uint64 {
@@ -3047,7 +3172,7 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\rProveResponse\x12\x18\n" +
 	"\areceipt\x18\x01 \x01(\fR\areceipt\x126\n" +
 	"\x05level\x18\x02 \x01(\x0e2 .nameplate.registration.v1.LevelR\x05level\"\x0f\n" +
-	"\rStatusRequest\"\xe0\b\n" +
+	"\rStatusRequest\"\xf8\b\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
@@ -3085,12 +3210,13 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\x05after\x18\x1a \x01(\v2&.nameplate.registration.v1.PredecessorR\x05after\x12\x16\n" +
 	"\x06handed\x18\x1b \x01(\x04R\x06handed\x12\x1f\n" +
 	"\vhanded_file\x18\x1c \x01(\tR\n" +
-	"handedFile\"e\n" +
+	"handedFile\x12\x16\n" +
+	"\x06marked\x18\x1d \x01(\tR\x06marked\"e\n" +
 	"\rSuspectStatus\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x04R\x05since\x12\x14\n" +
-	"\x05until\x18\x04 \x01(\x04R\x05until\"\x96\x04\n" +
+	"\x05until\x18\x04 \x01(\x04R\x05until\"\xf4\x04\n" +
 	"\fMirrorStatus\x126\n" +
 	"\x04node\x18\x01 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\fR\x03log\x12\x12\n" +
@@ -3112,7 +3238,17 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\tnext_size\x18\x11 \x01(\x04R\bnextSize\x12\x1a\n" +
 	"\bcosigned\x18\r \x01(\x04R\bcosigned\x12\x16\n" +
 	"\x06counts\x18\x0e \x01(\bR\x06counts\x12<\n" +
-	"\x05after\x18\x0f \x01(\v2&.nameplate.registration.v1.PredecessorR\x05after\"\xdd\x01\n" +
+	"\x05after\x18\x0f \x01(\v2&.nameplate.registration.v1.PredecessorR\x05after\x12\x1c\n" +
+	"\tuncertain\x18\x12 \x01(\x04R\tuncertain\x12>\n" +
+	"\x06fences\x18\x13 \x03(\v2&.nameplate.registration.v1.FenceStatusR\x06fences\"\xb8\x01\n" +
+	"\vFenceStatus\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x19\n" +
+	"\bsince_ms\x18\x02 \x01(\x03R\asinceMs\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x04R\bposition\x12\x16\n" +
+	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06keyset\x18\x06 \x01(\x04R\x06keyset\x12\x18\n" +
+	"\arevoked\x18\a \x01(\bR\arevoked\"\xdd\x01\n" +
 	"\n" +
 	"PeerStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
@@ -3195,7 +3331,7 @@ func file_proto_registration_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_registration_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_proto_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_proto_registration_proto_goTypes = []any{
 	(Level)(0),                     // 0: nameplate.registration.v1.Level
 	(Op)(0),                        // 1: nameplate.registration.v1.Op
@@ -3230,22 +3366,23 @@ var file_proto_registration_proto_goTypes = []any{
 	(*StatusResponse)(nil),         // 30: nameplate.registration.v1.StatusResponse
 	(*SuspectStatus)(nil),          // 31: nameplate.registration.v1.SuspectStatus
 	(*MirrorStatus)(nil),           // 32: nameplate.registration.v1.MirrorStatus
-	(*PeerStatus)(nil),             // 33: nameplate.registration.v1.PeerStatus
-	(*RelayStatus)(nil),            // 34: nameplate.registration.v1.RelayStatus
-	(*UpstreamStatus)(nil),         // 35: nameplate.registration.v1.UpstreamStatus
-	(*Predecessor)(nil),            // 36: nameplate.registration.v1.Predecessor
-	(*Quarantine)(nil),             // 37: nameplate.registration.v1.Quarantine
-	(*Checkpoint)(nil),             // 38: nameplate.registration.v1.Checkpoint
-	(*Value)(nil),                  // 39: nameplate.identifier.v1.Value
-	(*Envelope)(nil),               // 40: nameplate.identifier.v1.Envelope
-	(*Delegation)(nil),             // 41: nameplate.identifier.v1.Delegation
-	(*Record)(nil),                 // 42: nameplate.identifier.v1.Record
-	(*PublicKey)(nil),              // 43: nameplate.identifier.v1.PublicKey
+	(*FenceStatus)(nil),            // 33: nameplate.registration.v1.FenceStatus
+	(*PeerStatus)(nil),             // 34: nameplate.registration.v1.PeerStatus
+	(*RelayStatus)(nil),            // 35: nameplate.registration.v1.RelayStatus
+	(*UpstreamStatus)(nil),         // 36: nameplate.registration.v1.UpstreamStatus
+	(*Predecessor)(nil),            // 37: nameplate.registration.v1.Predecessor
+	(*Quarantine)(nil),             // 38: nameplate.registration.v1.Quarantine
+	(*Checkpoint)(nil),             // 39: nameplate.registration.v1.Checkpoint
+	(*Value)(nil),                  // 40: nameplate.identifier.v1.Value
+	(*Envelope)(nil),               // 41: nameplate.identifier.v1.Envelope
+	(*Delegation)(nil),             // 42: nameplate.identifier.v1.Delegation
+	(*Record)(nil),                 // 43: nameplate.identifier.v1.Record
+	(*PublicKey)(nil),              // 44: nameplate.identifier.v1.PublicKey
 }
 var file_proto_registration_proto_depIdxs = []int32{
 	1,  // 0: nameplate.registration.v1.Row.op:type_name -> nameplate.registration.v1.Op
-	39, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
-	40, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
+	40, // 1: nameplate.registration.v1.Row.values:type_name -> nameplate.identifier.v1.Value
+	41, // 2: nameplate.registration.v1.Change.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 3: nameplate.registration.v1.Change.rows:type_name -> nameplate.registration.v1.Row
 	0,  // 4: nameplate.registration.v1.Receipt.level:type_name -> nameplate.registration.v1.Level
 	3,  // 5: nameplate.registration.v1.Failure.kind:type_name -> nameplate.registration.v1.Failure.Kind
@@ -3259,58 +3396,59 @@ var file_proto_registration_proto_depIdxs = []int32{
 	7,  // 13: nameplate.registration.v1.RegisterBatchResponse.failure:type_name -> nameplate.registration.v1.Failure
 	0,  // 14: nameplate.registration.v1.AwaitRequest.level:type_name -> nameplate.registration.v1.Level
 	0,  // 15: nameplate.registration.v1.AwaitResponse.level:type_name -> nameplate.registration.v1.Level
-	40, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
+	41, // 16: nameplate.registration.v1.DelegateRequest.envelope:type_name -> nameplate.identifier.v1.Envelope
 	6,  // 17: nameplate.registration.v1.DelegateResponse.receipt:type_name -> nameplate.registration.v1.Receipt
-	41, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
+	42, // 18: nameplate.registration.v1.FindDelegationResponse.delegation:type_name -> nameplate.identifier.v1.Delegation
 	26, // 19: nameplate.registration.v1.WatchResponse.entry:type_name -> nameplate.registration.v1.LoggedEntry
 	24, // 20: nameplate.registration.v1.WatchResponse.progress:type_name -> nameplate.registration.v1.Progress
 	23, // 21: nameplate.registration.v1.ExportResponse.records:type_name -> nameplate.registration.v1.ExportedRecord
-	42, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
-	43, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
+	43, // 22: nameplate.registration.v1.ExportedRecord.record:type_name -> nameplate.identifier.v1.Record
+	44, // 23: nameplate.registration.v1.ChildRow.node:type_name -> nameplate.identifier.v1.PublicKey
 	2,  // 24: nameplate.registration.v1.LoggedEntry.kind:type_name -> nameplate.registration.v1.EntryKind
-	40, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
+	41, // 25: nameplate.registration.v1.LoggedEntry.envelope:type_name -> nameplate.identifier.v1.Envelope
 	4,  // 26: nameplate.registration.v1.LoggedEntry.rows:type_name -> nameplate.registration.v1.Row
 	25, // 27: nameplate.registration.v1.LoggedEntry.children:type_name -> nameplate.registration.v1.ChildRow
 	0,  // 28: nameplate.registration.v1.ProveRequest.level:type_name -> nameplate.registration.v1.Level
 	0,  // 29: nameplate.registration.v1.ProveResponse.level:type_name -> nameplate.registration.v1.Level
-	43, // 30: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
-	38, // 31: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
+	44, // 30: nameplate.registration.v1.StatusResponse.key:type_name -> nameplate.identifier.v1.PublicKey
+	39, // 31: nameplate.registration.v1.StatusResponse.checkpoint:type_name -> nameplate.registration.v1.Checkpoint
 	0,  // 32: nameplate.registration.v1.StatusResponse.level:type_name -> nameplate.registration.v1.Level
 	32, // 33: nameplate.registration.v1.StatusResponse.mirrors:type_name -> nameplate.registration.v1.MirrorStatus
-	35, // 34: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	37, // 35: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	33, // 36: nameplate.registration.v1.StatusResponse.peers:type_name -> nameplate.registration.v1.PeerStatus
+	36, // 34: nameplate.registration.v1.StatusResponse.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	38, // 35: nameplate.registration.v1.StatusResponse.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	34, // 36: nameplate.registration.v1.StatusResponse.peers:type_name -> nameplate.registration.v1.PeerStatus
 	31, // 37: nameplate.registration.v1.StatusResponse.suspicions:type_name -> nameplate.registration.v1.SuspectStatus
-	36, // 38: nameplate.registration.v1.StatusResponse.after:type_name -> nameplate.registration.v1.Predecessor
-	43, // 39: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
-	37, // 40: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
-	36, // 41: nameplate.registration.v1.MirrorStatus.after:type_name -> nameplate.registration.v1.Predecessor
-	43, // 42: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
-	35, // 43: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
-	34, // 44: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
-	9,  // 45: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
-	11, // 46: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
-	13, // 47: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
-	15, // 48: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
-	17, // 49: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
-	19, // 50: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
-	21, // 51: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
-	27, // 52: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
-	29, // 53: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
-	10, // 54: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
-	12, // 55: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
-	14, // 56: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
-	16, // 57: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
-	18, // 58: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
-	20, // 59: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
-	22, // 60: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
-	28, // 61: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
-	30, // 62: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
-	54, // [54:63] is the sub-list for method output_type
-	45, // [45:54] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	37, // 38: nameplate.registration.v1.StatusResponse.after:type_name -> nameplate.registration.v1.Predecessor
+	44, // 39: nameplate.registration.v1.MirrorStatus.node:type_name -> nameplate.identifier.v1.PublicKey
+	38, // 40: nameplate.registration.v1.MirrorStatus.quarantine:type_name -> nameplate.registration.v1.Quarantine
+	37, // 41: nameplate.registration.v1.MirrorStatus.after:type_name -> nameplate.registration.v1.Predecessor
+	33, // 42: nameplate.registration.v1.MirrorStatus.fences:type_name -> nameplate.registration.v1.FenceStatus
+	44, // 43: nameplate.registration.v1.PeerStatus.key:type_name -> nameplate.identifier.v1.PublicKey
+	36, // 44: nameplate.registration.v1.PeerStatus.upstream:type_name -> nameplate.registration.v1.UpstreamStatus
+	35, // 45: nameplate.registration.v1.PeerStatus.relays:type_name -> nameplate.registration.v1.RelayStatus
+	9,  // 46: nameplate.registration.v1.Registration.Register:input_type -> nameplate.registration.v1.RegisterRequest
+	11, // 47: nameplate.registration.v1.Registration.RegisterBatch:input_type -> nameplate.registration.v1.RegisterBatchRequest
+	13, // 48: nameplate.registration.v1.Registration.Await:input_type -> nameplate.registration.v1.AwaitRequest
+	15, // 49: nameplate.registration.v1.Registration.Delegate:input_type -> nameplate.registration.v1.DelegateRequest
+	17, // 50: nameplate.registration.v1.Registration.FindDelegation:input_type -> nameplate.registration.v1.FindDelegationRequest
+	19, // 51: nameplate.registration.v1.Registration.Watch:input_type -> nameplate.registration.v1.WatchRequest
+	21, // 52: nameplate.registration.v1.Registration.Export:input_type -> nameplate.registration.v1.ExportRequest
+	27, // 53: nameplate.registration.v1.Registration.Prove:input_type -> nameplate.registration.v1.ProveRequest
+	29, // 54: nameplate.registration.v1.Registration.Status:input_type -> nameplate.registration.v1.StatusRequest
+	10, // 55: nameplate.registration.v1.Registration.Register:output_type -> nameplate.registration.v1.RegisterResponse
+	12, // 56: nameplate.registration.v1.Registration.RegisterBatch:output_type -> nameplate.registration.v1.RegisterBatchResponse
+	14, // 57: nameplate.registration.v1.Registration.Await:output_type -> nameplate.registration.v1.AwaitResponse
+	16, // 58: nameplate.registration.v1.Registration.Delegate:output_type -> nameplate.registration.v1.DelegateResponse
+	18, // 59: nameplate.registration.v1.Registration.FindDelegation:output_type -> nameplate.registration.v1.FindDelegationResponse
+	20, // 60: nameplate.registration.v1.Registration.Watch:output_type -> nameplate.registration.v1.WatchResponse
+	22, // 61: nameplate.registration.v1.Registration.Export:output_type -> nameplate.registration.v1.ExportResponse
+	28, // 62: nameplate.registration.v1.Registration.Prove:output_type -> nameplate.registration.v1.ProveResponse
+	30, // 63: nameplate.registration.v1.Registration.Status:output_type -> nameplate.registration.v1.StatusResponse
+	55, // [55:64] is the sub-list for method output_type
+	46, // [46:55] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_proto_registration_proto_init() }
@@ -3333,7 +3471,7 @@ func file_proto_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_registration_proto_rawDesc), len(file_proto_registration_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

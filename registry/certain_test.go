@@ -176,7 +176,7 @@ func (f *aged) trySend() error {
 func (f *aged) whole() error {
 	list := f.parent.Mirrors()
 	size, root := registry.Head(f.child.Registry)
-	if len(list) != 1 || list[0].Size != size || list[0].Root != root || !list[0].Counts || list[0].Bad != 0 || list[0].Quarantine != nil {
+	if len(list) != 1 || list[0].Size != size || list[0].Root != root || !list[0].Counts || list[0].Bad != 0 || list[0].Uncertain != 0 || list[0].Quarantine != nil {
 		return fmt.Errorf("mirrors %+v, the child has %d entries with root %x", list, size, root)
 	}
 	return nil
@@ -209,6 +209,9 @@ func TestRestoredMirrors(t *testing.T) {
 				f := newAged(t, func(*registry.Config) {}, top, c.a, c.now, c.logged)
 				if got := f.parent.Mirrors()[0].Size; got != c.size {
 					t.Fatalf("the mirror has %d entries when the parent has healed, want %d", got, c.size)
+				}
+				if got := f.parent.Mirrors()[0].Uncertain; got != c.size-f.shared {
+					t.Errorf("%d of %d entries are told to be uncertain, want all behind the %d that are shared", got, c.size, f.shared)
 				}
 				position := f.parent.status().Position
 				if f.log(); f.parent.status().Position != position {
@@ -291,8 +294,8 @@ func TestCutThatWasInterrupted(t *testing.T) {
 	for _, folder := range left {
 		f.parent.config.Folder, f.parent.config.Hook = folder, nil
 		f.parent.start()
-		if got := f.parent.ReadOnly(); got == "" {
-			t.Error("the node takes changes")
+		if m := f.parent.Mirrors()[0]; f.parent.ReadOnly() == "" || f.parent.status().Marked == "" || m.Uncertain != m.Size {
+			t.Errorf("the node takes changes, or takes its mirror for certain: %+v", m)
 		}
 		f.unmark(f.parent)
 		if err := errors.Join(f.goOn(), f.whole()); err != nil {

@@ -35,24 +35,28 @@ func (m *Mirror) Prove(old, size uint64) ([]identifier.Hash, error) {
 // stored.
 func (m *Mirror) Unit(position uint64) (*replica.Unit, error) {
 	m.r.config.Hook(HookGiveBack)
-	if have := m.m.published.Load(); position >= have {
-		return nil, fmt.Errorf("the mirror of log %s has %d entries, and no entry %d", m.m.log, have, position)
+	return m.r.unitOf(m.m, position)
+}
+
+func (r *Registry) unitOf(m *mirror, position uint64) (*replica.Unit, error) {
+	if have := m.published.Load(); position >= have {
+		return nil, fmt.Errorf("the mirror of log %s has %d entries, and no entry %d", m.log, have, position)
 	}
 	var at uint64
-	err := m.r.state.View(func(v *state.Reader) error {
-		at, _, _ = v.Run(m.m.number, position)
+	err := r.state.View(func(v *state.Reader) error {
+		at, _, _ = v.Run(m.number, position)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	for next := journal.Offset(at); ; {
-		frame, end, err := m.r.journal.Read(next)
+		frame, end, err := r.journal.Read(next)
 		if err != nil {
-			return nil, fmt.Errorf("entry %d of log %s: %w", position, m.m.log, err)
+			return nil, fmt.Errorf("entry %d of log %s: %w", position, m.log, err)
 		}
 		next = end
-		if frame.Kind != journal.KindMirrored || frame.Log != m.m.number {
+		if frame.Kind != journal.KindMirrored || frame.Log != m.number {
 			continue
 		}
 		u, err := replica.ParseUnit(frame.Payload)
@@ -61,7 +65,7 @@ func (m *Mirror) Unit(position uint64) (*replica.Unit, error) {
 		}
 		switch {
 		case u.Start > position:
-			return nil, fmt.Errorf("entry %d of log %s is not where the run index says: run 'nameplate check'", position, m.m.log)
+			return nil, fmt.Errorf("entry %d of log %s is not where the run index says: run 'nameplate check'", position, m.log)
 		case u.End() > position:
 			return u, nil
 		}

@@ -21,6 +21,12 @@ type MirrorStatus struct {
 	// Lost is how many entries this node has acknowledged once, as the child says, while
 	// it has fewer: it was restored. 0 when it has them.
 	Lost uint64
+	// Uncertain is how many of the Size entries, the last ones, are not known to be of the
+	// child's log, because this node was restored: the child says so when it comes. As long
+	// they are neither anchored nor sent to other top-level nodes.
+	Uncertain uint64
+	// Fences are those in force: by what the log is judged that it does not show itself.
+	Fences []FenceStatus
 	// Quarantine is why no more of the log is taken in; nil as a rule.
 	Quarantine *Quarantine
 	// Role is whose log it is: child; peer, another top-level node's; relayed, that of a
@@ -52,6 +58,7 @@ func (r *Registry) Mirrors() []MirrorStatus {
 		if next := r.logs.begun(m, m.wanted()); next != nil && next.policy != m.policy {
 			status[i].Next, status[i].NextSize = next.policy.String(), next.published.Load()
 		}
+		status[i].Uncertain, status[i].Fences = r.uncertain(m, size), r.fencesInForce(m)
 		m.mu.Lock()
 		status[i].Told, status[i].Bad = max(m.told, status[i].Size), m.bad
 		if m.lost > size {
@@ -60,4 +67,16 @@ func (r *Registry) Mirrors() []MirrorStatus {
 		m.mu.Unlock()
 	}
 	return status
+}
+
+// uncertain returns how many of so many entries of a mirror are not known to be of the log
+// of its owner.
+func (r *Registry) uncertain(m *mirror, size uint64) uint64 {
+	if m.role == roleChild && r.marked.Load() != nil {
+		return size // it is compared when this node's own log is whole
+	}
+	if certain := m.certain.Load(); certain != nil {
+		return size - min(certain.Size, size)
+	}
+	return 0
 }

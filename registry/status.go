@@ -25,6 +25,9 @@ type Status struct {
 	Receipt []byte
 	// ReadOnly says why no changes are taken; empty when they are.
 	ReadOnly string
+	// Marked says why entries of the log may be missing here: the node was restored, or is a
+	// copy, and has not heard how much was held elsewhere; empty when none are.
+	Marked string
 	// DiskLow says why neither changes nor entries of children are taken in for want of
 	// room on the disk; empty when they are.
 	DiskLow string
@@ -65,6 +68,9 @@ func (r *Registry) Status(context.Context) (Status, error) {
 		s.Checkpoint = *c
 	}
 	s.ReadOnly, s.DiskLow, s.Quarantine = r.ReadOnly(), r.DiskLow(), r.quarantine.Load()
+	if why := r.marked.Load(); why != nil {
+		s.Marked = *why
+	}
 	s.Suspicions = r.Suspicions()
 	s.After, s.Resolution = r.after, r.resolution
 	s.Anchored, s.Rooted = r.levels.heights()

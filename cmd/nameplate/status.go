@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 )
@@ -37,7 +35,7 @@ func newStatus() *cobra.Command {
 				if asJSON {
 					return writeJSON(c.OutOrStdout(), newNodeStatus(&s))
 				}
-				return printStatus(c, node.server, &s)
+				return printStatus(c.OutOrStdout(), node.server, &s)
 			})
 		},
 	}
@@ -57,6 +55,7 @@ type nodeStatus struct {
 	Position    uint64               `json:"position"` // entries, all synced
 	Level       string               `json:"level"`
 	ReadOnly    string               `json:"readOnly,omitempty"`
+	Marked      string               `json:"marked,omitempty"`  // why entries of the log may be missing
 	DiskLow     string               `json:"diskLow,omitempty"` // why nothing is taken for want of room
 	Apexes      []identifier.Prefix  `json:"apexes"`
 	Identifiers uint64               `json:"identifiers"`
@@ -134,11 +133,34 @@ type shownMirror struct {
 	NextSize uint64 `json:"nextSize,omitempty"`
 	Cosigned uint64 `json:"cosigned"` // entries under the newest checkpoint that was cosigned
 	// Lost is how many entries were acknowledged once, while there are fewer.
-	Lost uint64     `json:"lost,omitempty"`
-	Fork *shownFork `json:"fork,omitempty"`
+	Lost uint64 `json:"lost,omitempty"`
+	// Uncertain is how many entries, the last ones, are not known to be of the log of its
+	// owner, because the node was restored.
+	Uncertain uint64       `json:"uncertain,omitempty"`
+	Fences    []shownFence `json:"fences,omitempty"`
+	Fork      *shownFork   `json:"fork,omitempty"`
 	// Counts says that this is the log of its node that counts.
 	Counts    bool              `json:"counts"`
 	Continues *shownPredecessor `json:"continues,omitempty"`
+}
+
+// shownFence is a delegation by which a log is judged from an entry on, though it does not
+// show it.
+type shownFence struct {
+	From     uint64            `json:"from"` // the first entry that is judged by it
+	Since    time.Time         `json:"since,omitzero"`
+	Position uint64            `json:"position"` // in the node's own log
+	Prefix   identifier.Prefix `json:"prefix"`
+	Epoch    uint64            `json:"epoch"`
+	Keyset   uint64            `json:"keyset"` // its version
+	Revoked  bool              `json:"revoked,omitempty"`
+}
+
+func newShownFences(fences []registry.FenceStatus) (shown []shownFence) {
+	for _, f := range fences {
+		shown = append(shown, shownFence{From: f.Size, Since: f.Since, Position: f.Position, Prefix: f.Prefix, Epoch: f.Epoch, Keyset: f.Keyset, Revoked: f.Revoked})
+	}
+	return shown
 }
 
 type shownCheckpoint struct {
@@ -151,7 +173,7 @@ type shownCheckpoint struct {
 func newNodeStatus(s *registryrpc.Status) nodeStatus {
 	shown := nodeStatus{
 		Name: s.Name, Version: s.Version, Uptime: int64(s.Uptime.Seconds()), Key: s.Key,
-		Log: s.Log.String(), Position: s.Position, Level: s.Level.String(), ReadOnly: s.ReadOnly, DiskLow: s.DiskLow, Apexes: s.Apexes,
+		Log: s.Log.String(), Position: s.Position, Level: s.Level.String(), ReadOnly: s.ReadOnly, Marked: s.Marked, DiskLow: s.DiskLow, Apexes: s.Apexes,
 		Identifiers: s.Identifiers, Withdrawn: s.Withdrawn, Delegations: s.Delegations,
 		Synced: s.Synced, Applied: s.Applied, StateBytes: s.StateBytes,
 		Checkpoint: shownCheckpoint{
@@ -187,123 +209,11 @@ func newNodeStatus(s *registryrpc.Status) nodeStatus {
 			forked = &f
 		}
 		shown.Mirrors = append(shown.Mirrors, shownMirror{
-			Lost: m.Lost, Fork: forked, Role: m.Role, Policy: m.Policy, Next: m.Next, NextSize: m.NextSize, Cosigned: m.Cosigned,
+			Lost: m.Lost, Uncertain: m.Uncertain, Fences: newShownFences(m.Fences), Fork: forked, Role: m.Role, Policy: m.Policy, Next: m.Next, NextSize: m.NextSize, Cosigned: m.Cosigned,
 			Node: m.Node, Log: m.Log.String(), Size: m.Size, Root: hex.EncodeToString(m.Root[:]),
 			Lag: m.Told - min(m.Size, m.Told), Bad: m.Bad, Age: m.Age.Seconds(), Identifiers: m.Identifiers,
 			Counts: m.Counts, Continues: newShownPredecessor(m.After),
 		})
 	}
 	return shown
-}
-
-func printStatus(c *cobra.Command, server string, s *registryrpc.Status) error {
-	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	line("node", "%s at %s, version %s, up %v", s.Name, server, s.Version, s.Uptime)
-	line("key", "%s", s.Key)
-	var apexes []string
-	for _, p := range s.Apexes {
-		if p == "" {
-			p = "the root"
-		}
-		apexes = append(apexes, string(p))
-	}
-	line("answers for", "%s", strings.Join(apexes, ", "))
-	line("identifiers", "%s, and %s withdrawn", thousands(int(s.Identifiers)), thousands(int(s.Withdrawn)))
-	line("delegations", "%s", thousands(int(s.Delegations)))
-	line("log", "%s, %s entries", s.Log, thousands(int(s.Position)))
-	line("checkpoint", "%s entries, root %x, signed %s", thousands(int(s.Checkpoint.Size)), s.Checkpoint.Root, s.Checkpoint.Time.UTC().Format(time.RFC3339))
-	line("level", "%s", s.Level)
-	line("anchored", "%s entries, and %s rooted", thousands(int(s.Anchored)), thousands(int(s.Rooted)))
-	line("journal", "%s on disk, %s of it not in the state yet", octets(s.Synced), octets(s.Synced-min(s.Applied, s.Synced)))
-	line("state", "%s", octets(uint64(max(0, s.StateBytes))))
-	if u := s.Upstream; u != nil {
-		how := "connected"
-		if !u.Connected {
-			how = "not connected: " + u.Reason
-		} else if u.Paused != "" {
-			how = "waits: " + u.Paused
-		}
-		if u.Policy != "" {
-			how += ", policy " + u.Policy
-		}
-		line("parent", "%s, %s entries and %v behind, %s", u.Address, thousands(int(s.Position-min(u.Acknowledged, s.Position))), u.Behind.Round(time.Second), how)
-		if u.Lost > 0 {
-			line("regressed", "the parent acknowledged %s entries and has %s: it was restored, and gets the rest again", thousands(int(u.Lost)), thousands(int(u.Acknowledged)))
-		}
-	}
-	for i := range s.Peers {
-		p := &s.Peers[i]
-		how := "connected"
-		if !p.Connected {
-			how = "not connected: " + p.Reason
-		}
-		have := 0
-		for _, r := range p.Relays {
-			if r.Acknowledged >= r.Size {
-				have++
-			}
-		}
-		line("peer", "%s at %s, %s entries and %v behind, has %d of %d children's logs whole, %s", p.Name, p.Address,
-			thousands(int(s.Position-min(p.Acknowledged, s.Position))), p.Behind.Round(time.Second), have, len(p.Relays), how)
-	}
-	for _, m := range s.Mirrors {
-		if !m.Counts {
-			continue // told below
-		}
-		if m.Role != "" && m.Role != "child" {
-			line(m.Role, "log %s: %s entries, %s behind, %s marked bad, %v old, %s identifiers", m.Log, thousands(int(m.Size)),
-				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)))
-			continue
-		}
-		if m.Policy == identifier.PolicyWitness.String() {
-			line("witness", "of log %s: a checkpoint of %s entries, %s behind, %s cosigned, %v old, policy %s", m.Log, thousands(int(m.Size)),
-				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Cosigned)), m.Age.Round(time.Second), m.Policy)
-		} else {
-			line("mirror", "of log %s: %s entries, %s behind, %s cosigned, %s marked bad, %v old, %s identifiers, policy %s", m.Log, thousands(int(m.Size)),
-				thousands(int(m.Told-min(m.Size, m.Told))), thousands(int(m.Cosigned)), thousands(int(m.Bad)), m.Age.Round(time.Second), thousands(int(m.Identifiers)), m.Policy)
-		}
-		if m.Next != "" {
-			line("policy", "of log %s: it is being kept as %s from now on, %s of %s entries so far", m.Log, m.Next, thousands(int(m.NextSize)), thousands(int(m.Size)))
-		}
-		if m.Lost > 0 {
-			line("regressed", "%s entries of log %s were acknowledged and %s are here: this node was restored, and gets the rest again", thousands(int(m.Lost)), m.Log, thousands(int(m.Size)))
-		}
-		if q := m.Quarantine; q != nil {
-			line("quarantine", "log %s, since %s: two histories of its first %s entries were signed: run 'nameplate fork show'", m.Log, q.Since.UTC().Format(time.RFC3339), thousands(int(q.Size)))
-		}
-	}
-	for _, x := range s.Suspicions {
-		line("suspect", "entries %d to %d of log %s, prefix %s: a key was in the wrong hands", x.Since, x.Until-1, x.Log, x.Prefix)
-	}
-	if a := s.After; a != nil {
-		line("continues", "log %s, after: %s; 'nameplate fork show' tells more", a.Log, a.Why)
-	}
-	for _, m := range s.Mirrors {
-		if next := successorOf(s, m.Log); next != nil {
-			line("continued", "log %s of node %s, %s entries, as log %s, after: %s", m.Log, m.Node, thousands(int(m.Size)), next.Log, next.After.Why)
-		} else if !m.Counts {
-			line("announced", "log %s of node %s, %s entries: it does not count yet", m.Log, m.Node, thousands(int(m.Size)))
-		}
-	}
-	if s.ReadOnly != "" {
-		line("read-only", "%s", s.ReadOnly)
-	}
-	if s.DiskLow != "" {
-		line("disk low", "%s", s.DiskLow)
-	}
-	return t.Flush()
-}
-
-// octets writes a size for people.
-func octets(n uint64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB"}
-	size, unit := float64(n), 0
-	for size >= 1000 && unit < len(units)-1 {
-		size, unit = size/1000, unit+1
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", size, units[unit])
 }

@@ -146,7 +146,7 @@ func statusToProto(s *Status) *proto.StatusResponse {
 			TimeMs: s.Checkpoint.Time.UnixMilli(), Note: s.Checkpoint.Note,
 		},
 		Level: levelToProto(s.Level), ReadOnly: s.ReadOnly, StateBytes: uint64(max(0, s.StateBytes)),
-		Quarantine: quarantineToProto(s.Quarantine), DiskLow: s.DiskLow,
+		Quarantine: quarantineToProto(s.Quarantine), DiskLow: s.DiskLow, Marked: s.Marked,
 		Anchored: s.Anchored, Rooted: s.Rooted, Cosigned: s.Receipt, Peers: peersToProto(s.Peers), Upstream: upstreamToProto(s.Upstream),
 	}
 	m.After = predecessorToProto(s.After)
@@ -164,7 +164,7 @@ func statusToProto(s *Status) *proto.StatusResponse {
 			Node: proto.KeyToProto(x.Node), Log: proto.LogToProto(x.Log), Size: x.Size, Root: proto.HashToProto(x.Root),
 			Told: x.Told, Bad: x.Bad, AgeMs: x.Age.Milliseconds(), Identifiers: x.Identifiers,
 			Lost: x.Lost, Quarantine: quarantineToProto(x.Quarantine), Role: x.Role, Policy: x.Policy, NextPolicy: x.Next, NextSize: x.NextSize, Cosigned: x.Cosigned,
-			Counts: x.Counts, After: predecessorToProto(x.After),
+			Counts: x.Counts, After: predecessorToProto(x.After), Uncertain: x.Uncertain, Fences: fencesToProto(x.Fences),
 		})
 	}
 	return m
@@ -178,7 +178,7 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 			Position: m.GetPosition(), Synced: m.GetSynced(), Applied: m.GetApplied(),
 			Identifiers: m.GetIdentifiers(), Withdrawn: m.GetWithdrawn(), Delegations: m.GetDelegations(),
 			Checkpoint: registry.Checkpoint{Size: checkpoint.GetSize(), Time: time.UnixMilli(checkpoint.GetTimeMs()).UTC(), Note: checkpoint.GetNote()},
-			Level:      levelFromProto(m.GetLevel()), ReadOnly: m.GetReadOnly(), DiskLow: m.GetDiskLow(), StateBytes: int64(m.GetStateBytes()),
+			Level:      levelFromProto(m.GetLevel()), ReadOnly: m.GetReadOnly(), Marked: m.GetMarked(), DiskLow: m.GetDiskLow(), StateBytes: int64(m.GetStateBytes()),
 			Anchored: m.GetAnchored(), Rooted: m.GetRooted(), Receipt: m.GetCosigned(),
 		},
 	}
@@ -238,8 +238,12 @@ func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
 		Size: m.GetSize(), Told: m.GetTold(), Bad: m.GetBad(), Identifiers: m.GetIdentifiers(), Lost: m.GetLost(),
 		Age:  time.Duration(min(max(0, m.GetAgeMs()), maxUptime*1000)) * time.Millisecond,
 		Role: m.GetRole(), Policy: m.GetPolicy(), Next: m.GetNextPolicy(), NextSize: m.GetNextSize(), Cosigned: m.GetCosigned(), Counts: m.GetCounts(),
+		Uncertain: m.GetUncertain(),
 	}
 	var err error
+	if s.Fences, err = fencesFromProto(m.GetFences()); err != nil {
+		return s, err
+	}
 	if s.Node, err = proto.KeyFromProto(m.GetNode()); err != nil {
 		return s, err
 	}
@@ -254,6 +258,31 @@ func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
 	}
 	s.Root, err = proto.HashFromProto("mirror.root", m.GetRoot())
 	return s, err
+}
+
+func fencesToProto(fences []registry.FenceStatus) (all []*proto.FenceStatus) {
+	for _, f := range fences {
+		m := &proto.FenceStatus{Size: f.Size, Position: f.Position, Prefix: string(f.Prefix), Epoch: f.Epoch, Keyset: f.Keyset, Revoked: f.Revoked}
+		if !f.Since.IsZero() {
+			m.SinceMs = f.Since.UnixMilli()
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func fencesFromProto(messages []*proto.FenceStatus) (all []registry.FenceStatus, err error) {
+	for _, m := range messages {
+		f := registry.FenceStatus{Size: m.GetSize(), Position: m.GetPosition(), Epoch: m.GetEpoch(), Keyset: m.GetKeyset(), Revoked: m.GetRevoked()}
+		if ms := m.GetSinceMs(); ms != 0 {
+			f.Since = time.UnixMilli(ms).UTC()
+		}
+		if f.Prefix, err = proto.PrefixFromProto(m.GetPrefix()); err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
 }
 
 func predecessorToProto(a *identifier.Predecessor) *proto.Predecessor {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -130,12 +133,37 @@ func TestRevokedAtADeafNode(t *testing.T) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
+	s, err := top.Status(t.Context())
+	if err != nil || len(s.Mirrors) != 1 || len(s.Mirrors[0].Fences) != 1 {
+		t.Fatalf("status %+v, %v: want one fence", s.Mirrors, err)
+	}
+	if f := s.Mirrors[0].Fences[0]; f.Prefix != "88.118" || f.Keyset != 2 || f.Epoch != 1 || f.Since.Before(began.Add(-time.Second)) || f.Position >= s.Position {
+		t.Errorf("fence %+v", f)
+	}
+	if text := scraped(t, top.at.HTTP[0]); !strings.Contains(text, fmt.Sprintf("nameplate_mirror_fences{log=%q} 1\n", s.Mirrors[0].Log)) {
+		t.Errorf("/metrics does not tell of the fence:\n%s", text)
+	}
 	t.Logf("fenced in %v after it was revoked", time.Since(began).Round(time.Millisecond))
 	_, before := mirrored()
 	for range 5 {
 		put()
 	}
 	eventually(t, "all that follows is marked", func() bool { size, bad := mirrored(); tip, _ := source.Growth(); return size == tip && bad >= before+5 })
+}
+
+// scraped returns what a node tells at /metrics.
+func scraped(t *testing.T, at string) string {
+	t.Helper()
+	response, err := http.Get("http://" + at + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func newHolder(t *testing.T) identifier.PrivateKey {

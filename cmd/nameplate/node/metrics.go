@@ -78,6 +78,9 @@ var (
 	mirrorAgeMetric   = prometheus.NewDesc("nameplate_mirror_age_seconds", "How long ago a mirror was known to be whole.", []string{"log", "role"}, nil)
 	policyMetric      = prometheus.NewDesc("nameplate_mirror_policy", "1 for what is kept of a log here: mirror, pointer or witness.", []string{"log", "role", "policy"}, nil)
 	cosignedMetric    = prometheus.NewDesc("nameplate_mirror_cosigned_entries", "Entries under the newest checkpoint of a child that was cosigned here since the start.", []string{"log"}, nil)
+	fencesMetric      = prometheus.NewDesc("nameplate_mirror_fences", "Delegations by which a child's log is judged though it does not show them.", []string{"log"}, nil)
+	uncertainMetric   = prometheus.NewDesc("nameplate_mirror_uncertain_entries", "Entries of a mirror that are not known to be of its owner's log, because this node was restored.", []string{"log", "role"}, nil)
+	markedMetric      = prometheus.NewDesc("nameplate_log_marked", "1 while entries of the node's own log may be missing, because it was restored.", nil, nil)
 	upLagMetric       = prometheus.NewDesc("nameplate_upstream_lag_entries", "Entries of the node's own log that its parent or a peer has not.", []string{"to"}, nil)
 	upBehindMetric    = prometheus.NewDesc("nameplate_upstream_behind_seconds", "For how long the parent or a peer has not had everything.", []string{"to"}, nil)
 	upConnectedMetric = prometheus.NewDesc("nameplate_upstream_connected", "1 while the log can be sent to the parent or a peer.", []string{"to"}, nil)
@@ -114,7 +117,10 @@ func (c *registryCollector) Collect(to chan<- prometheus.Metric) {
 		readOnly = 1
 	}
 	gauge(readOnlyMetric, readOnly)
-	var forked, quarantined, regressed uint64
+	var forked, quarantined, regressed, marked uint64
+	if s.Marked != "" {
+		marked = 1
+	}
 	if s.Quarantine != nil {
 		forked = 1
 	}
@@ -132,6 +138,7 @@ func (c *registryCollector) Collect(to chan<- prometheus.Metric) {
 	gauge(forkedMetric, forked)
 	gauge(quarantineMetric, quarantined)
 	gauge(regressedMetric, regressed)
+	gauge(markedMetric, marked)
 }
 
 // collectLogs tells how far the logs are that are mirrored here, and this node's elsewhere.
@@ -148,7 +155,9 @@ func (c *registryCollector) collectLogs(to chan<- prometheus.Metric, position ui
 		gauge(mirrorLagMetric, float64(m.Told-min(m.Size, m.Told)), log, m.Role)
 		gauge(mirrorAgeMetric, m.Age.Seconds(), log, m.Role)
 		gauge(policyMetric, 1, log, m.Role, m.Policy)
+		gauge(uncertainMetric, float64(m.Uncertain), log, m.Role)
 		if m.Role == "child" {
+			gauge(fencesMetric, float64(len(m.Fences)), log)
 			gauge(cosignedMetric, float64(m.Cosigned), log)
 		}
 	}
