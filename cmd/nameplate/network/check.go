@@ -14,7 +14,7 @@ import (
 // returns the first mistake, with its line.
 func (f *File) check(at lines) error {
 	c := checker{File: f, at: at}
-	for _, check := range []func() error{c.settings, c.names, c.addresses, c.parents, c.prefixes, c.claims} {
+	for _, check := range []func() error{c.settings, c.names, c.addresses, c.parents, c.policies, c.prefixes, c.claims} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -111,6 +111,23 @@ func (c *checker) addresses() error {
 				return mistake(line, "%s %v of node %q is that of node %q in line %d: give each its own", a.field, a.ip, n.Name, before.node, before.line)
 			}
 			used[a.ip] = use{n.Name, line}
+		}
+	}
+	return nil
+}
+
+// policies checks what is to be kept of the nodes' logs.
+func (c *checker) policies() error {
+	for i, n := range c.Nodes {
+		if n.Policy == "" {
+			continue
+		}
+		line := c.at.of("nodes", i, "policy")
+		if n.Parent == "" {
+			return mistake(line, "node %q has no parent, and policy is what that keeps of its log: leave it out", n.Name)
+		}
+		if _, err := identifier.ParsePolicy(n.Policy); err != nil {
+			return mistake(line, "policy: %v", err)
 		}
 	}
 	return nil

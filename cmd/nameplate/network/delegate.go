@@ -65,7 +65,13 @@ func (n *Network) wanted(h holding) (*identifier.Delegation, error) {
 	if d.Node, err = n.identity(h.node); err != nil {
 		return nil, err
 	}
-	if parent := n.Node(h.node.Parent); parent.Mirror.IsValid() {
+	if h.node.Policy != "" {
+		if d.Policy, err = identifier.ParsePolicy(h.node.Policy); err != nil {
+			return nil, err
+		}
+	}
+	// Who keeps less than whole entries cannot answer from them.
+	if parent := n.Node(h.node.Parent); parent.Mirror.IsValid() && d.Policy == identifier.PolicyMirror {
 		mirror, err := n.mirror(parent)
 		if err != nil {
 			return nil, err
@@ -112,7 +118,7 @@ func inForce(current, wanted *identifier.Delegation) bool {
 		return a.Name == b.Name && a.Key == b.Key && a.HandleKey == b.HandleKey && slices.Equal(a.Addresses, b.Addresses)
 	}
 	if current.Keyset.Threshold != wanted.Keyset.Threshold || !slices.Equal(current.Keyset.Keys, wanted.Keyset.Keys) ||
-		current.NoAgents || current.Private || (a == nil) != (b == nil) {
+		current.Policy != wanted.Policy || current.NoAgents || current.Private || (a == nil) != (b == nil) {
 		return false
 	}
 	return a == nil || same(*a, *b) && slices.EqualFunc(current.Mirrors, wanted.Mirrors, same)

@@ -24,6 +24,7 @@
 //	    parent: east           # the node above. Default: none, it is a top-level node
 //	    prefixes: ["88.118"]   # what it is responsible for; below a prefix of its parent
 //	    address: 127.88.1.1
+//	    policy: mirror         # what its parent keeps of its log: mirror, pointer or witness. Default: mirror
 //	  - name: walker
 //	    recursive: true        # it resolves for others, from the top-level nodes down, and caches
 //	    address: 127.88.3.1

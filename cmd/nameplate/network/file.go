@@ -46,6 +46,8 @@ type Node struct {
 	Recursive bool                `yaml:"recursive"`
 	Address   netip.Addr          `yaml:"address"`
 	Mirror    netip.Addr          `yaml:"mirror"` // the zero Addr for none
+	// Policy is what its parent keeps of its log: mirror, pointer or witness; empty for mirror.
+	Policy string `yaml:"policy"`
 	// Role is what a node is called for where it stands.
 	Role Role `yaml:"-"`
 }

@@ -106,6 +106,8 @@ func TestBadFiles(t *testing.T) {
 		{"prefix of a holder", replace("\"88.118.9\"", "\"gs1.4\""), `line 8: prefix "gs1.4" of "acme" is that of "pumps" in line 4`},
 		{"not below the parent", replace("\"88.118.8\"", "\"89.1\""), `line 5: prefix "89.1" of node "maker" is not below one of its parent "pumps"`},
 		{"not by segment", replace("\"88.118.8\"", "\"88.1188\""), `line 5: prefix "88.1188" of node "maker" is not below one of its parent "pumps"`},
+		{"policy", replace("{name: maker, ", "{name: maker, policy: copy, "), `line 5: policy: "copy" is no policy: write mirror, pointer or witness`},
+		{"policy at the top", replace("{name: west, ", "{name: west, policy: witness, "), `line 3: node "west" has no parent`},
 		{"below another node", replace("holders:", "  - {name: other, parent: east, prefixes: ['gs1.4.0'], address: 127.88.90.6}\nholders:"),
 			`line 7: prefix "gs1.4.0" of node "other" lies below one of "pumps", which is not its parent`},
 	}
