@@ -50,6 +50,9 @@ func (m *merger) compare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if _, err := m.checked(held, held.Log, 0); err != nil {
+			return err
+		}
 		m.after.Log, m.after.Why, m.after.Size, m.after.Held, m.after.Own = held.Log, identifier.AfterBeginning, held.Size, root, identifier.Hash{}
 		genesis, err := identifier.ParseEntry(held.Unit.Payloads[0])
 		if err != nil {

@@ -155,3 +155,32 @@ func TestOtherHistory(t *testing.T) {
 		}
 	}
 }
+
+// What comes from above may be anything: it is refused, whatever it lacks.
+func TestHeldWithoutItsBeginning(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	n.mustStop()
+	folder := t.TempDir()
+	if err := copyFile(filepath.Join(folder, "node.key"), filepath.Join(n.config.Folder, "node.key")); err != nil {
+		t.Fatal(err)
+	}
+	x := openNode(t, registry.Config{Folder: folder}) // another log of the same node
+	holder, d := maker(t, x)
+	fill(t, x, holder, d, 0, 2)
+	held := copyOf(x, x.status().Position, 2)
+	whole := held.units
+	for name, units := range map[string][]*replica.Unit{
+		"nothing at its beginning":     whole[1:],
+		"another unit in its place":    append([]*replica.Unit{{Start: 0, Payloads: whole[1].Payloads, Checkpoint: whole[1].Checkpoint}}, whole[1:]...),
+		"a unit that has no entries":   append([]*replica.Unit{{Start: 0, Checkpoint: whole[0].Checkpoint}}, whole[1:]...),
+		"a checkpoint of another size": append([]*replica.Unit{{Start: 0, Payloads: whole[0].Payloads[:1], Checkpoint: whole[0].Checkpoint}}, whole[1:]...),
+	} {
+		if _, err := n.config.OtherHistory(t.Context(), []registry.Upper{heldCopy{held.log, units}}); err == nil || !strings.Contains(err.Error(), "0 of 1 other top-level nodes have an answer") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := n.config.OtherHistory(t.Context(), []registry.Upper{held}); err != nil {
+		t.Errorf("all of it: %v", err)
+	}
+}
