@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/backup"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
@@ -105,7 +106,7 @@ func TestBackupHasNoAnchor(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := t.TempDir()
-	if _, err := registry.Backup(t.Context(), f.parent.config.Folder, to, true); err != nil {
+	if _, err := backup.Make(t.Context(), f.parent.config, to, true); err != nil {
 		t.Fatal(err)
 	}
 	err = filepath.WalkDir(to, func(path string, d os.DirEntry, err error) error {

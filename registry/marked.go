@@ -250,3 +250,22 @@ func (s *sequencer) takeBack(position uint64, e encoded) error {
 	}
 	return nil
 }
+
+// AcceptRestored lets a restored node take changes although nobody could be asked
+// whether something came after its backup. Whatever was acknowledged after it is then
+// lost for good. The node must not run.
+func AcceptRestored(path string) error {
+	f, err := folder.Open(path, nil)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	marker, err := f.Marker()
+	if err != nil {
+		return err
+	}
+	if marker == "" {
+		return fmt.Errorf("%s was not restored, or was accepted before", path)
+	}
+	return f.Unmark()
+}

@@ -33,10 +33,4 @@ const (
 	HookAside        = folder.HookAside           // that one is put aside, or gone
 	HookInPlace      = folder.HookInPlace         // the other one is in its place
 	HookSucceeded    = folder.HookSucceeded       // all is done, and nothing says so yet
-	HookBackup       = "registry.backup.copied"   // the journal is copied, nothing else is
-	HookManifest     = "registry.backup.manifest" // all of a backup is there but its manifest
-	HookRestore      = "registry.restore.marked"  // the mark is there, nothing else is
-	HookRestoreKey   = "registry.restore.key"     // and the key
-	HookRestoreCopy  = "registry.restore.copied"  // and the journal; the state is not
-	HookRestored     = "registry.restore.built"   // everything, before it is said
 )

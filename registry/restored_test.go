@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/backup"
 	"github.com/nameplate-id/nameplate/registry/journal"
 )
 
@@ -21,18 +22,18 @@ func TestBackupRestore(t *testing.T) {
 	n.mustRegister(signed(t, holder, d, put(mustID(t, serial(1)), nil, link("https://maker.example/1"))))
 	n.check()
 	n.start()
-	backup, restored := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
-	m, err := registry.Backup(t.Context(), n.config.Folder, backup, true)
+	to, restored := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
+	m, err := backup.Make(t.Context(), n.config, to, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.Entries != 4 || !m.HoldsKey || m.NodeKey != n.root.Public() {
 		t.Errorf("manifest %+v", m)
 	}
-	if _, err := registry.Backup(t.Context(), n.config.Folder, backup, true); err == nil {
+	if _, err := backup.Make(t.Context(), n.config, to, true); err == nil {
 		t.Error("a backup over a backup: no error")
 	}
-	if _, err := registry.Restore(t.Context(), backup, restored, ""); err != nil {
+	if _, err := backup.Restore(t.Context(), registry.Config{Folder: restored}, to, ""); err != nil {
 		t.Fatal(err)
 	}
 	var points counter
@@ -250,11 +251,11 @@ func TestRestoreOfABeginning(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, registry.Config{Folder: t.TempDir(), Parent: newKey(t).Public()})
 	n.mustStop()
-	backup, restored := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
-	if m, err := registry.Backup(t.Context(), n.config.Folder, backup, true); err != nil || m.Entries != 1 {
+	to, restored := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
+	if m, err := backup.Make(t.Context(), n.config, to, true); err != nil || m.Entries != 1 {
 		t.Fatal(m, err)
 	}
-	if _, err := registry.Restore(t.Context(), backup, restored, ""); err != nil {
+	if _, err := backup.Restore(t.Context(), registry.Config{Folder: restored}, to, ""); err != nil {
 		t.Fatal(err)
 	}
 	again := openNode(t, registry.Config{Folder: restored, Parent: n.config.Parent})

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/backup"
 	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 )
 
@@ -35,7 +36,7 @@ delegated to it has to name that one.`,
 			if err := checkFolder(data); err != nil {
 				return err
 			}
-			m, err := registry.Backup(c.Context(), data, args[0], withKey)
+			m, err := backup.Make(c.Context(), registry.Config{Folder: data}, args[0], withKey)
 			if err != nil {
 				return interrupted(c.Context(), err)
 			}
@@ -111,7 +112,7 @@ whatever was acknowledged after the backup is then lost for good.`,
 				_, err := fmt.Fprintf(c.OutOrStdout(), "%s takes changes from its next start on; what was acknowledged after its backup is given up\n", data)
 				return err
 			}
-			m, err := registry.Restore(c.Context(), args[0], data, key)
+			m, err := backup.Restore(c.Context(), registry.Config{Folder: data}, args[0], key)
 			if err != nil {
 				return interrupted(c.Context(), err)
 			}

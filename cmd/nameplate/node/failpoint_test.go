@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/backup"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/state"
@@ -74,12 +75,12 @@ var failpoints = []failpoint{
 	{"adopt", registry.HookAside, 1, (*branch).adopt},
 	{"adopt", registry.HookInPlace, 1, (*branch).adopt},
 	{"adopt", registry.HookSucceeded, 1, (*branch).adopt},
-	{"restore", registry.HookRestore, 1, (*branch).restore},
-	{"restore", registry.HookRestoreKey, 1, (*branch).restore},
-	{"restore", registry.HookRestoreCopy, 1, (*branch).restore},
-	{"restore", registry.HookRestored, 1, (*branch).restore},
-	{"backup", registry.HookBackup, 1, (*branch).backup},
-	{"backup", registry.HookManifest, 1, (*branch).backup},
+	{"restore", backup.HookMarked, 1, (*branch).restore},
+	{"restore", backup.HookKey, 1, (*branch).restore},
+	{"restore", backup.HookJournal, 1, (*branch).restore},
+	{"restore", backup.HookBuilt, 1, (*branch).restore},
+	{"backup", backup.HookCopied, 1, (*branch).backup},
+	{"backup", backup.HookManifest, 1, (*branch).backup},
 }
 
 // TestFailpoints kills nodes of a tree of processes at named points, with files that lose
@@ -203,8 +204,8 @@ func (b *branch) welcome(which func(*member) *member, point string, n int) error
 // age restores the middle node from a backup that lacks what came after it, and leaves
 // it dead.
 func (b *branch) age(restore func(backup string) error) error {
-	backup := b.scratch()
-	if _, err := registry.Backup(b.t.Context(), b.mid.victim.Folder, backup, true); err != nil {
+	from := b.scratch()
+	if _, err := backup.Make(b.t.Context(), registry.Config{Folder: b.mid.victim.Folder}, from, true); err != nil {
 		return err
 	}
 	if err := b.while(func() error { return b.registerSome(10) }); err != nil {
@@ -219,13 +220,13 @@ func (b *branch) age(restore func(backup string) error) error {
 	if err := os.RemoveAll(b.mid.victim.Folder); err != nil {
 		return err
 	}
-	return restore(backup)
+	return restore(from)
 }
 
 // toMid restores a backup in this process.
-func (b *branch) toMid(backup string) error {
+func (b *branch) toMid(from string) error {
 	c := registry.Config{Folder: b.mid.victim.Folder, Journal: journal.Options{SegmentSize: 256 << 10}}
-	_, err := c.Restore(b.t.Context(), backup, "")
+	_, err := backup.Restore(b.t.Context(), c, from, "")
 	return err
 }
 
@@ -327,7 +328,7 @@ func (b *branch) backup(point string, n int) error {
 		if err := dies(v); err != nil {
 			return err
 		}
-		if _, err := registry.ReadManifest(v.BackupTo); err == nil {
+		if _, err := backup.ReadManifest(v.BackupTo); err == nil {
 			return fmt.Errorf("half a backup passes for one")
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/backup"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/receipt"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
@@ -228,7 +229,7 @@ func (b *branch) backupOf(t *testing.T, m *member) string {
 		t.Fatal(err)
 	}
 	<-p.done
-	if _, err := registry.ReadManifest(v.BackupTo); err != nil {
+	if _, err := backup.ReadManifest(v.BackupTo); err != nil {
 		t.Fatalf("%v\n%s", err, p.said.String())
 	}
 	return v.BackupTo

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/cmd/nameplate/node"
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/backup"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/journal/journaltest"
@@ -106,10 +107,10 @@ func (v *victim) run() error {
 	}
 	switch {
 	case v.BackupTo != "":
-		_, err := r.Backup(context.Background(), v.BackupTo, true)
+		_, err := backup.Make(context.Background(), r, v.BackupTo, true)
 		return err
 	case v.RestoreFrom != "":
-		_, err := r.Restore(context.Background(), v.RestoreFrom, "")
+		_, err := backup.Restore(context.Background(), r, v.RestoreFrom, "")
 		return err
 	}
 	c := node.DefaultConfig()
