@@ -138,28 +138,29 @@ func gaveNoteName(e *identifier.Envelope) string {
 
 // effectOfRows works out what the rows of a change mean.
 func effectOfRows(e *identifier.Entry, position uint64) (effect, error) {
-	_, hashes, err := e.Change().Check()
+	x, err := e.Change().Examine()
 	if err != nil {
 		return effect{}, err
 	}
-	return effectOfChecked(e, hashes, position)
+	return effectOfExamined(e, x, position)
 }
 
-// effectOfChecked is [effectOfRows] with the hashes of the rows known.
-func effectOfChecked(e *identifier.Entry, hashes []identifier.Hash, position uint64) (effect, error) {
-	mutations := make([]state.Mutation, 0, len(e.Rows))
+// tileRows is room for the rows that the log's tree adds to an entry's.
+const tileRows = 4
+
+// effectOfExamined is [effectOfRows] of a change that was examined. What is stored of its
+// rows lies in one piece of memory.
+func effectOfExamined(e *identifier.Entry, x *identifier.Examined, position uint64) (effect, error) {
+	mutations := make([]state.Mutation, 0, len(e.Rows)+tileRows)
+	all := make([]byte, 0, x.StoredSize())
 	for i := range e.Rows {
 		row := &e.Rows[i]
-		key := identifier.AppendKey(nil, row.ID)
-		record := identifier.Record{
-			ID: row.ID, Spelling: row.Spelling, Version: row.Version, Time: e.Time,
-			Withdrawn: row.Op == identifier.Withdraw, RowHash: hashes[i], Values: row.Values,
-		}
-		stored, err := identifier.AppendStored(nil, key, &record, position)
-		if err != nil {
+		begin := len(all)
+		var err error
+		if all, err = x.AppendStored(all, e, i, position); err != nil {
 			return effect{}, fmt.Errorf("row %d, %s: %w", i, row.ID, err)
 		}
-		mutations = append(mutations, state.Mutation{Table: state.Records, Key: key, Value: stored, Withdrawn: record.Withdrawn})
+		mutations = append(mutations, state.Mutation{Table: state.Records, Key: x.Key(i), Value: all[begin:len(all):len(all)], Withdrawn: row.Op == identifier.Withdraw})
 		if row.Version == 1 && identifier.HashNamed(row.ID) {
 			// The suffix stays findable by its hash when the record is withdrawn: the
 			// record then tells that there is nothing.

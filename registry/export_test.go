@@ -34,18 +34,18 @@ func WaitingVersion(r *Registry, id identifier.ID) uint64 {
 
 // Admit judges a change and queues it, without asking whether there is room.
 func Admit(r *Registry, c *identifier.Change) error {
-	header, hashes, err := c.Check()
+	x, err := c.Examine()
 	if err != nil {
 		return err
 	}
-	entry, err := encode(&identifier.Entry{
+	entry, err := encodeExamined(&identifier.Entry{
 		Kind: identifier.EntryChange, Time: now(), Envelope: c.Envelope,
 		IDSeed: c.IDSeed, ValueSeed: c.ValueSeed, Rows: c.Rows,
-	})
+	}, x)
 	if err != nil {
 		return err
 	}
-	_, err = r.sequencer.admit(&proposal{header: header, hashes: hashes, entry: entry, holder: r.sequencer.holders.at(header.Prefix)})
+	_, err = r.sequencer.admit(&proposal{entry: entry, rows: x, holder: r.sequencer.holders.at(x.Header.Prefix)})
 	return err
 }
 

@@ -114,15 +114,15 @@ func (l *ledger) fill(f *identifier.Finding, v *state.Reader, id identifier.ID) 
 
 // readCurrent looks up in the store the current version of each row that standing
 // does not know yet.
-func (l *ledger) readCurrent(rows []identifier.Row, found []standing) error {
-	var key []byte
+func (l *ledger) readCurrent(p *proposal, found []standing) error {
+	rows := p.entry.Rows
 	err := l.state.View(func(v *state.Reader) error {
 		for i := range rows {
 			if found[i].known {
 				continue
 			}
 			found[i].known = true
-			key = identifier.AppendKey(key[:0], rows[i].ID)
+			key := p.rows.Key(i)
 			b := v.Get(state.Records, l.number, key)
 			if b == nil {
 				continue

@@ -39,9 +39,8 @@ type waitingRow struct {
 // proposal is a change on its way in: all that could be worked out without
 // knowing what stands before it.
 type proposal struct {
-	entry  encoded
-	header identifier.Header
-	hashes []identifier.Hash // of the rows
+	entry encoded
+	rows  *identifier.Examined // of the entry, and the header
 	// holder is the delegation that the signatures were checked against.
 	holder *identifier.Delegation
 }
@@ -103,7 +102,7 @@ func (j *judge) checkHolder(p *proposal) error {
 		}
 	}
 	if bad != nil {
-		return &Error{Kind: Denied, Detail: fmt.Sprintf("prefix %q does not hold every row", p.header.Prefix), Rows: bad}
+		return &Error{Kind: Denied, Detail: fmt.Sprintf("prefix %q does not hold every row", p.rows.Header.Prefix), Rows: bad}
 	}
 	return nil
 }
@@ -120,8 +119,8 @@ type verdict struct {
 func (j *judge) judgeRows(p *proposal) (verdict, error) {
 	// Waiting rows first, the store after: a row that is published in between is
 	// then found in the store, in the other order in neither.
-	standing := j.standingOf(p.entry.Rows)
-	if err := j.readCurrent(p.entry.Rows, standing); err != nil {
+	standing := j.standingOf(p)
+	if err := j.readCurrent(p, standing); err != nil {
 		return verdict{}, err
 	}
 	v := verdict{there: make([]bool, len(standing))}
@@ -177,17 +176,16 @@ func (c *standing) judge(row *identifier.Row) (there bool, reason string) {
 }
 
 // standingOf looks the rows up among those that wait for their sync.
-func (j *judge) standingOf(rows []identifier.Row) []standing {
+func (j *judge) standingOf(p *proposal) []standing {
+	rows := p.entry.Rows
 	found := make([]standing, len(rows))
 	j.waitingMu.Lock()
 	defer j.waitingMu.Unlock()
 	if len(j.waiting) == 0 {
 		return found
 	}
-	var key []byte
 	for i := range rows {
-		key = identifier.AppendKey(key[:0], rows[i].ID)
-		w := j.waiting[string(key)]
+		w := j.waiting[string(p.rows.Key(i))]
 		if w == nil {
 			continue
 		}
@@ -201,25 +199,24 @@ func (j *judge) standingOf(rows []identifier.Row) []standing {
 
 // remember notes the fresh rows of a queued change. The caller holds waitingMu.
 func (j *judge) remember(p *proposal, there []bool, position uint64, synced <-chan struct{}) {
+	keys, waiting := p.rows.Keys(), make([]waitingRow, len(p.entry.Rows))
 	for i := range p.entry.Rows {
 		if there[i] {
 			continue // the row that made this version keeps its hash
 		}
 		row := &p.entry.Rows[i]
-		j.waiting[string(identifier.AppendKey(nil, row.ID))] = &waitingRow{
-			position: position, version: row.Version, hash: p.hashes[i], row: row, synced: synced,
-		}
+		waiting[i] = waitingRow{position: position, version: row.Version, hash: p.rows.Hashes[i], row: row, synced: synced}
+		j.waiting[keys[i]] = &waiting[i]
 	}
 }
 
 // forget drops the rows of a change that readers can see now, unless a later
 // change of theirs waits.
-func (j *judge) forget(rows []identifier.Row, position uint64) {
+func (j *judge) forget(p *proposal, position uint64) {
 	j.waitingMu.Lock()
 	defer j.waitingMu.Unlock()
-	var key []byte
-	for i := range rows {
-		key = identifier.AppendKey(key[:0], rows[i].ID)
+	for i := range p.entry.Rows {
+		key := p.rows.Key(i)
 		if w := j.waiting[string(key)]; w != nil && w.position == position {
 			delete(j.waiting, string(key))
 		}

@@ -333,12 +333,12 @@ func (m *mirror) weighChange(e *identifier.Entry, position uint64) (effect, erro
 	if sealed := m.policy == identifier.PolicyPointer; e.Sealed() != sealed {
 		return effect{}, fmt.Errorf("the log is kept as %v, and the change came with contents: %v", m.policy, !e.Sealed())
 	}
-	header, hashes, err := e.Change().Check()
+	x, err := e.Change().Examine()
 	if err != nil {
 		return effect{}, err
 	}
-	p := &proposal{header: header, hashes: hashes, entry: encoded{Entry: e}}
-	if p.holder, err = m.authenticate(header, e.Envelope); err != nil {
+	p := &proposal{entry: encoded{Entry: e}, rows: x}
+	if p.holder, err = m.authenticate(x.Header, e.Envelope); err != nil {
 		return effect{}, err
 	}
 	if err := m.checkHolder(p); err != nil {
@@ -349,7 +349,7 @@ func (m *mirror) weighChange(e *identifier.Entry, position uint64) (effect, erro
 		return effect{}, err
 	}
 	m.remember(p, v.there, position, nil)
-	return effectOfChecked(e, hashes, position)
+	return effectOfExamined(e, x, position)
 }
 
 // age returns how old what the mirror holds may be: how long ago the child last said

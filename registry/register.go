@@ -35,27 +35,27 @@ type Verified struct{ proposal *proposal }
 // once while others are logged. Nothing is logged. Errors are those of
 // [Registry.Register].
 func (r *Registry) Verify(ctx context.Context, c *identifier.Change) (*Verified, error) {
-	header, hashes, err := c.Check()
+	x, err := c.Examine()
 	if err == nil && len(c.Rows) > 0 && c.Rows[0].Sealed != nil {
 		err = errors.New("its rows are without their contents: send them as they were signed")
 	}
 	if err != nil {
 		return nil, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
 	}
-	entry, err := encode(&identifier.Entry{
+	entry, err := encodeExamined(&identifier.Entry{
 		Kind: identifier.EntryChange, Time: r.now(), Envelope: c.Envelope,
 		IDSeed: c.IDSeed, ValueSeed: c.ValueSeed, Rows: c.Rows,
-	})
+	}, x)
 	if err != nil {
 		return nil, err
 	}
-	p := &proposal{header: header, hashes: hashes, entry: entry}
+	p := &proposal{entry: entry, rows: x}
 	if err := p.fresh(r.now()); err != nil {
 		return nil, err
 	}
 	// The signatures are checked outside the sequencer, against what it holds now;
 	// it looks again whether that is still so.
-	if p.holder, err = r.sequencer.authenticate(header, c.Envelope); err != nil {
+	if p.holder, err = r.sequencer.authenticate(x.Header, c.Envelope); err != nil {
 		return nil, r.refusal(ctx, err)
 	}
 	return &Verified{p}, nil
@@ -63,8 +63,8 @@ func (r *Registry) Verify(ctx context.Context, c *identifier.Change) (*Verified,
 
 // fresh returns an error when a change has expired.
 func (p *proposal) fresh(now time.Time) error {
-	if !now.Before(p.header.Expiry) {
-		return refuse(Expired, "the change expired at %s: sign it again", p.header.Expiry.UTC().Format(time.RFC3339))
+	if !now.Before(p.rows.Header.Expiry) {
+		return refuse(Expired, "the change expired at %s: sign it again", p.rows.Header.Expiry.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

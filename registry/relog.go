@@ -204,19 +204,19 @@ func (m *merger) handOver(branch string, position uint64, e *identifier.Entry, w
 // relogChange admits a change that was admitted once, when it had not expired. It does not
 // wait for its sync.
 func (r *Registry) relogChange(ctx context.Context, e *identifier.Entry) (duplicate bool, err error) {
-	header, hashes, err := e.Change().Check()
+	x, err := e.Change().Examine()
 	if err != nil {
 		return false, &Error{Kind: Malformed, Detail: "the change breaks a rule", Err: err}
 	}
 	if e.Sealed() {
 		return false, refuse(Malformed, "only the pointers of the change are here: its holder signs it again")
 	}
-	entry, err := encode(e)
+	entry, err := encodeExamined(e, x)
 	if err != nil {
 		return false, err
 	}
-	p := &proposal{header: header, hashes: hashes, entry: entry}
-	if p.holder, err = r.sequencer.authenticate(header, e.Envelope); err != nil {
+	p := &proposal{entry: entry, rows: x}
+	if p.holder, err = r.sequencer.authenticate(x.Header, e.Envelope); err != nil {
 		return false, err
 	}
 	return r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admit(p) })

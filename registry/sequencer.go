@@ -100,6 +100,16 @@ type encoded struct {
 
 func encode(e *identifier.Entry) (encoded, error) {
 	payload, err := identifier.AppendEntry(nil, e)
+	return encodedAs(e, payload, err)
+}
+
+// encodeExamined is encode for an entry that carries a change which was examined.
+func encodeExamined(e *identifier.Entry, x *identifier.Examined) (encoded, error) {
+	payload, err := x.AppendEntry(nil, e)
+	return encodedAs(e, payload, err)
+}
+
+func encodedAs(e *identifier.Entry, payload []byte, err error) (encoded, error) {
 	if err != nil {
 		return encoded{}, &Error{Kind: Malformed, Detail: "the entry cannot be logged", Err: err}
 	}
@@ -131,10 +141,10 @@ func (s *sequencer) admit(p *proposal) (admission, error) {
 	if err := s.registry.writable(); err != nil {
 		return admission{}, err
 	}
-	if s.holders.at(p.header.Prefix) != p.holder {
+	if s.holders.at(p.rows.Header.Prefix) != p.holder {
 		// The delegation changed since the signatures were checked.
 		var err error
-		if p.holder, err = s.authenticate(p.header, p.entry.Envelope); err != nil {
+		if p.holder, err = s.authenticate(p.rows.Header, p.entry.Envelope); err != nil {
 			return admission{}, err
 		}
 	}
@@ -162,8 +172,8 @@ func (s *sequencer) queueRows(p *proposal, there []bool) (*queued, error) {
 	// all not hide the row that its own would follow on.
 	s.waitingMu.Lock()
 	defer s.waitingMu.Unlock()
-	effectAt := func(position uint64) (effect, error) { return effectOfChecked(p.entry.Entry, p.hashes, position) }
-	q, err := s.queue(p.entry, effectAt, func(position uint64) { s.forget(p.entry.Rows, position) })
+	effectAt := func(position uint64) (effect, error) { return effectOfExamined(p.entry.Entry, p.rows, position) }
+	q, err := s.queue(p.entry, effectAt, func(position uint64) { s.forget(p, position) })
 	if err == nil {
 		s.remember(p, there, q.position, q.visible)
 	}

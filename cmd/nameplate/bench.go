@@ -64,7 +64,7 @@ Peers: ` + strings.Join(bench.Peers(), ", ") + `.`,
 	f.IntVar(&o.Rounds, "rounds", 0, "let each system have its turn `N` times (default 5)")
 	f.DurationVar(&o.Round, "round", 0, "let a turn take this `TIME` (default 3s)")
 	f.IntVar(&o.Large, "large", 0, "import and serve `N` identifiers in the part large (default 10000000)")
-	f.DurationVar(&o.Sustained, "sustained", 0, "write for this `TIME` in each way of the part sustain (default 1m)")
+	f.DurationVar(&o.Sustained, "sustained", 0, "write for this `TIME` in the parts sustain and sustain-random (default 1m)")
 	f.StringSliceVar(&o.Only, "only", nil, "run these `PARTS` only, with commas between (default all but large)")
 	f.StringVar(&o.Folder, "folder", "", "put the data into this `FOLDER`, on the disk to be measured (default that of temporary files)")
 	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of the node to this `FILE`; one part at a time")

@@ -182,11 +182,11 @@ func SignChange(h Header, rows []Row, random io.Reader, keys ...PrivateKey) (*Ch
 			return nil, fmt.Errorf("draw the salts of a change: %w", err)
 		}
 	}
-	hashes, err := c.checkRows(h.Prefix)
+	x, err := c.examine(h.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	h.Rows, h.Root = uint32(len(rows)), RowRoot(hashes)
+	h.Rows, h.Root = uint32(len(rows)), RowRoot(x.Hashes)
 	if err := h.Check(); err != nil {
 		return nil, changeError(-1, ID{}, err)
 	}
@@ -219,54 +219,44 @@ func (c *Change) Header() (Header, error) {
 // root is theirs. It does not verify signatures. It returns the header and the row
 // hashes. The error is a [*ChangeError].
 func (c *Change) Check() (Header, []Hash, error) {
-	h, err := c.Header()
+	x, err := c.Examine()
 	if err != nil {
 		return Header{}, nil, err
 	}
-	if err := c.Envelope.Check(); err != nil {
-		return Header{}, nil, changeError(-1, ID{}, err)
-	}
-	if err := h.Check(); err != nil {
-		return Header{}, nil, changeError(-1, ID{}, err)
-	}
-	if int(h.Rows) != len(c.Rows) {
-		return Header{}, nil, &ChangeError{Row: -1, Rule: fmt.Sprintf("the header was signed over %d rows, there are %d", h.Rows, len(c.Rows)), Mend: "send the rows that were signed"}
-	}
-	hashes, err := c.checkRows(h.Prefix)
-	if err != nil {
-		return Header{}, nil, err
-	}
-	if RowRoot(hashes) != h.Root {
-		return Header{}, nil, &ChangeError{Row: -1, Rule: "the root in the header is not that of the rows", Mend: "send the rows and seeds that were signed, or sign again"}
-	}
-	return h, hashes, nil
+	return x.Header, x.Hashes, nil
 }
 
-// checkRows checks the rows and returns their hashes.
-func (c *Change) checkRows(under Prefix) ([]Hash, error) {
+// Examine is [Change.Check], and returns what it has worked out.
+func (c *Change) Examine() (*Examined, error) {
+	h, err := c.Header()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Envelope.Check(); err != nil {
+		return nil, changeError(-1, ID{}, err)
+	}
+	if err := h.Check(); err != nil {
+		return nil, changeError(-1, ID{}, err)
+	}
+	if int(h.Rows) != len(c.Rows) {
+		return nil, &ChangeError{Row: -1, Rule: fmt.Sprintf("the header was signed over %d rows, there are %d", h.Rows, len(c.Rows)), Mend: "send the rows that were signed"}
+	}
+	x, err := c.examine(h.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	if RowRoot(x.Hashes) != h.Root {
+		return nil, &ChangeError{Row: -1, Rule: "the root in the header is not that of the rows", Mend: "send the rows and seeds that were signed, or sign again"}
+	}
+	x.Header = h
+	return x, nil
+}
+
+// examine checks the rows.
+func (c *Change) examine(under Prefix) (*Examined, error) {
 	if len(c.Rows) == 0 || len(c.Rows) > MaxRows {
 		return nil, &ChangeError{Row: -1, Rule: fmt.Sprintf("a change has 1 to %d rows, not %d", MaxRows, len(c.Rows)), Mend: "split it"}
 	}
-	hashes := make([]Hash, len(c.Rows))
-	size := 0
-	var content, buf []byte
-	var err error
-	for i := range c.Rows {
-		r := &c.Rows[i]
-		if i > 0 && Compare(c.Rows[i-1].ID, r.ID) >= 0 {
-			return nil, &ChangeError{Row: i, ID: r.ID, Rule: "rows ascend by the keys of their identifiers and no two have the same", Mend: "sort the rows and drop those that repeat"}
-		}
-		if content, err = r.check(content[:0], under); err != nil {
-			return nil, changeError(i, r.ID, err)
-		}
-		most := MaxChange
-		if r.Sealed != nil {
-			most = maxSealed
-		}
-		if size += rowSize(r, len(content)); size > most {
-			return nil, &ChangeError{Row: i, ID: r.ID, Rule: fmt.Sprintf("the rows of a change have at most %d octets", MaxChange), Mend: "split it before this row"}
-		}
-		hashes[i], buf = rowHash(buf, r, content, c.IDSeed.Salt(uint32(i)), c.ValueSeed.Salt(uint32(i)))
-	}
-	return hashes, nil
+	x := new(Examined)
+	return x, x.examine(c, under)
 }

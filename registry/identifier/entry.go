@@ -3,6 +3,7 @@ package identifier
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -118,7 +119,10 @@ func AppendLeaf(dst []byte, e *Entry) []byte {
 //	or of an entry of kind children only:
 //	  rows        uvarint (1 to 1,024), then at most 512 KiB of rows, each as
 //	              [ChildRow.Append] writes it
-func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
+func AppendEntry(dst []byte, e *Entry) ([]byte, error) { return appendEntry(dst, e, nil) }
+
+// appendEntry is [AppendEntry]; x is what is known of the rows, or nil.
+func appendEntry(dst []byte, e *Entry, x *Examined) ([]byte, error) {
 	fail := func(rule, mend string) ([]byte, error) {
 		return nil, &RuleError{What: "entry", Rule: rule, Mend: mend}
 	}
@@ -151,6 +155,9 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 	if e.Sealed() && (e.ValueSeed != Seed{}) {
 		return fail("a change without its contents is without the seed of their salts", "leave it out")
 	}
+	if x != nil {
+		dst = slices.Grow(dst, 1+textLen(len(leaf))+2*len(Seed{})+binary.MaxVarintLen16+x.size)
+	}
 	b := append(dst, format)
 	b = appendText(b, leaf)
 	if e.Kind == EntryChildren {
@@ -171,7 +178,12 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 	var content []byte
 	var err error
 	for i := range e.Rows {
-		if b, content, err = appendRow(b, content, &e.Rows[i]); err != nil {
+		if x != nil {
+			b, err = appendEncodedRow(b, &e.Rows[i], x.contents.at(i))
+		} else {
+			b, content, err = appendRow(b, content, &e.Rows[i])
+		}
+		if err != nil {
 			return nil, changeError(i, e.Rows[i].ID, err)
 		}
 	}

@@ -105,20 +105,26 @@ func appendRowContent(b []byte, r *Row) ([]byte, error) {
 // appendRow appends a row as [AppendEntry] specifies it. scratch is room to work in,
 // returned for the next call.
 func appendRow(b, scratch []byte, r *Row) (row, room []byte, err error) {
+	if scratch, err = appendRowContent(scratch[:0], r); err != nil {
+		return nil, nil, err
+	}
+	b, err = appendEncodedRow(b, r, scratch)
+	return b, scratch, err
+}
+
+// appendEncodedRow is appendRow with the content encoded already.
+func appendEncodedRow(b []byte, r *Row, content []byte) ([]byte, error) {
 	const what = "row"
 	switch {
 	case r.Op != Put && r.Op != Withdraw:
-		return nil, nil, &RuleError{What: what, Rule: "a row puts or withdraws", Mend: "use one of the two"}
+		return nil, &RuleError{What: what, Rule: "a row puts or withdraws", Mend: "use one of the two"}
 	case r.Version == 0 || r.Version == 1 && r.Replaces != Hash{}:
-		return nil, nil, &RuleError{What: what, Rule: "a version is 1 or more, and version 1 replaces nothing", Mend: "count from 1"}
+		return nil, &RuleError{What: what, Rule: "a version is 1 or more, and version 1 replaces nothing", Mend: "count from 1"}
 	case r.Op == Withdraw && (r.Spelling != "" || len(r.Values) != 0):
-		return nil, nil, &RuleError{What: what, Rule: "a withdrawal has neither spelling nor values", Mend: "leave them out"}
+		return nil, &RuleError{What: what, Rule: "a withdrawal has neither spelling nor values", Mend: "leave them out"}
 	}
 	if err := checkLimit(what, "an identifier", idLen(r.ID), 1, MaxID); err != nil {
-		return nil, nil, err
-	}
-	if scratch, err = appendRowContent(scratch[:0], r); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	b = append(b, byte(r.Op))
 	b = binary.AppendUvarint(b, r.Version)
@@ -131,9 +137,9 @@ func appendRow(b, scratch []byte, r *Row) (row, room []byte, err error) {
 	case r.Sealed != nil:
 		b = append(b, r.Sealed[:]...)
 	case r.Op == Put:
-		b = appendText(b, scratch)
+		b = appendText(b, content)
 	}
-	return b, scratch, nil
+	return b, nil
 }
 
 // AppendRow appends a row as an entry has it ([AppendEntry]). The error names the limit

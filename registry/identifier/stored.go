@@ -69,30 +69,37 @@ func checkSummed(key, stored []byte, least int) ([]byte, error) {
 // made, to be stored under key. Of a withdrawn record only the version, the row
 // hash and the time are kept. The time is cut to the millisecond.
 func AppendStored(dst, key []byte, r *Record, position uint64) ([]byte, error) {
-	what := "record"
-	switch {
-	case r.Version == 0:
-		return nil, &RuleError{What: what, Rule: "a version is 1 or more", Mend: "count from 1"}
-	case !inRange(r.Time):
-		return nil, &RuleError{What: what, Rule: "a time lies in the years 1970 to 9999", Mend: "set the clock"}
+	b, err := appendStoredHead(dst, r.Version, r.Time, r.Withdrawn, r.RowHash, position)
+	if err != nil {
+		return nil, err
 	}
-	var flags uint8
-	if r.Withdrawn {
-		flags = storedWithdrawn
-	}
-	b := append(dst, storedFormat)
-	b = binary.BigEndian.AppendUint64(b, r.Version)
-	b = append(b, flags)
-	b = binary.BigEndian.AppendUint64(b, position)
-	b = appendMillis(b, r.Time)
-	b = append(b, r.RowHash[:]...)
 	if !r.Withdrawn {
-		var err error
 		if b, err = AppendContent(b, plainSpelling(r.ID, r.Spelling), r.Values); err != nil {
 			return nil, err
 		}
 	}
 	return appendChecksum(b, len(dst), key), nil
+}
+
+// appendStoredHead appends a stored record up to its content.
+func appendStoredHead(dst []byte, version uint64, at time.Time, withdrawn bool, row Hash, position uint64) ([]byte, error) {
+	what := "record"
+	switch {
+	case version == 0:
+		return nil, &RuleError{What: what, Rule: "a version is 1 or more", Mend: "count from 1"}
+	case !inRange(at):
+		return nil, &RuleError{What: what, Rule: "a time lies in the years 1970 to 9999", Mend: "set the clock"}
+	}
+	var flags uint8
+	if withdrawn {
+		flags = storedWithdrawn
+	}
+	b := append(dst, storedFormat)
+	b = binary.BigEndian.AppendUint64(b, version)
+	b = append(b, flags)
+	b = binary.BigEndian.AppendUint64(b, position)
+	b = appendMillis(b, at)
+	return append(b, row[:]...), nil
 }
 
 // CheckStored returns stored as a [Stored] when every octet of it and of key is

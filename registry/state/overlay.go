@@ -45,9 +45,10 @@ func (g *generation) put(e *edit, t Table, r row) {
 			return
 		}
 	}
-	old, replaced := tree.put(e, r)
+	_, replaced := tree.put(e, r)
 	if replaced {
-		g.bytes += int64(len(r.value)) - int64(len(old.value))
+		// The old one may share its memory with others, which keep it.
+		g.bytes += int64(len(r.value))
 		return
 	}
 	g.rows++

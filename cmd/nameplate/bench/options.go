@@ -44,7 +44,7 @@ type Options struct {
 	Rounds int
 	Round  time.Duration
 	// Large is how many identifiers the part "large" imports and serves; 0 means ten
-	// million. Sustained is for how long the part "sustain" writes in each way; 0 means a
+	// million. Sustained is for how long the parts "sustain" and "sustain-random" write; 0 means a
 	// minute, or a second when it is quick.
 	Large     int
 	Sustained time.Duration
@@ -71,7 +71,7 @@ type Options struct {
 
 // Parts are the parts that can be run alone.
 func Parts() []string {
-	return []string{"bulk", "dns", "dns-tcp", "grpc", "http", "rest", "handle", "recursive", "register", "register-grpc", "sustain", "copy", "lag", "large"}
+	return []string{"bulk", "dns", "dns-tcp", "grpc", "http", "rest", "handle", "recursive", "register", "register-grpc", "sustain", "sustain-random", "copy", "lag", "large"}
 }
 
 // usual are the parts that are run when none are named.

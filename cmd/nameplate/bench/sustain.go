@@ -22,16 +22,9 @@ const (
 	boltRows = 10_000
 )
 
-// sustain registers signed batches over gRPC for a minute: longer than memory can take
-// up what the state does not. Signing is part of it, and so is the time until the last
-// row is in the state.
-func (b *bench) sustain(ctx context.Context) error {
-	if err := b.sustainOrdered(ctx); err != nil {
-		return err
-	}
-	return b.sustainScattered(ctx)
-}
-
+// sustainOrdered registers signed batches over gRPC for a minute: longer than memory can
+// take up what the state does not. Signing is part of it, and so is the time until the
+// last row is in the state.
 func (b *bench) sustainOrdered(ctx context.Context) error {
 	r, err := b.newRemote(ctx, "sustain", b.folder("sustain"), nil)
 	if err != nil {
@@ -39,14 +32,13 @@ func (b *bench) sustainOrdered(ctx context.Context) error {
 	}
 	defer r.stop()
 	b.progress("sustain: batches of 1,000 in order")
-	rate, err := b.flood(ctx, r, &fresh{}, (*fresh).inOrder)
+	made, err := b.flood(ctx, r, &fresh{}, (*fresh).inOrder)
 	if err != nil {
 		return err
 	}
-	l := series{rate}.line("sustain: signed batches of 1,000 over gRPC, in order", "rows/s")
+	l := made.rate().line("sustain: signed batches of 1,000 over gRPC, in order", "rows/s")
 	l.Note = fmt.Sprintf("for %v, signing and the state's last commit included", b.options.Sustained)
-	m := r.memory()
-	return b.print(l, series{megabytes(m.anonymous)}.line("sustain: anonymous memory afterwards, in order", "MB"))
+	return b.print(l, made.cpu("in order"), r.after("in order"))
 }
 
 // sustainScattered writes rows that lie anywhere among a million others, and has a bare
@@ -66,11 +58,11 @@ func (b *bench) sustainScattered(ctx context.Context) error {
 	defer r.stop()
 	b.progress("sustain: batches of 1,000 in random order")
 	begin := *f
-	rate, err := b.flood(ctx, r, f, (*fresh).scattered)
+	made, err := b.flood(ctx, r, f, (*fresh).scattered)
 	if err != nil {
 		return err
 	}
-	l := series{rate}.line(fmt.Sprintf("sustain: signed batches of 1,000 over gRPC, in random order, base of %d", len(all)), "rows/s")
+	l := made.rate().line(fmt.Sprintf("sustain: signed batches of 1,000 over gRPC, in random order, base of %d", len(all)), "rows/s")
 	l.Note = fmt.Sprintf("for %v, signing and the state's last commit included; the peer: sorted batches of 10,000 of the same octets under the same keys", b.options.Sustained)
 	var theirs series
 	if b.compares("bbolt") {
@@ -81,13 +73,37 @@ func (b *bench) sustainScattered(ctx context.Context) error {
 		}
 		theirs = series{rate}
 	}
-	m := r.memory()
-	return b.print(series{rate}.against(l, "bbolt", theirs), series{megabytes(m.anonymous)}.line("sustain: anonymous memory afterwards, in random order", "MB"))
+	return b.print(made.rate().against(l, "bbolt", theirs), made.cpu("in random order"), r.after("in random order"))
+}
+
+// flooded is what a node took in, and what it used for that.
+type flooded struct {
+	usage
+	rows int
+}
+
+func (f *flooded) rate() series { return series{float64(f.rows) / f.took.Seconds()} }
+
+func (f *flooded) cpu(order string) Line {
+	l := series{micros(f.usage.cpu.all()) / float64(f.rows)}.line("sustain: cpu, "+order, "µs/row")
+	l.Others = round(f.others)
+	return l
+}
+
+// after returns how much memory the node has.
+func (r *remote) after(order string) Line {
+	return series{megabytes(r.memory().anonymous)}.line("sustain: anonymous memory afterwards, "+order, "MB")
 }
 
 // flood registers batches for as long as is asked for and waits until they are in the
-// state. It returns rows a second.
-func (b *bench) flood(ctx context.Context, r *remote, f *fresh, order func(*fresh, int) []identifier.Row) (float64, error) {
+// state.
+func (b *bench) flood(ctx context.Context, r *remote, f *fresh, order func(*fresh, int) []identifier.Row) (flooded, error) {
+	before := r.before
+	used, err := r.during(func() error { return b.pour(ctx, r, f, order) })
+	return flooded{usage: used, rows: r.before - before}, err
+}
+
+func (b *bench) pour(ctx context.Context, r *remote, f *fresh, order func(*fresh, int) []identifier.Row) error {
 	began := time.Now()
 	g, inner := errgroup.WithContext(ctx)
 	unsigned, signed := make(chan []identifier.Row, 2*signers), make(chan *identifier.Change, 2*sustainCallers)
@@ -136,13 +152,10 @@ func (b *bench) flood(ctx context.Context, r *remote, f *fresh, order func(*fres
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return 0, err
+		return err
 	}
 	r.before += int(done.Load())
-	if err := settled(ctx, r.before, r.status); err != nil {
-		return 0, err
-	}
-	return float64(done.Load()) / time.Since(began).Seconds(), nil
+	return settled(ctx, r.before, r.status)
 }
 
 // boltFlood writes the same rows into a bare bbolt file with the same base.
