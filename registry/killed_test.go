@@ -46,6 +46,7 @@ type victim struct {
 	SegmentSize    int64
 	Round          int
 	IgnoreSync     bool
+	Heal           bool // say that the log is whole, instead of registering
 	// Point, unless empty, is the point of a hook at whose Nth passing the process kills
 	// itself, that many microseconds later.
 	Point string
@@ -97,6 +98,10 @@ func (v *victim) run() error {
 	}
 	r, err := registry.Open(c)
 	if err != nil {
+		return err
+	}
+	if v.Heal {
+		_, err := r.Source().Heal()
 		return err
 	}
 	go func() {
