@@ -381,37 +381,30 @@ func (b *branch) checkAll(known []acknowledged) error {
 }
 
 func (b *branch) check(m *member, known []acknowledged) error {
-	asked := []struct {
-		at *member
-		q  resolver.Query
-	}{{m, resolver.Query{Authoritative: true}}}
+	err := b.checkAt(m, resolver.Query{Authoritative: true}, m, known)
 	if m == b.mid && b.top != nil && b.top.alive() {
-		asked = append(asked, struct {
-			at *member
-			q  resolver.Query
-		}{b.top, resolver.Query{Mirror: true}})
+		err = errors.Join(err, b.checkAt(b.top, resolver.Query{Mirror: true}, m, known))
 	} else if m == b.leaf {
-		asked = append(asked, struct {
-			at *member
-			q  resolver.Query
-		}{b.mid, resolver.Query{Mirror: true}})
+		err = errors.Join(err, b.checkAt(b.mid, resolver.Query{Mirror: true}, m, known))
 	}
-	for _, x := range asked {
-		c, err := resolverrpc.NewClient(x.at.victim.Listen, resolverrpc.ClientOptions{})
-		if err != nil {
-			return err
+	return err
+}
+
+// checkAt asks a node for what another one, or the same, has acknowledged.
+func (b *branch) checkAt(asked *member, q resolver.Query, m *member, known []acknowledged) error {
+	c, err := resolverrpc.NewClient(asked.victim.Listen, resolverrpc.ClientOptions{})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, k := range known {
+		if k.at != m {
+			continue
 		}
-		defer c.Close()
-		for _, k := range known {
-			if k.at != m {
-				continue
-			}
-			q := x.q
-			q.ID = k.id
-			a, err := c.Resolve(b.t.Context(), q)
-			if err != nil || a.Outcome != resolver.Found || string(a.Record.Values[0].Data) != linkOf(k.id) {
-				return fmt.Errorf("%s was acknowledged by node %s; node %s says %v, %v", k.id, m.victim.Name, x.at.victim.Name, a.Outcome, err)
-			}
+		q.ID = k.id
+		a, err := c.Resolve(b.t.Context(), q)
+		if err != nil || a.Outcome != resolver.Found || string(a.Record.Values[0].Data) != linkOf(k.id) {
+			return fmt.Errorf("%s was acknowledged by node %s; node %s says %v, %v", k.id, m.victim.Name, asked.victim.Name, a.Outcome, err)
 		}
 	}
 	return nil

@@ -28,17 +28,7 @@ func TestPolicies(t *testing.T) {
 	for _, policy := range []identifier.Policy{identifier.PolicyMirror, identifier.PolicyPointer, identifier.PolicyWitness} {
 		t.Run(policy.String(), func(t *testing.T) {
 			mirror, witness := policy == identifier.PolicyMirror, policy == identifier.PolicyWitness
-			b := &branch{t: t, dir: t.TempDir()}
-			t.Cleanup(b.end)
-			b.top = b.member("top", nil)
-			b.top.victim.Anchor = filepath.Join(b.dir, "anchor")
-			if err := b.top.start("", 0); err != nil {
-				t.Fatal(err)
-			}
-			b.mid = b.member("mid", b.top)
-			if err := errors.Join(b.mid.start("", 0), b.grantAs(b.top, b.mid, "88", policy)); err != nil {
-				t.Fatal(err)
-			}
+			b := newPair(t, policy)
 			// The parent is killed meanwhile.
 			whole := func() error { return awaitAll(func() error { return mirrored(b.mid, b.top) }) }
 			err := whole()
@@ -152,17 +142,7 @@ func TestPolicies(t *testing.T) {
 // have, answers as it says, and has cosigned all of it.
 func TestPolicyChange(t *testing.T) {
 	t.Parallel()
-	b := &branch{t: t, dir: t.TempDir()}
-	t.Cleanup(b.end)
-	b.top = b.member("top", nil)
-	b.top.victim.Anchor = filepath.Join(b.dir, "anchor")
-	if err := b.top.start("", 0); err != nil {
-		t.Fatal(err)
-	}
-	b.mid = b.member("mid", b.top)
-	if err := errors.Join(b.mid.start("", 0), b.grant(b.top, b.mid, "88")); err != nil {
-		t.Fatal(err)
-	}
+	b := newPair(t, identifier.PolicyMirror)
 	whole := func() error { return awaitAll(func() error { return mirrored(b.mid, b.top) }) }
 	register := func() error {
 		return errors.Join(b.during([]*member{b.mid}, func() error { return b.registerSome(20) }), whole())
@@ -175,15 +155,7 @@ func TestPolicyChange(t *testing.T) {
 		if err := b.grantAs(b.top, b.mid, "88", policy); err != nil {
 			t.Fatal(err)
 		}
-		err := awaitAll(func() error {
-			d, err := with(b.mid, func(ctx context.Context, c *registryrpc.Client) (*identifier.Delegation, error) {
-				return c.Holder(ctx, "88")
-			})
-			if err != nil || d.Epoch != 1+b.mid.epoch {
-				return fmt.Errorf("the child holds %+v, %v", d, err)
-			}
-			return nil
-		})
+		err := b.awaitEpoch()
 		if i > 0 {
 			b.top.kill()
 			err = errors.Join(err, b.top.start("", 0))
@@ -191,32 +163,68 @@ func TestPolicyChange(t *testing.T) {
 		if err = errors.Join(err, register()); err != nil {
 			t.Fatalf("%v\n%s", err, b.said())
 		}
-		err = awaitAll(func() error {
-			up, err := b.top.status()
-			if err != nil {
-				return err
-			}
-			down, err := b.mid.status()
-			if err != nil {
-				return err
-			}
-			m := up.Mirrors[0]
-			if len(up.Mirrors) != 1 || m.Policy != policy.String() || m.Next != "" || m.Bad != 0 || m.Lost != 0 || down.Upstream.Lost != 0 ||
-				down.Upstream.Policy != policy.String() || down.Anchored != down.Position {
-				return fmt.Errorf("the parent tells %+v, the child that it keeps %+v, %d of %d are anchored", up.Mirrors, down.Upstream, down.Anchored, down.Position)
-			}
-			return nil
-		})
-		if err != nil {
+		if err := b.awaitKeptAs(policy); err != nil {
 			t.Fatalf("to %v: %v\n%s", policy, err, b.said())
-		}
-		if err := mirrored(b.mid, b.top); err != nil {
-			t.Error(err)
 		}
 	}
 	if strings.Contains(b.said(), "it was restored") {
 		t.Errorf("somebody was taken for restored\n%s", b.said())
 	}
+}
+
+// newPair is the upper two nodes of a branch, of which one keeps the other's log as a policy
+// says.
+func newPair(t *testing.T, policy identifier.Policy) *branch {
+	t.Helper()
+	b := &branch{t: t, dir: t.TempDir()}
+	t.Cleanup(b.end)
+	b.top = b.member("top", nil)
+	b.top.victim.Anchor = filepath.Join(b.dir, "anchor")
+	if err := b.top.start("", 0); err != nil {
+		t.Fatal(err)
+	}
+	b.mid = b.member("mid", b.top)
+	if err := errors.Join(b.mid.start("", 0), b.grantAs(b.top, b.mid, "88", policy)); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// awaitEpoch waits until the middle node has the newest grant of its prefix.
+func (b *branch) awaitEpoch() error {
+	return awaitAll(func() error {
+		d, err := with(b.mid, func(ctx context.Context, c *registryrpc.Client) (*identifier.Delegation, error) {
+			return c.Holder(ctx, "88")
+		})
+		if err != nil || d.Epoch != 1+b.mid.epoch {
+			return fmt.Errorf("the child holds %+v, %v", d, err)
+		}
+		return nil
+	})
+}
+
+// awaitKeptAs waits until the parent has all of the middle node's log as a policy says, and
+// has cosigned it, and nobody takes anybody for restored.
+func (b *branch) awaitKeptAs(policy identifier.Policy) error {
+	return awaitAll(func() error {
+		up, err := b.top.status()
+		if err != nil {
+			return err
+		}
+		down, err := b.mid.status()
+		if err != nil {
+			return err
+		}
+		if len(up.Mirrors) != 1 || down.Upstream == nil {
+			return fmt.Errorf("the parent tells %+v, the child that it keeps %+v", up.Mirrors, down.Upstream)
+		}
+		m := up.Mirrors[0]
+		if m.Policy != policy.String() || m.Next != "" || m.Bad != 0 || m.Lost != 0 || down.Upstream.Lost != 0 ||
+			down.Upstream.Policy != policy.String() || down.Anchored != down.Position {
+			return fmt.Errorf("the parent tells %+v, the child that it keeps %+v, %d of %d are anchored", up.Mirrors, down.Upstream, down.Anchored, down.Position)
+		}
+		return mirrored(b.mid, b.top)
+	})
 }
 
 // backupOf makes a backup of a node that runs, and returns where.
