@@ -91,13 +91,23 @@ func uriRule(data []byte) string {
 	for i := colon + 1; i < len(data); i++ {
 		c := data[i]
 		switch {
-		case isLetterOrDigit(c) || strings.IndexByte("-._~:/?#[]@!$&'()*+,;=", c) >= 0:
+		case occursInURI(c):
 		case c == '%' && i+2 < len(data) && isHex(data[i+1]) && isHex(data[i+2]):
 		default:
 			return fmt.Sprintf("%q, octet %d of the data, does not occur in a URI", c, i)
 		}
 	}
 	return ""
+}
+
+// occursInURI reports whether an octet is a letter, a digit or one of -._~:/?#[]@!$&'()*+,;=
+// (RFC 3986, section 2, but for the percent sign): a bit for each of the ASCII octets.
+func occursInURI(c byte) bool {
+	const low, high uint64 = 0xafff_ffda_0000_0000, 0x47ff_fffe_afff_ffff
+	if c < 64 {
+		return low>>c&1 != 0
+	}
+	return c < 128 && high>>(c-64)&1 != 0
 }
 
 func isSchemeChar(c byte, first bool) bool {

@@ -215,3 +215,15 @@ func TestContentRules(t *testing.T) {
 		})
 	}
 }
+
+// Each octet that RFC 3986 lets occur in a URI may stand in one, and no other.
+func TestOctetsOfURI(t *testing.T) {
+	const may = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&'()*+,;="
+	for c := range 256 {
+		values := link("x:" + string([]byte{byte(c)}))
+		err := identifier.CheckValues(values)
+		if got, want := err == nil, strings.IndexByte(may, byte(c)) >= 0; got != want {
+			t.Errorf("octet %#x: got %v, want allowed: %v", c, err, want)
+		}
+	}
+}

@@ -22,7 +22,7 @@ func (r *Reader) checkAbsence(t Table) {
 		withdrawn, checked = r.checkNeighbours(t, r.withdrawnCursor(t), r.key, true)
 	}
 	if checked {
-		r.gap = gap{table: t, from: append(r.gap.from[:0], r.key...), live: live, withdrawn: withdrawn}
+		r.gap.set(t, r.key, live, withdrawn)
 	}
 }
 
@@ -34,6 +34,11 @@ type gap struct {
 	table           Table
 	from            []byte // nil where nothing is known
 	live, withdrawn []byte
+}
+
+// set makes the gap one that begins with a key.
+func (g *gap) set(t Table, from, live, withdrawn []byte) {
+	*g = gap{table: t, from: append(g.from[:0], from...), live: live, withdrawn: withdrawn}
 }
 
 // holds reports whether a key of a table lies in the gap.

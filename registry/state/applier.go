@@ -52,10 +52,15 @@ func (s *Store) gather(ctx context.Context) bool {
 	}
 	for {
 		var idle chan struct{} // closed while there is something else to do
-		if s.indexing() {
-			idle = s.always
-		} else {
+		switch {
+		case !s.indexing():
 			s.tellIndexed()
+		case !s.index.lacking:
+			idle = s.always
+		case wake != nil && len(wake) == 0:
+			// Few rows had no room, and to find them all are noted again. While many are
+			// published that would have to be done for each time that the index grows.
+			idle = s.always
 		}
 		select {
 		case <-wake:

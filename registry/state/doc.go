@@ -94,7 +94,9 @@
 // without any sync, after the commit, and may be old, torn or damaged: that costs time
 // and nothing else. Its header says which commit it knows wholly, from a clean close to
 // the next opening. Without that the applier notes all rows again between its commits,
-// a branch at a time. [Store.CheckIndex] compares it with the rows.
+// a branch at a time. It does so too when the table was doubled, for those that had no
+// place before, but then only while nothing is published. [Store.CheckIndex] compares it
+// with the rows.
 //
 // A bucket of the table is one cache line of eight slots. A ninth row has no place and
 // is searched for; at five rows a bucket on average, when the table is doubled, that is

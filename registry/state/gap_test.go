@@ -18,7 +18,7 @@ func TestGaps(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		s := open(t, state.Options{Gather: time.Hour, CheckRow: func(state.Table, state.Row) error { return nil }})
+		s := open(t, state.Options{Gather: time.Hour, CommitRows: 40, CheckRow: func(state.Table, state.Row) error { return nil }})
 		const names = 300
 		name := func(i int) string { return fmt.Sprintf("%03d", i) }
 		version := make([]uint64, names)
@@ -40,8 +40,8 @@ func TestGaps(t *testing.T) {
 		put(1 + r.IntN(40))
 		put(1 + r.IntN(10))
 		apply(t, s)
-		if r.IntN(2) == 0 {
-			put(1 + r.IntN(40)) // in the overlay
+		for range r.IntN(4) {
+			put(1 + r.IntN(20)) // in the overlay, in several generations
 		}
 		var keys []string
 		for range 2 * names {

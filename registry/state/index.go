@@ -90,6 +90,10 @@ type index struct {
 	// complete says that it knows every record of the newest commit, as far as their
 	// buckets have room, but for gaps. Only who writes uses both.
 	complete bool
+	// lacking says that where it is not complete it once was, and has grown since: what it
+	// does not know had no room.
+	lacking bool
+	touched uint64 // of what was read for no other reason than that it be near
 	// gaps is how often room was made in a full bucket, which a row may have missed before.
 	gaps   uint64
 	header indexHeader
@@ -205,6 +209,16 @@ func (x *index) writeHeader(commit, applied uint64) error {
 func (x *index) bucket(hash uint64) *[bucketSlots]uint64 {
 	n := hash & (1<<x.bits.Load() - 1)
 	return (*[bucketSlots]uint64)(x.slots[n*bucketSlots:])
+}
+
+// approach asks memory for the buckets of some hashes, so that what is done to one after
+// the other waits for all at once.
+func (x *index) approach(hashes []uint64) {
+	var touched uint64
+	for _, h := range hashes {
+		touched += atomic.LoadUint64(&x.bucket(h)[0])
+	}
+	x.touched += touched // or it need not be read at all
 }
 
 // put notes where a row is. A hint in the same bucket that leads to no page of these

@@ -109,6 +109,7 @@ func (s *Store) note(g *generation, of *leaves, fresh []uint64) {
 func (s *Store) growIndex() error {
 	grew, err := s.index.grow(s.liveRecords())
 	if grew {
+		s.index.lacking = s.index.lacking || s.index.complete
 		s.index.begin()
 		s.indexNext = nil
 		s.mu.Lock()
@@ -120,17 +121,30 @@ func (s *Store) growIndex() error {
 
 // noteLeaf notes where the rows of a leaf are.
 func (s *Store) noteLeaf(p *page, of *leaves) error {
-	for i := range p.count {
-		_, key, _, err := p.element(i)
-		if err != nil {
-			return err
+	var hashes [notedAtOnce]uint64
+	var elements [notedAtOnce]int
+	for next := 0; next < p.count; {
+		n := 0
+		for ; next < p.count && n < notedAtOnce; next++ {
+			_, key, _, err := p.element(next)
+			if err != nil {
+				return err
+			}
+			if len(key) >= logSize { // not the pad
+				hashes[n], elements[n] = hashOf(key), next
+				n++
+			}
 		}
-		if len(key) >= logSize { // not the pad
-			s.index.put(hashOf(key), p.id, i, of)
+		s.index.approach(hashes[:n])
+		for i := range n {
+			s.index.put(hashes[i], p.id, elements[i], of)
 		}
 	}
 	return nil
 }
+
+// notedAtOnce is for how many rows memory is asked before the first is noted.
+const notedAtOnce = 32
 
 // liveRecords returns how many records of all logs are live.
 func (s *Store) liveRecords() (n uint64) {

@@ -40,13 +40,12 @@ type snapshot struct {
 // put puts a row unless the generation holds a version that is not lower.
 func (g *generation) put(e *edit, t Table, r row) {
 	tree := &g.trees[t]
-	if t.versioned() {
-		if old := tree.get(r.key); old != nil && version(old.value) >= version(r.value) {
+	old, replaced := tree.put(e, r)
+	if replaced {
+		if t.versioned() && version(old.value) >= version(r.value) {
+			tree.put(e, old) // rare, so nothing is looked up before
 			return
 		}
-	}
-	_, replaced := tree.put(e, r)
-	if replaced {
 		// The old one may share its memory with others, which keep it.
 		g.bytes += int64(len(r.value))
 		return
@@ -80,16 +79,27 @@ func (s *snapshot) overlays(to []*generation) []*generation {
 // lookup returns what the overlay knows of a row, or nil. Of equal versions the one
 // that came first counts.
 func (s *snapshot) lookup(t Table, key []byte) *row {
-	r := s.current.trees[t].get(key)
+	r, _ := s.lookupAnd(t, key)
+	return r
+}
+
+// lookupAnd is lookup, and returns the key of the first row behind in any generation where
+// there is no row with the key itself; nil when there is none.
+func (s *snapshot) lookupAnd(t Table, key []byte) (r *row, behind []byte) {
+	r, behind = s.current.trees[t].search(key)
 	for _, g := range s.sealed {
 		if r != nil && !t.versioned() {
-			return r
+			return r, nil
 		}
-		if old := g.trees[t].get(key); r == nil || old != nil && version(old.value) >= version(r.value) {
+		old, next := g.trees[t].search(key)
+		if r == nil || old != nil && version(old.value) >= version(r.value) {
 			r = old
 		}
+		if behind == nil || next != nil && bytes.Compare(next, behind) < 0 {
+			behind = next
+		}
 	}
-	return r
+	return r, behind
 }
 
 // position returns how many entries of a log the snapshot holds.

@@ -25,7 +25,8 @@ type Reader struct {
 	live      [tables]*bbolt.Cursor
 	withdrawn [tables]*bbolt.Cursor
 
-	gap gap // where bbolt was last found to hold nothing
+	gap  gap // where bbolt was last found to hold nothing
+	over gap // the same of the overlay
 
 	touched uint64 // of what was read for no other reason than that it be near
 
@@ -117,8 +118,20 @@ func (r *Reader) Position(log uint32) uint64 { return r.snap.position(log) }
 // Get returns the value of a row, be it withdrawn or not; nil when there is none.
 func (r *Reader) Get(t Table, log uint32, key []byte) []byte {
 	r.key = appendKey(r.key[:0], log, key)
-	value, _ := r.find(t, r.snap.lookup(t, r.key))
+	value, _ := r.find(t, r.overlaid(t))
 	return value
+}
+
+// overlaid returns what the overlay knows of the row that r.key names, or nil.
+func (r *Reader) overlaid(t Table) *row {
+	if r.over.holds(t, r.key) {
+		return nil
+	}
+	row, behind := r.snap.lookupAnd(t, r.key)
+	if row == nil && !r.snap.empty() {
+		r.over.set(t, r.key, behind, nil)
+	}
+	return row
 }
 
 // Live returns the value of a row that is not withdrawn; nil when there is none.

@@ -55,17 +55,27 @@ func (n *node) find(key []byte) (int, bool) {
 
 // get returns the row with the key, or nil.
 func (t tree) get(key []byte) *row {
+	r, _ := t.search(key)
+	return r
+}
+
+// search returns the row with the key, or nil and the key of the first row behind; nil
+// when there is none.
+func (t tree) search(key []byte) (r *row, behind []byte) {
 	for n := t.root; n != nil; {
 		i, found := n.find(key)
 		if found {
-			return &n.rows[i]
+			return &n.rows[i], nil
+		}
+		if i < len(n.rows) {
+			behind = n.rows[i].key
 		}
 		if n.kids == nil {
-			return nil
+			break
 		}
 		n = n.kids[i]
 	}
-	return nil
+	return nil, behind
 }
 
 // floor returns the row with the greatest key not above the given one, or nil.

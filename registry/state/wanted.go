@@ -35,15 +35,15 @@ func (r *Reader) liveSome(wanted []Wanted) {
 	for i := range wanted {
 		w := &wanted[i]
 		// What the index leads to may still have been replaced in the overlay.
-		if r.leaves != nil && w.Value != nil && !r.overlaid(w) {
+		if r.leaves != nil && w.Value != nil && !r.replaced(w) {
 			continue
 		}
 		w.Value = r.Live(Records, w.Log, w.Key)
 	}
 }
 
-// overlaid reports whether the overlay has a row for a record.
-func (r *Reader) overlaid(w *Wanted) bool {
+// replaced reports whether the overlay has a row for a record.
+func (r *Reader) replaced(w *Wanted) bool {
 	if r.snap.empty() {
 		return false
 	}
