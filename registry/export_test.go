@@ -45,7 +45,7 @@ func Admit(r *Registry, c *identifier.Change) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.sequencer.admit(&proposal{entry: entry, rows: x, holder: r.sequencer.holders.at(x.Header.Prefix)})
+	_, err = r.sequencer.admit(&proposal{entry: entry, rows: x, holder: r.sequencer.holders.at(x.Header.Prefix)}, sighting{})
 	return err
 }
 
@@ -84,6 +84,7 @@ const (
 	RuleAddsUp  = ruleAddsUp
 	RuleOlder   = ruleOlder
 	RuleAstray  = ruleAstray
+	RuleLook    = ruleLook
 )
 
 // LeaveOut lets a registry do without a rule.

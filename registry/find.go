@@ -113,10 +113,11 @@ func (l *ledger) fill(f *identifier.Finding, v *state.Reader, id identifier.ID) 
 }
 
 // readCurrent looks up in the store the current version of each row that standing
-// does not know yet.
-func (l *ledger) readCurrent(p *proposal, found []standing) error {
+// does not know yet, and returns how many entries of the log the store held.
+func (l *ledger) readCurrent(p *proposal, found []standing) (size uint64, err error) {
 	rows := p.entry.Rows
-	err := l.state.View(func(v *state.Reader) error {
+	err = l.state.View(func(v *state.Reader) error {
+		size = v.Position(l.number)
 		for i := range rows {
 			if found[i].known {
 				continue
@@ -138,9 +139,9 @@ func (l *ledger) readCurrent(p *proposal, found []standing) error {
 		return nil
 	})
 	if err != nil {
-		return &Error{Kind: Unavailable, Detail: "what is stored cannot be trusted: run 'nameplate check'", Err: err}
+		return 0, &Error{Kind: Unavailable, Detail: "what is stored cannot be trusted: run 'nameplate check'", Err: err}
 	}
-	return nil
+	return size, nil
 }
 
 // Holder returns the longest delegation that covers a prefix: whose keys sign there,

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -115,13 +116,19 @@ type verdict struct {
 	synced   <-chan struct{} // of that entry, while it waits for its sync
 }
 
-// judgeRows compares every row with the current version of its identifier.
-func (j *judge) judgeRows(p *proposal) (verdict, error) {
+// judgeRows compares every row with the current version of its identifier. What does
+// not wait for its sync is looked up, unless recall, which may be nil, knows it.
+func (j *judge) judgeRows(p *proposal, recall func([]standing)) (verdict, error) {
 	// Waiting rows first, the store after: a row that is published in between is
 	// then found in the store, in the other order in neither.
 	standing := j.standingOf(p)
-	if err := j.readCurrent(p, standing); err != nil {
-		return verdict{}, err
+	if recall != nil {
+		recall(standing)
+	}
+	if slices.ContainsFunc(standing, unknownStanding) {
+		if _, err := j.readCurrent(p, standing); err != nil {
+			return verdict{}, err
+		}
 	}
 	v := verdict{there: make([]bool, len(standing))}
 	var bad []RowError
@@ -157,6 +164,8 @@ type standing struct {
 	// known is false until the version has been found among the waiting or in the store.
 	known bool
 }
+
+func unknownStanding(c standing) bool { return !c.known }
 
 // judge reports whether the row is there already, or why it does not follow.
 func (c *standing) judge(row *identifier.Row) (there bool, reason string) {

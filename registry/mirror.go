@@ -344,7 +344,7 @@ func (m *mirror) weighChange(e *identifier.Entry, position uint64) (effect, erro
 	if err := m.checkHolder(p); err != nil {
 		return effect{}, err
 	}
-	v, err := m.judgeRows(p)
+	v, err := m.judgeRows(p, nil)
 	if err != nil {
 		return effect{}, err
 	}

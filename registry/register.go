@@ -78,7 +78,13 @@ func (r *Registry) Log(ctx context.Context, v *Verified) (Receipt, error) {
 	if why := r.DiskLow(); why != "" {
 		return Receipt{}, refuse(Overloaded, "%s: free some space, then send it again", why)
 	}
-	return r.submit(ctx, len(v.proposal.entry.payload), func() (admission, error) { return r.sequencer.admit(v.proposal) })
+	// Most of what judging costs is looking up what is there, so that happens before the
+	// sequencer's lock is taken.
+	before, err := r.sequencer.look(v.proposal)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return r.submit(ctx, len(v.proposal.entry.payload), func() (admission, error) { return r.sequencer.admit(v.proposal, before) })
 }
 
 // submit admits something as soon as there is room for it, and waits for its sync:

@@ -219,7 +219,7 @@ func (r *Registry) relogChange(ctx context.Context, e *identifier.Entry) (duplic
 	if p.holder, err = r.sequencer.authenticate(x.Header, e.Envelope); err != nil {
 		return false, err
 	}
-	return r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admit(p) })
+	return r.relog(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admit(p, sighting{}) })
 }
 
 // relogGrant admits a delegation, a keyset, or a grant from above.

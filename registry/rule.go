@@ -18,6 +18,7 @@ const (
 	ruleAddsUp                  // what comes from above adds up to what the node has signed
 	ruleOlder                   // a log that comes before the node's own is not adopted
 	ruleAstray                  // a mirror that a row of the joined history contradicts is set aside
+	ruleLook                    // what was looked up is looked up again where it may have changed since
 )
 
 // lacks reports whether a rule is broken, and not left out.

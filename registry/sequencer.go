@@ -24,6 +24,8 @@ type sequencer struct {
 
 	publisher publisher
 
+	touched *touched // which identifiers what is queued has changed
+
 	// newest is closed when the entry that was queued last is synced; nil before the
 	// first.
 	newest <-chan struct{}
@@ -37,7 +39,7 @@ type sequencer struct {
 func newSequencer(r *Registry) *sequencer {
 	return &sequencer{
 		registry: r, publisher: publisher{registry: r}, next: r.published.Load(), judge: newJudge(r.ledger, r.holders.clone()),
-		grantSyncs: make(map[identifier.Prefix]<-chan struct{}),
+		touched: newTouched(), grantSyncs: make(map[identifier.Prefix]<-chan struct{}),
 	}
 }
 
@@ -133,9 +135,9 @@ func admitted(q *queued) admission {
 	return admission{position: q.position, synced: q.visible, queued: q}
 }
 
-// admit judges a change against everything before it and queues it. It returns
-// before the sync.
-func (s *sequencer) admit(p *proposal) (admission, error) {
+// admit judges a change against everything before it and queues it. before is what was
+// seen of it already. It returns before the sync.
+func (s *sequencer) admit(p *proposal, before sighting) (admission, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.registry.writable(); err != nil {
@@ -151,7 +153,7 @@ func (s *sequencer) admit(p *proposal) (admission, error) {
 	if err := s.checkHolder(p); err != nil {
 		return admission{}, err
 	}
-	verdict, err := s.judgeRows(p)
+	verdict, err := s.judgeRows(p, func(found []standing) { s.recall(before, p, found) })
 	if err != nil {
 		return admission{}, err
 	}
@@ -176,6 +178,9 @@ func (s *sequencer) queueRows(p *proposal, there []bool) (*queued, error) {
 	q, err := s.queue(p.entry, effectAt, func(position uint64) { s.forget(p, position) })
 	if err == nil {
 		s.remember(p, there, q.position, q.visible)
+		for i := range p.entry.Rows {
+			s.touched.by(q.position, p.rows.Key(i))
+		}
 	}
 	return q, err
 }
