@@ -73,6 +73,7 @@ type Cache struct {
 	o       CacheOptions
 	entries *otter.Cache[cacheKey, *entry]
 	counts  cacheCounts
+	now     func() time.Time // a test may hold it
 
 	mu       sync.Mutex
 	flights  map[cacheKey]*fetch
@@ -131,7 +132,7 @@ func NewCache(next Resolver, o CacheOptions) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a cache of %d octets: %w", o.Bytes, err)
 	}
-	c := &Cache{next: next, o: o, entries: entries, flights: make(map[cacheKey]*fetch)}
+	c := &Cache{next: next, o: o, entries: entries, now: time.Now, flights: make(map[cacheKey]*fetch)}
 	c.base, c.end = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -197,7 +198,7 @@ func (c *Cache) Resolve(ctx context.Context, q Query) (Answer, error) {
 		return c.next.Resolve(ctx, q)
 	}
 	k := keyOf(&q)
-	now := time.Now()
+	now := c.now()
 	e, ok := c.entries.GetIfPresent(k)
 	if !ok {
 		return c.fetchFor(ctx, &q, k, nil)
@@ -224,7 +225,7 @@ func (c *Cache) Resolve(ctx context.Context, q Query) (Answer, error) {
 // stale answers from an entry whose lifetime is over.
 func (c *Cache) stale(e *entry, q *Query) Answer {
 	c.counts.stale.Add(1)
-	a := e.tell(q, time.Since(e.stored))
+	a := e.tell(q, c.now().Sub(e.stored))
 	a.Lifetime, a.Origin.Stale = StaleTTL, true
 	return a
 }
@@ -257,7 +258,7 @@ func (c *Cache) fetchFor(ctx context.Context, q *Query, k cacheKey, old *entry) 
 	select {
 	case <-f.done:
 		if f.entry.err == nil {
-			return f.entry.tell(q, time.Since(f.entry.stored)), nil
+			return f.entry.tell(q, c.now().Sub(f.entry.stored)), nil
 		}
 		if old != nil && f.entry.err.Kind != Malformed {
 			return c.stale(old, q), nil

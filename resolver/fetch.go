@@ -170,7 +170,7 @@ func (c *Cache) fetch(ctx context.Context, k cacheKey, f *fetch, flushes uint64)
 		q.SuffixHash = &k.hash
 	}
 	a, err := c.next.Resolve(ctx, q)
-	f.entry = newEntry(a, err, c.o.Failure, time.Now())
+	f.entry = newEntry(a, err, c.o.Failure, c.now())
 	c.mu.Lock()
 	if c.flushes == flushes {
 		c.keep(k, f.entry)

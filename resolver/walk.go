@@ -74,6 +74,7 @@ type Walk struct {
 	cuts  *cuts
 	peers *peers
 	stats walkCounts
+	now   func() time.Time // by which referrals age; a test may hold it
 
 	base    context.Context
 	end     context.CancelFunc
@@ -108,7 +109,7 @@ func NewWalk(o WalkOptions) (*Walk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("referrals cannot be kept: %w", err)
 	}
-	w := &Walk{o: o, cuts: known, peers: &peers{dial: o.Dial, most: o.Endpoints, known: make(map[Endpoint]*peer)}}
+	w := &Walk{o: o, cuts: known, now: time.Now, peers: &peers{dial: o.Dial, most: o.Endpoints, known: make(map[Endpoint]*peer)}}
 	w.base, w.end = context.WithCancel(context.Background())
 	return w, nil
 }
@@ -147,7 +148,7 @@ func (w *Walk) Flush(p identifier.Prefix) int { return w.cuts.flush(p) }
 // Referral returns the delegation by which a walk last came to who answers for a prefix;
 // nil for a top-level node, and when that is not known any more.
 func (w *Walk) Referral(p identifier.Prefix) *identifier.Delegation {
-	if c := w.cuts.longest(p, time.Now()); c.parent != nil {
+	if c := w.cuts.longest(p, w.now()); c.parent != nil {
 		return c.referral.Delegation
 	}
 	return nil
@@ -158,7 +159,7 @@ func (w *Walk) Resolve(ctx context.Context, q Query) (Answer, error) {
 	w.stats.walks.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, w.o.Timeout)
 	defer cancel()
-	began := time.Now()
+	began := w.now()
 	k := &walk{Walk: w, q: q, began: began, left: MaxQuestions, trace: traceOf(ctx)}
 	k.q.Recursive, k.q.Mirror = false, false
 	start := w.cuts.longest(q.ID.Prefix, began)
@@ -169,7 +170,7 @@ func (w *Walk) Resolve(ctx context.Context, q Query) (Answer, error) {
 	if err != nil && !k.over && start.parent != nil && ctx.Err() == nil && k.left > 0 {
 		// What was known leads nowhere any more.
 		w.cuts.forget(start)
-		k.began = time.Now()
+		k.began = w.now()
 		a, err = k.from(ctx, w.cuts.top)
 	}
 	switch {
@@ -226,7 +227,7 @@ func (k *walk) at(ctx context.Context, c *cut) (Answer, *cut, error) {
 			return k.follow(c, a, err)
 		}
 		if nobody {
-			return c.answer(&k.q, now), nil, nil
+			return c.answer(&k.q, k.now()), nil, nil
 		}
 	}
 	if a, err, ok := k.ask(ctx, c, last, k.q); ok {
@@ -278,7 +279,7 @@ func (k *walk) follow(from *cut, a Answer, err error) (Answer, *cut, error) {
 	if err != nil || a.Outcome != Referral {
 		return a, nil, err
 	}
-	c := newCut(from, &a, time.Now())
+	c := newCut(from, &a, k.now())
 	if c.depth > MaxReferrals {
 		k.over = true
 		return Answer{}, nil, &Error{Kind: Unavailable, Detail: fmt.Sprintf(
