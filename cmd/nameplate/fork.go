@@ -72,28 +72,9 @@ without trusting either node: nameplate log verify --evidence FILE.`,
 				}
 			}
 			if asJSON {
-				shown := []shownFork{}
-				for _, f := range forks {
-					shown = append(shown, newShownFork(f))
-				}
-				return writeJSON(c.OutOrStdout(), shown)
+				return writeForks(c.OutOrStdout(), forks)
 			}
-			if err := explainBefore(c.OutOrStdout(), &s); err != nil {
-				return err
-			}
-			if len(forks) == 0 {
-				_, err := fmt.Fprintf(c.OutOrStdout(), "no log at %s has two histories\n", node.server)
-				return err
-			}
-			for i, f := range forks {
-				if i > 0 {
-					fmt.Fprintln(c.OutOrStdout())
-				}
-				if err := explain(c.OutOrStdout(), f); err != nil {
-					return err
-				}
-			}
-			return nil
+			return printForks(c.OutOrStdout(), &s, forks, node.server)
 		},
 	}
 	serverFlag(c, &server)
@@ -101,6 +82,33 @@ without trusting either node: nameplate log verify --evidence FILE.`,
 	c.Flags().StringVar(&evidence, "evidence", "", "write the proof of the first one to `FILE`")
 	jsonFlag(c, &asJSON)
 	return c
+}
+
+func writeForks(out io.Writer, forks []fork) error {
+	shown := []shownFork{}
+	for _, f := range forks {
+		shown = append(shown, newShownFork(f))
+	}
+	return writeJSON(out, shown)
+}
+
+func printForks(out io.Writer, s *registryrpc.Status, forks []fork, server string) error {
+	if err := explainBefore(out, s); err != nil {
+		return err
+	}
+	if len(forks) == 0 {
+		_, err := fmt.Fprintf(out, "no log at %s has two histories\n", server)
+		return err
+	}
+	for i, f := range forks {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		if err := explain(out, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fork is a log that a node has set aside.

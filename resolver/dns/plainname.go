@@ -91,26 +91,8 @@ func (p *plain) readName(q *plainQuestion, b []byte) int {
 	if int(l.starts[mark])-int(l.starts[first])+len("_")+len(markPlain)+len(prefix)+1 > maxBelow {
 		return -1
 	}
-	var hash []byte
-	switch string(name[l.starts[mark]:l.starts[mark+1]]) {
-	case "\x02" + markPlain:
-		suffix := name[l.starts[first]+1 : l.starts[mark]]
-		if mark-first != 1 || !isPlainLabel(suffix) {
-			return -1
-		}
-		key = identifier.AppendSuffixKey(key, suffix)
-	case "\x02" + markHashed:
-		end := len(key)
-		if key = decodeHash(key, name[l.starts[first]+1:l.starts[mark]]); key == nil || mark-first != 1 {
-			return -1
-		}
-		key, hash = key[:end:end], key[end:]
-	case "\x02" + markEncoded:
-		q.encoded = true
-		if key = decodeSuffix(key, name, l.starts[first:mark+1]); key == nil {
-			return -1
-		}
-	default:
+	key, hash := q.readSuffix(key, name, &l, first, mark)
+	if key == nil {
 		return -1
 	}
 	loan := &p.loans[p.n]
@@ -122,6 +104,30 @@ func (p *plain) readName(q *plainQuestion, b []byte) int {
 		q.link = p.text[start:]
 	}
 	return end
+}
+
+// readSuffix adds the suffix that the labels from first up to the marker spell to the key of
+// a prefix, or returns the hash of it, which is written behind the key; nil when they may
+// spell anything else.
+func (q *plainQuestion) readSuffix(prefix, name []byte, l *labels, first, mark int) (key, hash []byte) {
+	switch string(name[l.starts[mark]:l.starts[mark+1]]) {
+	case "\x02" + markPlain:
+		suffix := name[l.starts[first]+1 : l.starts[mark]]
+		if mark-first != 1 || !isPlainLabel(suffix) {
+			return nil, nil
+		}
+		return identifier.AppendSuffixKey(prefix, suffix), nil
+	case "\x02" + markHashed:
+		end := len(prefix)
+		if key = decodeHash(prefix, name[l.starts[first]+1:l.starts[mark]]); key == nil || mark-first != 1 {
+			return nil, nil
+		}
+		return key[:end:end], key[end:]
+	case "\x02" + markEncoded:
+		q.encoded = true
+		return decodeSuffix(prefix, name, l.starts[first:mark+1]), nil
+	}
+	return nil, nil
 }
 
 // readLink returns the name of the link type that may stand in front of everything

@@ -161,36 +161,7 @@ func (v *plainValues) naptrs(w *answerWriter) int {
 			return
 		}
 		n++
-		data := w.record(dns.TypeNAPTR, ttl)
-		w.u16(1) // the order
-		w.u16(number)
-		w.text("\x01U")
-		service := len(w.b)
-		w.u8(0)
-		w.text("x-")
-		if name = bytes.TrimPrefix(name, []byte("gs1:")); len(name) > 0 {
-			for _, c := range name {
-				if 'A' <= c && c <= 'Z' {
-					c += 'a' - 'A'
-				}
-				w.u8(c)
-			}
-		} else {
-			w.text("link")
-		}
-		w.text(":")
-		w.add(scheme)
-		if !w.full {
-			w.b[service] = uint8(len(w.b) - service - 1)
-		}
-		w.u8(uint8(octets))
-		w.u8(delimiter)
-		w.text(".*")
-		w.u8(delimiter)
-		w.add(v.all[i].Data)
-		w.u8(delimiter)
-		w.u8(0) // the replacement
-		w.end(data)
+		w.naptr(ttl, number, scheme, name, v.all[i].Data, delimiter)
 	})
 	if n == 0 {
 		if !w.full {
@@ -202,6 +173,40 @@ func (v *plainValues) naptrs(w *answerWriter) int {
 		w.b[6], w.b[7] = uint8(n>>8), uint8(n)
 	}
 	return int(n)
+}
+
+// naptr writes the record for one link, whose octets do not have the delimiter.
+func (w *answerWriter) naptr(ttl uint32, number uint16, scheme, relation, link []byte, delimiter byte) {
+	data := w.record(dns.TypeNAPTR, ttl)
+	w.u16(1) // the order
+	w.u16(number)
+	w.text("\x01U")
+	service := len(w.b)
+	w.u8(0)
+	w.text("x-")
+	if name := bytes.TrimPrefix(relation, []byte("gs1:")); len(name) > 0 {
+		for _, c := range name {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			w.u8(c)
+		}
+	} else {
+		w.text("link")
+	}
+	w.text(":")
+	w.add(scheme)
+	if !w.full {
+		w.b[service] = uint8(len(w.b) - service - 1)
+	}
+	w.u8(uint8(len(link) + len("!.*!!")))
+	w.u8(delimiter)
+	w.text(".*")
+	w.u8(delimiter)
+	w.add(link)
+	w.u8(delimiter)
+	w.u8(0) // the replacement
+	w.end(data)
 }
 
 // isSimpleRelation reports whether a relation is a GS1 link type with its usual prefix,

@@ -69,24 +69,8 @@ func readRequest(msg []byte) (*request, verdict) {
 		at += 4
 	}
 	records := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:]))
-	additional := int(binary.BigEndian.Uint16(msg[10:]))
-	for i := range records + additional {
-		rr, end := readRecord(msg, at)
-		if end < 0 {
-			return q, broken
-		}
-		at = end
-		if rr.rrtype != dns.TypeOPT {
-			continue
-		}
-		// RFC 6891, section 6.1.1: one, with the root for a name, in additional.
-		if i < records || q.edns != nil || !rr.root {
-			return q, broken
-		}
-		var ok bool
-		if q.edns, ok = readEDNS(rr); !ok {
-			return q, broken
-		}
+	if at = q.readRecords(msg, at, records); at < 0 {
+		return q, broken
 	}
 	if at != len(msg) || questions == 0 && (q.edns == nil || q.edns.cookie == nil || q.edns.version != 0 || records > 0) {
 		return q, broken
@@ -99,6 +83,31 @@ func readRequest(msg []byte) (*request, verdict) {
 		return q, newer
 	}
 	return q, proceed
+}
+
+// readRecords reads what stands behind the question, so many records before the additional
+// ones, and returns where it ends; -1 when a rule is broken.
+func (q *request) readRecords(msg []byte, at, records int) int {
+	additional := int(binary.BigEndian.Uint16(msg[10:]))
+	for i := range records + additional {
+		rr, end := readRecord(msg, at)
+		if end < 0 {
+			return -1
+		}
+		at = end
+		if rr.rrtype != dns.TypeOPT {
+			continue
+		}
+		// RFC 6891, section 6.1.1: one, with the root for a name, in additional.
+		if i < records || q.edns != nil || !rr.root {
+			return -1
+		}
+		var ok bool
+		if q.edns, ok = readEDNS(rr); !ok {
+			return -1
+		}
+	}
+	return at
 }
 
 // record is a resource record in a message, not looked into.

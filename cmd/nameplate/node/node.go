@@ -13,20 +13,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/journal"
-	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
-	"github.com/nameplate-id/nameplate/resolver"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
 	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
-	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
 
 // Node is a running node: what it answers from, and a server for each protocol in
@@ -126,124 +121,6 @@ func (n *Node) end() error {
 		return n.walker.Close()
 	}
 	return n.registry.Close()
-}
-
-// front is what stands behind the servers of a node.
-type front struct {
-	answers resolver.Resolver
-	mirrors resolver.Resolver   // what answers at the mirror's address
-	records resolverdns.Records // of answers; nil at a recursive node
-	healthy func(context.Context) error
-	grpc    []service // beside resolution
-	metrics *metrics
-}
-
-// holding is the front of a node that holds prefixes: its registry.
-func (n *Node) holding(version string) front {
-	m := newMetrics(&registryCollector{registry: n.registry, replication: n.replication}, version, n.log)
-	authority := resolver.NewAuthority(n.registry, resolver.Options{
-		Node: n.registry.Key(), Mirrors: copies{n.registry},
-	})
-	return front{
-		answers: authority, records: authority, mirrors: resolver.FromMirrors(authority), healthy: n.registry.Healthy, metrics: m,
-		grpc: []service{registryrpc.New(&counted{Registry: n.registry, changes: m.changes, log: n.log}, registryrpc.Options{
-			Name: n.config.Name, Version: version, Started: time.Now(), Upstream: n.replication.upstream, Alone: n.config.alone(), Peers: n.replication.peerStatus,
-		}), n.replication.parent},
-	}
-}
-
-// walking is the front of a recursive node: its cache.
-func (n *Node) walking(version string) front {
-	answers := resolver.ForRecursive(n.walker.cache)
-	return front{
-		answers: answers, mirrors: answers, metrics: newMetrics(walkerCollector{n.walker}, version, n.log),
-		grpc: []service{resolverrpc.NewCacheServer(n.walker.cache)},
-	}
-}
-
-// wire puts the servers in front.
-func (n *Node) wire(version string) error {
-	recursive := n.walker != nil
-	var f front
-	if recursive {
-		f = n.walking(version)
-	} else {
-		f = n.holding(version)
-	}
-	m := f.metrics
-	zone, err := resolverdns.ParseZone(n.config.Zone)
-	if err != nil {
-		return err
-	}
-	self, err := n.self()
-	if err != nil {
-		return err
-	}
-	peers, err := n.config.peers()
-	if err != nil {
-		return err
-	}
-	d := resolverdns.Options{
-		Zone: zone, Node: self, Peers: peers, Log: n.log, Connections: n.config.Limits.DNSConnections, Rate: n.config.Limits.DNSRate, CookieSecret: n.config.Limits.DNSCookieSecret, Recursive: recursive,
-		AtOnce: !recursive,
-	}
-	o := resolverrpc.Options{}
-	if recursive {
-		// Whoever asks may have to wait for others.
-		d.Workers, d.Waiting, d.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
-		o.Workers, o.Parallel = walkingAtOnce, walkingPipeline
-	}
-	n.mirror, err = resolverdns.New(m.measure(f.mirrors, "dns-mirror"), d)
-	if err != nil {
-		return err
-	}
-	if f.records != nil {
-		d.Records = m.measureRecords(f.records, "dns")
-	}
-	n.dns, err = resolverdns.New(m.measure(f.answers, "dns"), d)
-	if err != nil {
-		return err
-	}
-	m.dnsPaths(n.dns.Stats)
-	identity, err := n.handleIdentity(&self)
-	if err != nil {
-		return err
-	}
-	h := resolverhandle.Options{Node: self, Peers: peers, Identity: identity, Recursive: recursive, Log: n.log, Connections: n.config.Limits.HandleConnections, AtOnce: !recursive}
-	if recursive {
-		h.Workers, h.Waiting, h.Pipeline = walkingAtOnce, walkingAtOnce, walkingPipeline
-	}
-	if f.records != nil {
-		h.Records = m.measureRecords(f.records, "handle")
-	}
-	if recursive && n.walker.walk != nil {
-		h.Referral = n.walker.walk.Referral
-	}
-	n.handle = resolverhandle.New(m.measure(f.answers, "handle"), h)
-	m.handlePaths(n.handle.Stats)
-	n.mirrorHandle = resolverhandle.New(m.measure(f.mirrors, "handle-mirror"), n.mirrorOptions(h))
-	overHTTP := resolverhandle.New(m.measure(f.answers, "http"), h)
-	var lent resolverhttp.Records
-	if f.records != nil {
-		lent = m.measureRecords(f.records, "http")
-	}
-	n.http = resolverhttp.New(m.measure(f.answers, "http"), resolverhttp.Options{
-		Records:     lent,
-		About:       n.about(version),
-		Metrics:     promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}),
-		Healthy:     f.healthy,
-		Handles:     handles{overHTTP, recursive},
-		Describe:    describe,
-		Tunnel:      overHTTP.Tunnel(),
-		TLS:         n.encryption(identity),
-		Connections: n.config.Limits.HTTPConnections,
-		Logger:      n.log,
-	})
-	if f.records != nil {
-		o.Records = m.measureRecords(f.records, "grpc")
-	}
-	n.grpc = newGRPCServer(n.config.Limits, n.identity, n.log, append(f.grpc, resolverrpc.New(m.measure(f.answers, "grpc"), o))...)
-	return nil
 }
 
 // Run answers until ctx ends, then lets what is under way finish, closes everything
