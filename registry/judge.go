@@ -49,14 +49,17 @@ type proposal struct {
 // authenticate checks that the header names a delegation that is current here and
 // that enough of its keys have signed. It returns that delegation.
 func (j *judge) authenticate(h identifier.Header, e identifier.Envelope) (*identifier.Delegation, error) {
-	d := j.holders.at(h.Prefix)
+	covers, d := j.holders.of(h.Prefix), j.holders.at(h.Prefix)
+	if covers.inZone && covers.delegation.Prefix == h.Prefix {
+		d = covers.delegation // another keyset may have come into force between the two
+	}
 	switch {
-	case d == nil || d.Revoked() || !j.holders.of(h.Prefix).inZone:
+	case d == nil || d.Revoked() || !covers.inZone:
 		return nil, refuse(Denied, "prefix %q is not delegated here: name the delegated prefix that covers the rows, or have it delegated first", h.Prefix)
 	case j.elsewhere(d):
 		return nil, refuse(Denied, "prefix %q is answered by node %q: register there", h.Prefix, d.Node.Name)
-	case j.holders.of(h.Prefix).delegation != d:
-		hidden := j.holders.of(h.Prefix).delegation
+	case covers.delegation.Prefix != h.Prefix:
+		hidden := covers.delegation
 		return nil, refuse(Denied, "prefix %q lies below %q, which is answered by node %q: have it delegated and register there", h.Prefix, hidden.Prefix, hidden.Node.Name)
 	case d.Epoch != h.Epoch:
 		return nil, refuse(Denied, "prefix %q is in epoch %d, the change names %d: sign it again with the current one", h.Prefix, d.Epoch, h.Epoch)
