@@ -78,6 +78,10 @@ func TestGenesisRoundTrip(t *testing.T) {
 				Log: identifier.LogID(drawOctets(t, "after", 16, 16)), Why: identifier.Succession(rapid.Byte().Draw(t, "why")), Size: rapid.Uint64().Draw(t, "size"),
 				Held: identifier.Hash(drawOctets(t, "held", 32, 32)), Own: identifier.Hash(drawOctets(t, "own", 32, 32)), Base: rapid.Uint64().Draw(t, "base"),
 			}
+			for range rapid.IntRange(0, 3).Draw(t, "before") {
+				g.After.Continue(identifier.LogID(drawOctets(t, "before", 16, 16)))
+			}
+			g.After.Whole = rapid.Bool().Draw(t, "whole")
 		}
 		b, err := identifier.AppendGenesis(nil, g)
 		if err != nil {
@@ -243,6 +247,11 @@ func TestKeysetChangeAndGenesisRules(t *testing.T) {
 		{"genesis after a fork", after(2, identifier.AfterFork, 1), ""},
 		{"genesis after another log", after(2, identifier.AfterBeginning, 0), ""},
 		{"genesis after itself", after(1, identifier.AfterFork, 1), "continues another"},
+		{"genesis after itself by a way", func() error {
+			g := &identifier.Genesis{Log: identifier.LogID{1}, Key: keyset.Keys[0], Format: 1, After: &identifier.Predecessor{Log: identifier.LogID{2}, Why: identifier.AfterRestore}}
+			g.After.Continue(identifier.LogID{3}, g.Log)
+			return g.Check()
+		}(), "continues another"},
 		{"genesis after nothing", after(0, identifier.AfterFork, 1), "continues another"},
 		{"genesis after one history", after(2, identifier.AfterFork, 0), "two roots"},
 		{"genesis for no reason", after(2, 0, 1), "newer version"},

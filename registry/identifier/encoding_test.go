@@ -177,6 +177,11 @@ func written(t *testing.T, key []byte) map[string][]byte {
 	next := g
 	next.Log, next.After = identifier.LogID{2}, &identifier.Predecessor{Log: g.Log, Why: identifier.AfterFork, Size: 5, Held: identifier.Hash{1}, Own: identifier.Hash{2}, Base: 7}
 	add("genesis-next")(identifier.AppendGenesis(nil, &next))
+	joined := *next.After
+	joined.Whole = true
+	joined.Continue(g.Log, identifier.LogID{3}, identifier.LogID{4})
+	next.After = &joined
+	add("genesis-joined")(identifier.AppendGenesis(nil, &next))
 	for name, kind := range map[string]identifier.EntryKind{
 		"genesis-first": identifier.EntryGenesis, "delegation-node": identifier.EntryDelegation,
 		"keyset-unknown-kind": identifier.EntryKeyset, "delegation-revoked": identifier.EntryGrant,
