@@ -512,8 +512,12 @@ func (*ReplicateResponse_Control) isReplicateResponse_Message() {}
 
 type MirroredRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The position of an entry of the log that counts here.
-	Position      uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	// The position of an entry of the log.
+	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	// Whose log it is; missing for the caller's own.
+	Node *PublicKey `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Which log, 16 octets; empty for the one that counts here.
+	Log           []byte `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -555,9 +559,23 @@ func (x *MirroredRequest) GetPosition() uint64 {
 	return 0
 }
 
+func (x *MirroredRequest) GetNode() *PublicKey {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *MirroredRequest) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
 type MirroredResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The log of the caller that counts here, 16 octets, and how many entries it has here.
+	// The log, 16 octets, and how many entries it has here.
 	Log  []byte `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
 	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	// The unit that holds the entry at the position, as the caller once sent it; missing when
@@ -570,8 +588,15 @@ type MirroredResponse struct {
 	// What is kept of the log, as in Welcome. Where that is not whole entries there are no
 	// payloads, the checkpoint is the newest, and base is how many positions the caller's logs
 	// before this one have used up.
-	Policy        uint32 `protobuf:"varint,7,opt,name=policy,proto3" json:"policy,omitempty"`
-	Base          uint64 `protobuf:"varint,8,opt,name=base,proto3" json:"base,omitempty"`
+	Policy uint32 `protobuf:"varint,7,opt,name=policy,proto3" json:"policy,omitempty"`
+	Base   uint64 `protobuf:"varint,8,opt,name=base,proto3" json:"base,omitempty"`
+	// Logs of the node, 16 octets each, which the one that counts does not contain: those that
+	// are held here, and those of which nothing is left but a row. Where there are some of the
+	// latter, base is how many positions are known to have been used up.
+	Held [][]byte `protobuf:"bytes,9,rep,name=held,proto3" json:"held,omitempty"`
+	Lost [][]byte `protobuf:"bytes,10,rep,name=lost,proto3" json:"lost,omitempty"`
+	// Whose log it is, where the request named the node.
+	Node          *PublicKey `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -660,6 +685,27 @@ func (x *MirroredResponse) GetBase() uint64 {
 		return x.Base
 	}
 	return 0
+}
+
+func (x *MirroredResponse) GetHeld() [][]byte {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *MirroredResponse) GetLost() [][]byte {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *MirroredResponse) GetNode() *PublicKey {
+	if x != nil {
+		return x.Node
+	}
+	return nil
 }
 
 type Challenge struct {
@@ -1786,9 +1832,11 @@ const file_proto_replication_proto_rawDesc = "" +
 	"\x06return\x18\a \x01(\v2 .nameplate.replication.v1.ReturnH\x00R\x06return\x12@\n" +
 	"\bcosigned\x18\b \x01(\v2\".nameplate.replication.v1.CosignedH\x00R\bcosigned\x12=\n" +
 	"\acontrol\x18\t \x01(\v2!.nameplate.replication.v1.ControlH\x00R\acontrolB\t\n" +
-	"\amessage\"-\n" +
+	"\amessage\"w\n" +
 	"\x0fMirroredRequest\x12\x1a\n" +
-	"\bposition\x18\x01 \x01(\x04R\bposition\"\xc8\x01\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x126\n" +
+	"\x04node\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\x12\x10\n" +
+	"\x03log\x18\x03 \x01(\fR\x03log\"\xa8\x02\n" +
 	"\x10MirroredResponse\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
@@ -1799,7 +1847,11 @@ const file_proto_replication_proto_rawDesc = "" +
 	"checkpoint\x12\x10\n" +
 	"\x03row\x18\x06 \x01(\x04R\x03row\x12\x16\n" +
 	"\x06policy\x18\a \x01(\rR\x06policy\x12\x12\n" +
-	"\x04base\x18\b \x01(\x04R\x04base\"]\n" +
+	"\x04base\x18\b \x01(\x04R\x04base\x12\x12\n" +
+	"\x04held\x18\t \x03(\fR\x04held\x12\x12\n" +
+	"\x04lost\x18\n" +
+	" \x03(\fR\x04lost\x126\n" +
+	"\x04node\x18\v \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x04node\"]\n" +
 	"\tChallenge\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12:\n" +
 	"\x06parent\x18\x02 \x01(\v2\".nameplate.identifier.v1.PublicKeyR\x06parent\"\x83\x02\n" +
@@ -1972,22 +2024,24 @@ var file_proto_replication_proto_depIdxs = []int32{
 	15, // 12: nameplate.replication.v1.ReplicateResponse.return:type_name -> nameplate.replication.v1.Return
 	12, // 13: nameplate.replication.v1.ReplicateResponse.cosigned:type_name -> nameplate.replication.v1.Cosigned
 	17, // 14: nameplate.replication.v1.ReplicateResponse.control:type_name -> nameplate.replication.v1.Control
-	20, // 15: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
-	20, // 16: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
-	20, // 17: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
-	20, // 18: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
-	21, // 19: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
-	0,  // 20: nameplate.replication.v1.Control.order:type_name -> nameplate.replication.v1.Control.Order
-	1,  // 21: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
-	2,  // 22: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
-	4,  // 23: nameplate.replication.v1.Replication.Mirrored:input_type -> nameplate.replication.v1.MirroredRequest
-	3,  // 24: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
-	5,  // 25: nameplate.replication.v1.Replication.Mirrored:output_type -> nameplate.replication.v1.MirroredResponse
-	24, // [24:26] is the sub-list for method output_type
-	22, // [22:24] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	20, // 15: nameplate.replication.v1.MirroredRequest.node:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 16: nameplate.replication.v1.MirroredResponse.node:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 17: nameplate.replication.v1.Challenge.parent:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 18: nameplate.replication.v1.Hello.node:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 19: nameplate.replication.v1.Hello.owner:type_name -> nameplate.identifier.v1.PublicKey
+	20, // 20: nameplate.replication.v1.Welcome.parent:type_name -> nameplate.identifier.v1.PublicKey
+	21, // 21: nameplate.replication.v1.Grant.envelope:type_name -> nameplate.identifier.v1.Envelope
+	0,  // 22: nameplate.replication.v1.Control.order:type_name -> nameplate.replication.v1.Control.Order
+	1,  // 23: nameplate.replication.v1.Refuse.reason:type_name -> nameplate.replication.v1.Refuse.Reason
+	2,  // 24: nameplate.replication.v1.Replication.Replicate:input_type -> nameplate.replication.v1.ReplicateRequest
+	4,  // 25: nameplate.replication.v1.Replication.Mirrored:input_type -> nameplate.replication.v1.MirroredRequest
+	3,  // 26: nameplate.replication.v1.Replication.Replicate:output_type -> nameplate.replication.v1.ReplicateResponse
+	5,  // 27: nameplate.replication.v1.Replication.Mirrored:output_type -> nameplate.replication.v1.MirroredResponse
+	26, // [26:28] is the sub-list for method output_type
+	24, // [24:26] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_proto_replication_proto_init() }

@@ -41,8 +41,9 @@ const (
 type ReplicationClient interface {
 	Replicate(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ReplicateRequest, ReplicateResponse], error)
 	// Mirrored returns a part of the caller's own log as it is mirrored here: for a node that
-	// has lost its log, or has to join two histories of it. The caller has proved its node
-	// key with the certificate of its connection, and gets nothing of any other node.
+	// has lost its log, or has to join two histories of it. A top-level node gets parts of the
+	// logs of its children too, which it has sent here. The caller has proved its node key with
+	// the certificate of its connection, and gets nothing of any other node.
 	Mirrored(ctx context.Context, in *MirroredRequest, opts ...grpc.CallOption) (*MirroredResponse, error)
 }
 
@@ -85,8 +86,9 @@ func (c *replicationClient) Mirrored(ctx context.Context, in *MirroredRequest, o
 type ReplicationServer interface {
 	Replicate(grpc.BidiStreamingServer[ReplicateRequest, ReplicateResponse]) error
 	// Mirrored returns a part of the caller's own log as it is mirrored here: for a node that
-	// has lost its log, or has to join two histories of it. The caller has proved its node
-	// key with the certificate of its connection, and gets nothing of any other node.
+	// has lost its log, or has to join two histories of it. A top-level node gets parts of the
+	// logs of its children too, which it has sent here. The caller has proved its node key with
+	// the certificate of its connection, and gets nothing of any other node.
 	Mirrored(context.Context, *MirroredRequest) (*MirroredResponse, error)
 	mustEmbedUnimplementedReplicationServer()
 }

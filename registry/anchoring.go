@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -29,6 +31,8 @@ type anchoring struct {
 	machine *replica.Anchors
 	told    map[identifier.LogID]*told
 	wake    chan struct{} // there may be something to cosign
+	// logs has the logs of every node of which the own log has rows; nil until somebody asks.
+	logs map[identifier.PublicKey][]identifier.LogID
 }
 
 // told is what a child is to be told.
@@ -59,6 +63,9 @@ func newAnchoring(r *Registry) *anchoring {
 // load takes in the newest row that the node's own log has of every child's log. It may
 // be called again, when entries have come that were not logged here.
 func (a *anchoring) load() error {
+	a.mu.Lock()
+	a.logs = nil
+	a.mu.Unlock()
 	for _, m := range a.r.logs.mirrors() {
 		if err := a.learn(m.log); err != nil {
 			return err
@@ -81,6 +88,42 @@ func (a *anchoring) learn(log identifier.LogID) error {
 	return nil
 }
 
+// logsOf returns the logs of a node of which this node's own log has rows.
+func (a *anchoring) logsOf(node identifier.PublicKey) ([]identifier.LogID, error) {
+	a.mu.Lock()
+	logs := a.logs
+	a.mu.Unlock()
+	if logs == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), applyTime)
+		defer cancel()
+		if err := a.r.WaitApplied(ctx); err != nil {
+			return nil, err
+		}
+		rows, err := a.r.loggedRows()
+		if err != nil {
+			return nil, err
+		}
+		a.mu.Lock()
+		if a.logs == nil {
+			a.logs = make(map[identifier.PublicKey][]identifier.LogID)
+		}
+		for _, r := range rows {
+			a.hasRow(&r.Row)
+		}
+		a.mu.Unlock()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.logs[node]), nil
+}
+
+// hasRow notes that the own log has a row. The caller holds mu.
+func (a *anchoring) hasRow(row *identifier.ChildRow) {
+	if a.logs != nil && !slices.Contains(a.logs[row.Node], row.Log) {
+		a.logs[row.Node] = append(a.logs[row.Node], row.Log)
+	}
+}
+
 // stir lets the registry look again at what may be cosigned.
 func (a *anchoring) stir() {
 	select {
@@ -101,6 +144,7 @@ func (a *anchoring) logged(rows []identifier.ChildRow, position uint64) {
 	defer a.mu.Unlock()
 	for _, row := range rows {
 		a.machine.Logged(replica.LoggedRow{Position: position, Row: row})
+		a.hasRow(&row)
 	}
 	a.stir()
 }

@@ -85,6 +85,8 @@ const (
 	RuleOlder   = ruleOlder
 	RuleAstray  = ruleAstray
 	RuleLook    = ruleLook
+	RuleJoin    = ruleJoin
+	RuleRecall  = ruleRecall
 )
 
 // LeaveOut lets a registry do without a rule.

@@ -226,6 +226,9 @@ func (m *Mirror) Overdue() string {
 	if why := m.outdated(); why != "" {
 		return why
 	}
+	if m.m.recall.again() {
+		return "another log of the node came from another top-level node: connect again"
+	}
 	if m.m.role != roleChild || m.m.lacking.Load() || m.r.ReadOnly() != "" {
 		return "" // one that gets entries of its own back takes no grants meanwhile
 	}

@@ -8,12 +8,19 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
+	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
 // compare finds out where the two histories part, and what the next log has to say of that.
 func (m *merger) compare(ctx context.Context) error {
 	own, root := m.old.tree.head()
 	m.after = identifier.Predecessor{Log: m.old.log, Size: own, Held: root, Own: root, Base: m.old.base.Load() + own}
+	before, err := m.old.continues()
+	if err != nil {
+		return err
+	}
+	defer func() { m.continues(m.old.log, before) }()
+	m.after.Whole = true
 	if m.upper == nil {
 		m.shared, m.size = own, own
 		m.after.Why = identifier.AfterRestore
@@ -30,9 +37,7 @@ func (m *merger) compare(ctx context.Context) error {
 	m.size, m.row = held.Size, held.Row
 	// What is lost has used up positions, too.
 	m.after.Base = max(m.after.Base, m.old.base.Load()+max(held.Size, held.Row), held.Base+held.Row)
-	if own, err := m.old.continues(); err != nil {
-		return err
-	} else if own != nil && own.Log == held.Log {
+	if before.Continues(held.Log) {
 		return nil // it was resolved, and is not heard of above yet
 	}
 	if held.Policy != identifier.PolicyMirror {
@@ -41,30 +46,79 @@ func (m *merger) compare(ctx context.Context) error {
 	if held.Log != m.old.log && held.Size == 0 {
 		// Nobody has what the log of the node above says that there was of it.
 		m.after.Log, m.after.Why, m.after.Size, m.after.Held, m.after.Own = held.Log, identifier.AfterLoss, 0, identifier.Hash{}, identifier.Hash{}
+		m.after.Continue(held.Apart.Lost...)
 		return nil
 	}
 	if held.Log != m.old.log {
 		// It continues this node's log, or has nothing to do with it: then its own entries
 		// are logged after all of those.
-		_, root, err := m.at(ctx, held.Log, held.Size)
-		if err != nil {
-			return err
-		}
-		if _, err := m.checked(held, held.Log, 0); err != nil {
-			return err
-		}
-		m.after.Log, m.after.Why, m.after.Size, m.after.Held, m.after.Own = held.Log, identifier.AfterBeginning, held.Size, root, identifier.Hash{}
-		genesis, err := identifier.ParseEntry(held.Unit.Payloads[0])
-		if err != nil {
-			return err
-		}
-		g, err := identifier.ParseGenesis(genesis.Envelope.Payload)
-		if err == nil && g.After != nil {
-			m.after.Base = max(m.after.Base, g.After.Base+held.Size)
-		}
+		return m.joins(ctx, held)
+	}
+	if err := m.part(ctx, own); err != nil {
 		return err
 	}
-	return m.part(ctx, own)
+	return m.joinApart(ctx, held.Apart)
+}
+
+// continues says that the next log continues one, and what that one continues.
+func (m *merger) continues(log identifier.LogID, before *identifier.Predecessor) {
+	m.after.Continue(log)
+	if before == nil {
+		return
+	}
+	m.after.Continue(before.Log)
+	m.after.Continue(before.Before...)
+	m.after.Whole = m.after.Whole && before.Whole
+}
+
+// joins says that all of a log that is held above comes first in the next one.
+func (m *merger) joins(ctx context.Context, held Mirrored) error {
+	_, root, err := m.at(ctx, held.Log, held.Size)
+	if err != nil {
+		return err
+	}
+	if _, err := m.checked(held, held.Log, 0); err != nil {
+		return err
+	}
+	genesis, err := identifier.ParseEntry(held.Unit.Payloads[0])
+	if err != nil {
+		return err
+	}
+	g, err := identifier.ParseGenesis(genesis.Envelope.Payload)
+	if err != nil {
+		return err
+	}
+	m.shared, m.size = 0, held.Size
+	m.after.Log, m.after.Why, m.after.Size, m.after.Held, m.after.Own = held.Log, identifier.AfterBeginning, held.Size, root, identifier.Hash{}
+	m.after.Base = max(m.after.Base, held.Size)
+	if g.After != nil {
+		m.after.Base = max(m.after.Base, g.After.Base+held.Size)
+	}
+	m.continues(held.Log, g.After)
+	return nil
+}
+
+// joinApart joins a log that is held above beside the node's own, when there is nothing else
+// to resolve; and names those that are lost.
+func (m *merger) joinApart(ctx context.Context, apart replica.Unjoined) error {
+	if len(apart.Lost) > 0 {
+		m.after.Continue(apart.Lost...)
+		if m.after.Why == 0 {
+			m.after.Why = identifier.AfterLoss
+		}
+	}
+	if m.after.Why != 0 || len(apart.Held) == 0 {
+		return nil
+	}
+	m.upper, m.row = m.upper.Of(apart.Held[0]), 0
+	held, err := m.upper.Mirrored(ctx, 0)
+	if err == nil && (held.Log != apart.Held[0] || held.Unit == nil) {
+		err = fmt.Errorf("log %s, which is held beside this one, is not what came from above", apart.Held[0])
+	}
+	if err != nil {
+		return err
+	}
+	return m.joins(ctx, held)
 }
 
 // compareCheckpoint is what can be compared where no entries are held above: with the newest

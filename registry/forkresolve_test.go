@@ -18,10 +18,13 @@ import (
 type upper struct {
 	parent *node
 	key    identifier.PublicKey
+	log    identifier.LogID // of all zeros for the one that counts
 }
 
+func (u upper) Of(log identifier.LogID) registry.Upper { return upper{u.parent, u.key, log} }
+
 func (u upper) Mirrored(_ context.Context, position uint64) (registry.Mirrored, error) {
-	held, err := u.parent.Mirrored(u.key, position)
+	held, err := u.parent.MirroredFor(u.key, u.key, u.log, position)
 	if r, ok := err.(*replica.Refusal); ok && r.Reason == replica.UnknownNode {
 		return held, registry.ErrNotMirrored
 	}
@@ -110,7 +113,7 @@ func (f *family) resolve() (told registry.Resolution, handed []registry.Handed) 
 	t := f.parent.t
 	t.Helper()
 	f.child.mustStop()
-	told, err := f.child.config.Resolve(t.Context(), upper{f.parent, f.child.root.Public()}, "handed.ndjson", func(h *registry.Handed) error {
+	told, err := f.child.config.Resolve(t.Context(), upper{parent: f.parent, key: f.child.root.Public()}, "handed.ndjson", func(h *registry.Handed) error {
 		if h != nil {
 			handed = append(handed, *h)
 		}
@@ -207,7 +210,7 @@ func TestForkResolve(t *testing.T) {
 	f.child.check()
 	f.parent.start()
 	// There is nothing more to resolve.
-	_, err = f.child.config.Resolve(t.Context(), upper{f.parent, f.child.root.Public()}, "", nil)
+	_, err = f.child.config.Resolve(t.Context(), upper{parent: f.parent, key: f.child.root.Public()}, "", nil)
 	if !errors.Is(err, registry.ErrNothingToResolve) {
 		t.Error(err)
 	}
@@ -225,7 +228,7 @@ func TestForkResolveHandsOverWholeChanges(t *testing.T) {
 	f.child.mustStop()
 	want := errors.New("the results cannot be written")
 	calls := 0
-	_, err := f.child.config.Resolve(t.Context(), upper{f.parent, f.child.root.Public()}, "handed.ndjson", func(*registry.Handed) error { calls++; return want })
+	_, err := f.child.config.Resolve(t.Context(), upper{parent: f.parent, key: f.child.root.Public()}, "handed.ndjson", func(*registry.Handed) error { calls++; return want })
 	if !errors.Is(err, want) || calls != 1 {
 		t.Fatalf("after %d calls: %v", calls, err)
 	}
@@ -331,12 +334,12 @@ func TestAdoptOwnLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.child.start()
-	held, err := upper{f.parent, f.child.root.Public()}.Mirrored(t.Context(), 0)
+	held, err := upper{parent: f.parent, key: f.child.root.Public()}.Mirrored(t.Context(), 0)
 	if err != nil || !f.child.Lacks() || !f.child.Adopts(held) || f.child.LogID() == log {
 		t.Fatalf("%+v, %v: lacks %v, adopts %v", held, err, f.child.Lacks(), f.child.Adopts(held))
 	}
 	f.child.mustStop()
-	if err := f.child.config.Adopt(t.Context(), upper{f.parent, f.child.root.Public()}); err != nil {
+	if err := f.child.config.Adopt(t.Context(), upper{parent: f.parent, key: f.child.root.Public()}); err != nil {
 		t.Fatal(err)
 	}
 	f.child.start()
@@ -565,7 +568,7 @@ func TestContradicted(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.child.start()
-		if got, err := f.child.Contradicted(t.Context(), upper{f.parent, f.child.root.Public()}); err != nil || got != c.contradicted {
+		if got, err := f.child.Contradicted(t.Context(), upper{parent: f.parent, key: f.child.root.Public()}); err != nil || got != c.contradicted {
 			t.Errorf("%s, %q: contradicted %v, %v", filepath.Base(c.folder), c.mark, got, err)
 		}
 	}

@@ -18,6 +18,8 @@ type Upper interface {
 	// Mirrored returns what is held of the log that counts there, with the unit that has the
 	// entry at a position. The error wraps [ErrNotMirrored] when nothing is held.
 	Mirrored(ctx context.Context, position uint64) (Mirrored, error)
+	// Of is the same of another log of the node, which need not be the one that counts there.
+	Of(log identifier.LogID) Upper
 }
 
 // ErrAgain is what [Registry.Run] returns when the node is to be opened again, because it
@@ -61,11 +63,22 @@ func (r *Registry) Due() bool {
 const incarnationDue = "this top-level node was restored and has everything that three others hold: it continues its log as another one"
 
 // Adopts reports whether the node is to adopt the log that is held above in place of its
-// own: another one than its own, which does not come before it, and of which there are whole
+// own: another one than its own, which its own does not continue, and of which there are whole
 // entries.
 func (r *Registry) Adopts(held Mirrored) bool {
 	after, err := r.continues()
-	return err == nil && r.Lacks() && held.Policy == identifier.PolicyMirror && held.Size > 0 && held.Log != r.log && !r.config.left.lacks(ruleOlder, after == nil || after.Log != held.Log)
+	return err == nil && r.Lacks() && held.Policy == identifier.PolicyMirror && held.Size > 0 && held.Log != r.log && !r.config.left.lacks(ruleOlder, !after.Continues(held.Log))
+}
+
+// NotDue says that a node for which [Registry.Due] holds asks the others once more before it
+// goes on. The node must not run. It is durable at return.
+func (c Config) NotDue() error {
+	f, err := folder.Open(c.Folder, c.withDefaults().Hook)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Mark(folder.Restored + ": too few other top-level nodes had an answer")
 }
 
 // continues returns which log the node's own one continues; nil for none.

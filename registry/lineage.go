@@ -104,31 +104,71 @@ func (l *logs) waiting(node identifier.PublicKey) (n int) {
 	return n
 }
 
-// hear returns why a Hello of a log of a node is refused; nil when it is not.
-func (l *logs) hear(node identifier.PublicKey, log identifier.LogID) error {
+// hear returns why a Hello of a log of a node is refused; nil when it is not. rows has the
+// logs of the node of which this node's own log has rows.
+func (l *logs) hear(node identifier.PublicKey, log identifier.LogID, rows []identifier.LogID) error {
 	l.mu.RLock()
 	line := l.lines[node]
 	l.mu.RUnlock()
 	if line == nil {
 		return nil
 	}
-	mirrors := l.mirrors()
+	apart := l.unjoined(node, rows)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range mirrors {
-		if a := m.continues(); m.node == node && a != nil && (m.log == line.Current() || line.Succeeded(m.log)) {
-			line.Continued(a.Log)
-		}
-	}
-	if r := line.Hear(log); r != nil {
+	if r := line.Hear(log, apart); r != nil {
 		return r
 	}
 	return nil
 }
 
+// takeNote lets a lineage know of all that its logs continue. The caller holds mu.
+func (l *logs) takeNote(node identifier.PublicKey, line *replica.Lineage) {
+	for _, m := range l.all {
+		if m.node == node && (m.log == line.Current() || line.Succeeded(m.log)) {
+			line.Continued(m.continues())
+		}
+	}
+}
+
+// unjoined returns which logs of a child stand against the one that counts; none while there
+// is nothing of that one.
+func (l *logs) unjoined(node identifier.PublicKey, rows []identifier.LogID) (apart replica.Unjoined) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, line := l.byNode[node], l.lines[node]
+	if now == nil {
+		return apart
+	}
+	l.takeNote(node, line)
+	if now.role != roleChild || now.published.Load() == 0 || l.left == ruleJoin {
+		return apart
+	}
+	held := replica.Held{Size: now.published.Load(), Base: now.base.Load(), Root: now.rootOf}
+	there := map[identifier.LogID]bool{now.log: true}
+	for _, m := range l.all {
+		if m.node != node || m == now || m.published.Load() == 0 {
+			continue
+		}
+		there[m.log] = true
+		if line.Beside(&identifier.Genesis{Log: m.log, After: m.continues()}, held) {
+			apart.Held = append(apart.Held, m.log)
+		}
+	}
+	if a := now.continues(); a != nil && !a.Whole {
+		return apart // not everything that it continues is known
+	}
+	for _, log := range rows {
+		if !there[log] && !line.Succeeded(log) {
+			apart.Lost = append(apart.Lost, log)
+		}
+	}
+	return apart
+}
+
 // begins returns why a log of a node may not begin with an entry; nil when it may: it is
 // the first, or continues the one that counts.
-func (l *logs) begins(m *mirror, payload []byte) error {
+func (l *logs) begins(m *mirror, payload []byte, rows []identifier.LogID) error {
 	if l.counts(m.standing()) {
 		return nil // for the one that has yet to take its place, that has said so
 	}
@@ -145,6 +185,9 @@ func (l *logs) begins(m *mirror, payload []byte) error {
 	}
 	if err := l.follows(m, g); l.left.lacks(ruleBegins, err == nil) {
 		return err
+	}
+	if lost := l.unjoined(m.node, rows).Without(g).Lost; len(lost) > 0 {
+		return fmt.Errorf("log %s does not name log %s, of which this node has logged how many entries it had, and which is lost", m.log, lost[0])
 	}
 	return nil
 }
@@ -185,6 +228,16 @@ func (m *mirror) succession() ([]state.Mutation, error) {
 	}
 	for _, r := range m.rows {
 		repeated = append(repeated, r)
+	}
+	for _, log := range m.logs.unjoined(m.node, nil).Held {
+		if !after.Continues(log) {
+			continue
+		}
+		rows, err := m.logs.withID(m.node, log).childRows()
+		if err != nil {
+			return nil, err
+		}
+		before = append(before, rows...)
 	}
 	m.logs.mu.RLock()
 	defer m.logs.mu.RUnlock()

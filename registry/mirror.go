@@ -44,6 +44,8 @@ type mirror struct {
 	certain    atomic.Pointer[replica.Row] // up to where it is the child's log for certain; nil for all of it
 	generation atomic.Uint32               // counts how often that was decided
 
+	recall recalled // whether another top-level node gives it, or its own node has brought it
+
 	// queueMu is held while something is queued that has to stand before or behind the
 	// child's next unit; queued is where the newest of those ends.
 	queueMu sync.Mutex
@@ -259,12 +261,7 @@ func (m *mirror) weighGenesis(e *identifier.Entry, position uint64) (effect, err
 	case e.Envelope.SignedBy([]identifier.PublicKey{m.node}) == 0:
 		return effect{}, fmt.Errorf("the genesis is not signed by the node's key")
 	}
-	if !m.pending() {
-		if err := m.logs.follows(m, g); err != nil {
-			return effect{}, err
-		}
-	}
-	m.follow(g)
+	m.follow(g) // whether it comes to count is another question: see succession
 	return effectOf(e, position, m.holders)
 }
 

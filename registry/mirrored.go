@@ -68,7 +68,11 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 	if err != nil {
 		return nil, err
 	}
-	if err := r.logs.hear(node, log); err != nil {
+	rows, err := r.anchors.logsOf(node)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.logs.hear(node, log, rows); err != nil {
 		return nil, err
 	}
 	if r.logs.withID(node, log) == nil {
@@ -81,6 +85,9 @@ func (r *Registry) Mirror(ctx context.Context, log identifier.LogID, node, via i
 		}
 	}
 	m := r.logs.withID(node, log)
+	if err := m.stream(); err != nil {
+		return nil, err
+	}
 	if why := (&Mirror{r: r, m: m}).SetAside(); why != nil {
 		return nil, why
 	}
@@ -151,18 +158,36 @@ type Mirrored struct {
 	Policy     identifier.Policy
 	Checkpoint []byte
 	Base       uint64
+	// Apart are logs of the node that the one which counts does not contain. Of those that
+	// are held [Upper.Of] tells. What those had that are lost is counted in Base.
+	Apart replica.Unjoined
 }
 
 // Mirrored returns what is mirrored of the log of a node that counts, also when that is
 // set aside, and the unit with the entry at a position. The error is a [*replica.Refusal]
 // when there is none, or when this node lacks entries itself and may not know.
 func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrored, error) {
+	return r.MirroredFor(node, node, identifier.LogID{}, position)
+}
+
+// MirroredFor is [Registry.Mirrored] for whoever asks: the node itself, or the top-level node
+// that has sent its log here. log is one of its logs; of all zeros for the one that counts.
+func (r *Registry) MirroredFor(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (Mirrored, error) {
 	if err := r.takesIn(); err != nil {
 		return Mirrored{}, err
 	}
 	m := r.logs.of(node)
+	if log != (identifier.LogID{}) {
+		m = r.logs.withID(node, log)
+	}
+	if asker != node && (m == nil || m.role != roleRelay || m.via != asker) || m == nil && log != (identifier.LogID{}) {
+		return Mirrored{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s that node %s has sent is mirrored here", node, asker)}
+	}
 	if m == nil || m.published.Load() == 0 {
 		return r.mirroredOnce(node)
+	}
+	if err := m.recall.whole(); err != nil {
+		return Mirrored{}, err
 	}
 	held := Mirrored{Log: m.log, Size: m.published.Load(), Policy: m.policy}
 	row, err := (&Mirror{r: r, m: m}).Row()
@@ -170,8 +195,11 @@ func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrore
 		return Mirrored{}, err
 	}
 	held.Row = row.Size
+	if held.Apart, held.Base, err = r.apart(m); err != nil {
+		return Mirrored{}, err
+	}
 	if c := m.checkpoint.Load(); held.Policy != identifier.PolicyMirror && c != nil {
-		held.Size, held.Checkpoint, held.Base = c.Size, c.Note, m.base.Load()
+		held.Size, held.Checkpoint, held.Base = c.Size, c.Note, max(held.Base, m.base.Load())
 		return held, nil
 	}
 	if position >= held.Size {
@@ -179,6 +207,30 @@ func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrore
 	}
 	held.Unit, err = (&Mirror{r: r, m: m}).Unit(position)
 	return held, err
+}
+
+// apart returns which logs of a child the one that counts does not contain, and how many
+// positions are known to have been used up where some of them are lost.
+func (r *Registry) apart(m *mirror) (apart replica.Unjoined, base uint64, err error) {
+	if m.role != roleChild || !r.logs.counts(m) {
+		return apart, 0, nil
+	}
+	rows, err := r.anchors.logsOf(m.node)
+	if err != nil {
+		return apart, 0, err
+	}
+	apart = r.logs.unjoined(m.node, rows)
+	for _, log := range apart.Lost {
+		row, _, err := r.childRow(log)
+		if err != nil {
+			return apart, 0, err
+		}
+		base += row.Row.Size
+	}
+	if base > 0 {
+		base += m.base.Load()
+	}
+	return apart, base, nil
 }
 
 // applyTime is how long a question about a lost mirror waits for the state.
@@ -207,6 +259,11 @@ func (r *Registry) mirroredOnce(node identifier.PublicKey) (Mirrored, error) {
 		}
 	}
 	held.Base = used - held.Row
+	for _, row := range rows {
+		if row.Row.Node == node && row.Row.Log != held.Log {
+			held.Apart.Lost = append(held.Apart.Lost, row.Row.Log)
+		}
+	}
 	if held.Row == 0 {
 		return held, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
 	}
@@ -216,7 +273,11 @@ func (r *Registry) mirroredOnce(node identifier.PublicKey) (Mirrored, error) {
 // Begins returns why the log may not begin with an entry; nil when it may: it is the first
 // one of its node, or says that it continues the one that counts here.
 func (m *Mirror) Begins(payload []byte) *replica.Refusal {
-	if err := m.r.logs.begins(m.m, payload); err != nil {
+	rows, err := m.r.anchors.logsOf(m.m.node)
+	if err == nil {
+		err = m.r.logs.begins(m.m, payload, rows)
+	}
+	if err != nil {
 		return &replica.Refusal{Reason: replica.OtherLog,
 			Detail: fmt.Sprintf("%v: stop the node, empty its folder but for its key to get back what is mirrored, or run 'nameplate fork resolve' there to join the two", err)}
 	}

@@ -32,6 +32,8 @@ func (c heldCopy) Mirrored(_ context.Context, position uint64) (registry.Mirrore
 	return held, nil
 }
 
+func (c heldCopy) Of(identifier.LogID) registry.Upper { return c }
+
 // copyOf returns the first size entries of a node's log, in units of so many.
 func copyOf(n *node, size, portion uint64) heldCopy {
 	n.t.Helper()
@@ -53,6 +55,8 @@ func copyOf(n *node, size, portion uint64) heldCopy {
 
 // away is a node that does not answer.
 type away struct{}
+
+func (away) Of(identifier.LogID) registry.Upper { return away{} }
 
 func (away) Mirrored(context.Context, uint64) (registry.Mirrored, error) {
 	return registry.Mirrored{}, errors.New("nobody is there")

@@ -17,6 +17,8 @@ const (
 	ruleHanded                  // and nothing changes before that is durable
 	ruleAddsUp                  // what comes from above adds up to what the node has signed
 	ruleOlder                   // a log that comes before the node's own is not adopted
+	ruleJoin                    // a log that is held, or was, beside the one that counts is joined with it
+	ruleRecall                  // a top-level node that was restored takes from the others what they hold of its children
 	ruleAstray                  // a mirror that a row of the joined history contradicts is set aside
 	ruleLook                    // what was looked up is looked up again where it may have changed since
 )

@@ -215,7 +215,7 @@ func handedBefore(t *testing.T, left registry.Rule) error {
 	f.fork(nil, oneRow(t, 1, "upper"), oneRow(t, 1, "own"))
 	registry.LeaveOut(&f.child.config, left)
 	f.child.mustStop()
-	_, _ = f.child.config.Resolve(t.Context(), upper{f.parent, f.child.root.Public()}, "", func(h *registry.Handed) error {
+	_, _ = f.child.config.Resolve(t.Context(), upper{parent: f.parent, key: f.child.root.Public()}, "", func(h *registry.Handed) error {
 		if h == nil {
 			return errors.New("the disk is full")
 		}
@@ -253,7 +253,7 @@ func strangeBranch(t *testing.T, left registry.Rule) error {
 	}
 	registry.LeaveOut(&f.child.config, left)
 	f.child.mustStop()
-	_, err = f.child.config.Resolve(t.Context(), swapped{upper{f.parent, f.child.root.Public()}, own[0]}, "", func(*registry.Handed) error { return nil })
+	_, err = f.child.config.Resolve(t.Context(), swapped{upper{parent: f.parent, key: f.child.root.Public()}, own[0]}, "", func(*registry.Handed) error { return nil })
 	f.child.start()
 	if err == nil {
 		return errors.New("entries that the node has not signed are in the new log, in the place of those that it has")
@@ -272,7 +272,7 @@ func olderLog(t *testing.T, left registry.Rule) error {
 	}
 	registry.LeaveOut(&f.child.config, left)
 	f.child.start()
-	held, err := upper{f.parent, f.child.root.Public()}.Mirrored(t.Context(), 0)
+	held, err := upper{parent: f.parent, key: f.child.root.Public()}.Mirrored(t.Context(), 0)
 	if err != nil || !f.child.Lacks() {
 		t.Fatal(f.child.Lacks(), err)
 	}

@@ -198,6 +198,26 @@
 // before stays as it is, as evidence. Whoever comes with it later was restored to a time
 // before (Succeeded).
 //
+// A node that is restored together with the one above it may go on twice, and no log of the
+// two contains the other. So a genesis names all logs that it continues
+// ([identifier.Predecessor]), and one counts only where it names the one that counted; else
+// two stand beside each other ([Lineage.Beside]). What keeps anything of the first one from
+// being lost:
+//
+//   - A top-level node that was restored, and has its own log whole, takes from the others
+//     what they hold of its children ([Lineage.Recalls]), before it lets any of these in: so
+//     many must have an answer as must for its own log. What is anchored it then has, and the
+//     child gets it back, or adopts it.
+//   - What one alone holds that was not asked shows later, because that one refuses the log
+//     that follows on what it does not know. Then it is taken in as well, beside the one that
+//     counts, and the child is refused (Succeeded) until it has joined the two in a log that
+//     names both.
+//   - Nobody holds it, and a row in the node's own log says that there was one: acknowledged
+//     entries are lost (Loss), and people are told.
+//
+// Nobody gives up a log for one that does not name it. So whoever has stolen a node's key, and
+// makes the node above forget what it had, gains nothing at the others.
+//
 // A top-level node has nobody above who knows all that was anchored. It has healed when
 // it has heard as many of the others as cannot all be without an entry that was anchored
 // ([Recovery]): three of four. What a fourth one holds alone it cannot know; so it does not

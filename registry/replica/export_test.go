@@ -34,6 +34,8 @@ const (
 	RuleRepeat    = ruleRepeat
 	RuleContinued = ruleContinued
 	RuleThree     = ruleThree
+	RuleJoin      = ruleJoin
+	RuleRecall    = ruleRecall
 )
 
 func (c *Child) LeaveOut(r Rule)   { c.left = r }

@@ -43,7 +43,7 @@ func restored(steps int, left replica.Rule, pick pick, seen *[events]atomic.Int6
 const forestSteps = 150
 
 // event is what may happen in a history. Each has to happen in some, or they show nothing,
-// but for the last three, which are too rare: what leads to a cut is led to in
+// but for the last, which are too rare: what leads to a cut is led to in
 // TestCutMirrors.
 type event uint8
 
@@ -73,10 +73,12 @@ const (
 	wentOver
 	pausedOne
 	drainedOne
+	recalled
 
 	forgotGrant
 	peerHasMore
-	logBetween
+	foundBeside
+	joinedBeside
 	cutOne
 
 	events
@@ -95,7 +97,7 @@ func (e event) String() string {
 		wentOver:  "a mirror went over to the log that continues it",
 		pausedOne: "a node was asked to wait", drainedOne: "a stream was drained",
 		forgotGrant: "a parent forgot a grant that only it knew", peerHasMore: "at the end a peer has more of a child's log than the child",
-		logBetween: "at the end a peer has a log that the node and the one above it have forgotten",
+		recalled: "a top-level node that was restored got more of a child's log from another one", foundBeside: "it got a log from another one beside the one that counts", joinedBeside: "the two were joined",
 	}[e]
 }
 

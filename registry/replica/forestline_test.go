@@ -41,7 +41,7 @@ func (m *member) hearPeer(l *link, s replica.ChildStatus) error {
 		m.recover()
 	}
 	m.recovery.Hear(l.to.key.Public(), s.Acked)
-	if m.recovery.Whole(m.fast.size) && l.child.Healed() {
+	if m.recovery.Whole(m.fast.size) && l.child.Healed() && m.recallAll() {
 		m.goOn()
 	}
 	return nil
@@ -65,7 +65,8 @@ func (m *member) goOn() {
 	f, before, rows := m.f, m.fast, m.newest
 	f.note(healedOne)
 	f.note(continued)
-	after := &identifier.Predecessor{Log: m.id, Why: identifier.AfterRestore, Size: before.size, Held: before.root, Base: m.base() + before.size}
+	after := &identifier.Predecessor{Log: m.id, Why: identifier.AfterRestore, Size: before.size, Held: before.root, Base: m.base() + before.size, Whole: true}
+	after.Continue(m.before()...)
 	m.next(f.newLog(m, after))
 	m.marked, m.recovery = false, nil
 	m.add(&entry{genesis: m.incarnation})
@@ -89,6 +90,18 @@ func (i *incarnation) base() uint64 {
 	return i.after.Base
 }
 
+// before returns the logs that a log continues.
+func (i *incarnation) before() []identifier.LogID {
+	if i.after == nil {
+		return nil
+	}
+	return append([]identifier.LogID{i.after.Log}, i.after.Before...)
+}
+
+func (i *incarnation) genesis() *identifier.Genesis {
+	return &identifier.Genesis{Log: i.id, Key: i.owner.key.Public(), Format: identifier.LogFormat, After: i.after}
+}
+
 // line returns the logs that a node has had, as far as they are known here.
 func (m *member) line(owner *member) *replica.Lineage {
 	if m.lines[owner.number] == nil {
@@ -100,7 +113,28 @@ func (m *member) line(owner *member) *replica.Lineage {
 
 // hear returns why a log is not taken in.
 func (m *member) hear(i *incarnation) *replica.Refusal {
-	return m.line(i.owner).Hear(i.id)
+	return m.line(i.owner).Hear(i.id, m.unjoined(i.owner))
+}
+
+// unjoined returns which logs of a child stand against the one that counts.
+func (m *member) unjoined(owner *member) (u replica.Unjoined) {
+	log := m.logOf(owner)
+	if owner.above != m || log == 0 || m.mirrorOf(log).synced == 0 {
+		return u
+	}
+	line := m.line(owner)
+	for _, i := range m.f.logs {
+		switch h := m.held[i.log]; {
+		case i.owner != owner || i.log == log || line.Succeeded(i.id):
+		case h != nil && h.synced > 0:
+			if line.Beside(i.genesis(), m.current(owner)) {
+				u.Held = append(u.Held, i.id)
+			}
+		case m.rows[i.log].Size > 0:
+			u.Lost = append(u.Lost, i.id)
+		}
+	}
+	return u
 }
 
 // begins returns why a log may not begin with an entry.
@@ -112,8 +146,11 @@ func (m *member) begins(i *incarnation, e *entry) *replica.Refusal {
 	if e.genesis == nil {
 		return &replica.Refusal{Reason: replica.Malformed, Detail: "a log begins with its genesis"}
 	}
-	if err := line.Follows(&identifier.Genesis{Log: e.genesis.id, After: e.genesis.after}, m.current(i.owner)); err != nil {
+	if err := line.Follows(e.genesis.genesis(), m.current(i.owner)); err != nil {
 		return &replica.Refusal{Reason: replica.OtherLog, Detail: err.Error()}
+	}
+	if m.f.left != replica.RuleJoin && len(m.unjoined(i.owner).Without(e.genesis.genesis()).Lost) > 0 {
+		return &replica.Refusal{Reason: replica.OtherLog, Detail: "what is lost is not named"}
 	}
 	return nil
 }
@@ -137,18 +174,22 @@ func (m *member) succeed(log byte) {
 		line.Take(i.id)
 	}
 	if line.Current() == i.id {
-		if i.after != nil {
-			line.Continued(i.after.Log)
-		}
+		line.Continued(i.after)
 		return
 	}
 	h := m.mirrorOf(log)
-	if line.Succeeded(i.id) || line.Follows(&identifier.Genesis{Log: i.id, After: i.after}, m.current(i.owner)) != nil {
+	if line.Succeeded(i.id) || line.Follows(i.genesis(), m.current(i.owner)) != nil {
 		return
 	}
-	if line.Repeats(rowsOf(m.f, m.currentEnd(i.owner)), rowsOf(m.f, h.at(m.f, h.synced))) {
+	before := rowsOf(m.f, m.currentEnd(i.owner))
+	for _, joined := range m.unjoined(i.owner).Held {
+		if other := m.mirrorOf(joined[15]); i.after.Continues(joined) {
+			before = append(before, rowsOf(m.f, other.at(m.f, other.synced))...)
+		}
+	}
+	if line.Repeats(before, rowsOf(m.f, h.at(m.f, h.synced))) {
 		line.Take(i.id)
-		line.Continued(i.after.Log)
+		line.Continued(i.after)
 		m.wentOver(i)
 	}
 }

@@ -36,7 +36,8 @@ type joint struct {
 func (m *member) compare() *joint {
 	f, own := m.f, m.fast
 	j := &joint{m: m, own: own, upper: f.origin, shared: own.size, gave: map[byte]given{}, there: map[*entry]bool{}}
-	j.after = identifier.Predecessor{Log: m.id, Size: own.size, Held: own.root, Own: own.root, Base: m.base() + own.size}
+	j.after = identifier.Predecessor{Log: m.id, Size: own.size, Held: own.root, Own: own.root, Base: m.base() + own.size, Whole: true}
+	defer func() { j.after.Continue(append(m.before(), m.id)...) }()
 	if log := m.above.shows(m); log > 0 {
 		h := m.above.mirrorOf(log)
 		j.upper = h.at(f, h.synced)
@@ -48,16 +49,17 @@ func (m *member) compare() *joint {
 		}
 		j.after.Base = max(j.after.Base, m.base()+max(j.upper.size, row), before+row)
 		switch i := f.logs[log-1]; {
-		case m.after != nil && m.after.Log == i.id: // it was resolved, and is not heard of above yet
+		case m.after.Continues(i.id): // it was resolved, and is not heard of above yet
 		case i != m.incarnation:
 			j.shared = 0
 			if h.synced > 0 {
 				j.after.Base = max(j.after.Base, i.base()+j.upper.size)
 			}
-			j.after.Log, j.after.Why, j.after.Size, j.after.Held, j.after.Own = i.id, identifier.AfterBeginning, j.upper.size, j.upper.root, identifier.Hash{}
+			j.joins(i)
 			j.lost = m.above.rows[log].Size > j.upper.size
 		default:
 			j.part(h, m.above.rows[log])
+			j.unjoined(m.above.unjoined(m))
 		}
 	}
 	if j.after.Why == 0 && m.forked != nil {
@@ -70,6 +72,36 @@ func (m *member) compare() *joint {
 		j.lost = true
 	}
 	return j
+}
+
+// joins says that all of the log above comes first in the next one.
+func (j *joint) joins(i *incarnation) {
+	j.after.Log, j.after.Why, j.after.Size, j.after.Held, j.after.Own = i.id, identifier.AfterBeginning, j.upper.size, j.upper.root, identifier.Hash{}
+	j.after.Continue(i.before()...)
+}
+
+// unjoined joins a log that is held above beside the node's own, when there is nothing else
+// to resolve; and says which ones are lost.
+func (j *joint) unjoined(u replica.Unjoined) {
+	if j.after.Why == 0 && len(u.Held) > 0 {
+		i := j.m.f.logs[u.Held[0][15]-1]
+		h := j.m.above.mirrorOf(i.log)
+		j.shared, j.upper = 0, h.at(j.m.f, h.synced)
+		j.after.Base = max(j.after.Base, i.base()+j.upper.size)
+		j.joins(i)
+		j.m.f.note(joinedBeside)
+	}
+	if len(u.Lost) == 0 {
+		return
+	}
+	j.lost = true
+	for _, log := range u.Lost {
+		j.after.Base += j.m.above.rows[log[15]].Size
+	}
+	j.after.Continue(u.Lost...)
+	if j.after.Why == 0 {
+		j.after.Why = identifier.AfterLoss
+	}
 }
 
 // shows returns the log of a child that a node shows it as the one that counts: also one
@@ -281,7 +313,8 @@ func (j *joint) again(e *entry) {
 func (m *member) adopt() {
 	log := m.above.logOf(m)
 	h := m.above.held[log]
-	if !m.back || h == nil || h.synced == 0 || log == m.log || m.after != nil && m.after.Log == m.f.logs[log-1].id {
+	if !m.back || h == nil || h.synced == 0 || log == m.log || m.after.Continues(m.f.logs[log-1].id) {
+		m.back = false // it was asked: only an operator can help
 		return
 	}
 	m.f.note(adoptedBelow)
@@ -306,29 +339,6 @@ func (m *member) troubled() bool {
 			return false
 		}
 		return r.Reason == replica.Loss || r.Reason == replica.Fork || r.Reason == replica.Succeeded && !m.back || r.Reason == replica.OtherLog
-	})
-}
-
-// between reports whether some top-level node holds a log of the node that the one above
-// has forgotten: both were put back to a time before it, and the node went on with another
-// one. That one the others refuse, for it does not continue what they hold, and say so;
-// nobody mends it yet.
-func (m *member) between() bool {
-	if m.above == nil {
-		return false
-	}
-	if m.above.between() {
-		return true
-	}
-	line := m.above.line(m)
-	return slices.ContainsFunc(m.above.peers, func(p *member) bool {
-		log := p.logOf(m)
-		if log == 0 {
-			return false
-		}
-		i := m.f.logs[log-1]
-		knows := func(log identifier.LogID) bool { return line.Current() == log || line.Succeeded(log) }
-		return !knows(i.id) && i.after != nil && knows(i.after.Log)
 	})
 }
 

@@ -325,10 +325,6 @@ func (m *member) stuck() bool {
 // healed reports whether a link has nothing more to wait for.
 func (l *link) healed() bool {
 	m := l.owner
-	if m.between() {
-		m.f.note(logBetween)
-		return true
-	}
 	if r := l.child.Refusal(); l.relayed() && r != nil && r.Reason == replica.Behind {
 		// The node and its child were restored at once, to a time before what a peer holds.
 		// Nobody gives that back: the child writes on, and then there is a fork.
@@ -352,7 +348,7 @@ func (f *forest) checkWhole() error {
 		if f.restored <= 1 && !f.untold && (!m.fast.has(m.told) || m.stuck()) {
 			return fmt.Errorf("node %d was acknowledged %d entries and has %d or others, and only one node was restored once:\n%v\n%v", m.number, m.told.size, m.fast.size, m, m.above)
 		}
-		if m.above != nil && !m.reported && !m.lossTold && !m.stuck() && !m.between() {
+		if m.above != nil && !m.reported && !m.lossTold && !m.stuck() {
 			if err := m.checkKept(); err != nil {
 				return err
 			}

@@ -100,6 +100,10 @@ func (l *link) deliver(x replica.Message) error {
 func (l *link) heed() error {
 	m := l.from
 	if r := l.child.Refusal(); r != nil {
+		if l.relayed() && r.Remote && (r.Reason == replica.OtherLog || r.Reason == replica.Succeeded) && m.standing().TakesIn() && m.f.left != replica.RuleJoin {
+			m.recall(l.to, l.owner, false)
+			return nil
+		}
 		switch r.Duty() {
 		case replica.MarkLog:
 			if !l.relayed() {

@@ -32,21 +32,70 @@ func (l *Lineage) Succeeded(log identifier.LogID) bool {
 	return log != l.Current() && (slices.Contains(l.logs, log) || slices.Contains(l.continued, log))
 }
 
-// Continued says that a log is the one that the log that counts continues, by its genesis.
-// This node may never have had it: it was away, or was restored. A node that is put back to
-// that log and asks here has to hear that there is a later one.
-func (l *Lineage) Continued(log identifier.LogID) {
-	if !slices.Contains(l.continued, log) && l.left != ruleContinued {
-		l.continued = append(l.continued, log)
+// Continued says which logs the log that counts continues, by its genesis; nil for none.
+// This node may never have had them: it was away, or was restored. A node that is put back to
+// one of them and asks here has to hear that there is a later one.
+func (l *Lineage) Continued(a *identifier.Predecessor) {
+	if a == nil || l.left == ruleContinued {
+		return
 	}
+	for _, log := range append([]identifier.LogID{a.Log}, a.Before...) {
+		if !slices.Contains(l.continued, log) {
+			l.continued = append(l.continued, log)
+		}
+	}
+}
+
+// Beside reports whether a log that begins with this genesis, which the node has signed,
+// stands beside the one that counts: neither continues the other. The node went on twice:
+// it was restored, and so was the one above it, to a time before it had gone on. What stands
+// in either may be anchored, so the node has to join them.
+func (l *Lineage) Beside(g *identifier.Genesis, now Held) bool {
+	if l.Current() == (identifier.LogID{}) || g.Log == l.Current() || l.Succeeded(g.Log) {
+		return false
+	}
+	return l.Follows(g, now) != nil
+}
+
+// Unjoined are logs of a node that the one which counts does not contain.
+type Unjoined struct {
+	// Held are those of which there are entries here ([Lineage.Beside]).
+	Held []identifier.LogID
+	// Lost are those of which this node has logged rows, and nothing is left.
+	Lost []identifier.LogID
+}
+
+// Without returns those that a log with this genesis does not continue either.
+func (u Unjoined) Without(g *identifier.Genesis) Unjoined {
+	continued := func(log identifier.LogID) bool { return log == g.Log || g.After.Continues(log) }
+	return Unjoined{Held: slices.DeleteFunc(slices.Clone(u.Held), continued), Lost: slices.DeleteFunc(slices.Clone(u.Lost), continued)}
+}
+
+// Recalls reports whether a top-level node takes in what another one holds of the log of a
+// child: the log that begins with this genesis, which the child has signed, and of which it
+// has more entries than are here. restored says that this node was, and has healed, and takes
+// in nothing of its children before that: then it may be the log that counts here, which is
+// the child's own to bring otherwise.
+func (l *Lineage) Recalls(g *identifier.Genesis, have, size uint64, restored bool) bool {
+	if size <= have || l.Succeeded(g.Log) || restored && l.left == ruleRecall {
+		return false
+	}
+	return restored || g.Log != l.Current()
 }
 
 // Hear returns why a Hello of a log is refused; nil when it is not: the log counts, or is
 // one that may come to. With the Hello alone it does not: a node that says it and is
 // restored once more would leave everybody with a log that has nothing.
-func (l *Lineage) Hear(log identifier.LogID) *Refusal {
-	if l.Succeeded(log) {
+func (l *Lineage) Hear(log identifier.LogID, u Unjoined) *Refusal {
+	switch {
+	case l.Succeeded(log):
 		return refuse(Succeeded, "log %s of this node was continued as log %s: the node was restored to a time before that. It takes no changes; run 'nameplate fork resolve' there, which adopts the newer log and hands over what was written meanwhile", log, l.Current())
+	case l.left.lacks(ruleJoin, !slices.Contains(u.Held, log)):
+		return refuse(Succeeded, "log %s of this node is held beside log %s, which counts: the node went on twice after it was restored. It takes no changes; run 'nameplate fork resolve' there, which joins the two", log, l.Current())
+	case l.left.lacks(ruleJoin, log != l.Current() || len(u.Held) == 0):
+		return refuse(Succeeded, "log %s of this node is held beside log %s, which counts: the node went on twice, because it and the node above it were restored to a time before the first of the two. It takes no changes; run 'nameplate fork resolve' there, which joins the two", u.Held[0], log)
+	case l.left.lacks(ruleJoin, log != l.Current() || len(u.Lost) == 0):
+		return refuse(Loss, "this node has logged how many entries log %s of the child had, which log %s does not continue, and holds none of them: they are lost on both. Restore a newer backup of either node; when there is none, stop the child and run 'nameplate fork resolve' there, which goes on with what is left", u.Lost[0], log)
 	}
 	if l.left == ruleFirst || len(l.logs) == 0 {
 		l.Take(log)
@@ -64,11 +113,13 @@ func (l *Lineage) Take(log identifier.LogID) {
 // Follows returns nil when a genesis, which the node has signed, begins the log that comes
 // after the one that counts, which is held here as it says: either of two histories, where
 // the log has forked. There may have been others in
-// between that never came here, while this node or that one was away: then the node must
-// have used up as many positions as are here, at least.
+// between that never came here, while this node or that one was away: then it names the one
+// that counts here among those that it continues. One that was begun by an older release does
+// not name all of them: then the node must have used up as many positions as are here, at least.
 func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {
 	a := g.After
-	if a != nil && !slices.Contains(l.logs, a.Log) && a.Base > 0 && a.Base >= now.Base+now.Size {
+	if a != nil && a.Log != l.Current() && (a.Continues(l.Current()) ||
+		!a.Whole && !slices.Contains(l.logs, a.Log) && a.Base > 0 && a.Base >= now.Base+now.Size) {
 		return nil
 	}
 	if l.left.lacks(ruleSuccessor, a != nil && a.Log == l.Current()) {

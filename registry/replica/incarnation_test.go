@@ -94,17 +94,17 @@ func strangeRoot(t *testing.T, left replica.Rule) error {
 // back with the log that counts.
 func onlyHello(t *testing.T, left replica.Rule) error {
 	l, _ := lineage(left)
-	if r := l.Hear(nextLog); r != nil {
+	if r := l.Hear(nextLog, replica.Unjoined{}); r != nil {
 		t.Errorf("the Hello of the next log: %v", r)
 	}
-	if r := l.Hear(firstLog); r != nil {
+	if r := l.Hear(firstLog, replica.Unjoined{}); r != nil {
 		return r
 	}
 	l.Take(nextLog)
-	if r := l.Hear(firstLog); r == nil || r.Reason != replica.Succeeded || r.Duty() != replica.MarkLog {
+	if r := l.Hear(firstLog, replica.Unjoined{}); r == nil || r.Reason != replica.Succeeded || r.Duty() != replica.MarkLog {
 		t.Errorf("the Hello of a log that was continued: %v", r)
 	}
-	if r := l.Hear(nextLog); r != nil || l.Current() != nextLog || !l.Succeeded(firstLog) {
+	if r := l.Hear(nextLog, replica.Unjoined{}); r != nil || l.Current() != nextLog || !l.Succeeded(firstLog) {
 		t.Errorf("the Hello of the log that counts: %v, current is %s", r, l.Current())
 	}
 	return nil
@@ -116,12 +116,12 @@ func neverCame(t *testing.T, left replica.Rule) error {
 	l := &replica.Lineage{}
 	l.LeaveOut(left)
 	l.Take(nextLog)
-	l.Continued(firstLog)
-	l.Continued(firstLog)
-	if r := l.Hear(identifier.LogID{3}); r != nil {
+	l.Continued(continues(firstLog, 4, 4).After)
+	l.Continued(continues(firstLog, 4, 4).After)
+	if r := l.Hear(identifier.LogID{3}, replica.Unjoined{}); r != nil {
 		t.Errorf("the Hello of what may be the next log: %v", r)
 	}
-	if r := l.Hear(firstLog); r == nil || r.Reason != replica.Succeeded {
+	if r := l.Hear(firstLog, replica.Unjoined{}); r == nil || r.Reason != replica.Succeeded {
 		return fmt.Errorf("the log of before is taken in: %v", r)
 	}
 	return nil

@@ -34,8 +34,8 @@ const (
 	// Loss: the parent's own log says that there were more entries than both the mirror
 	// and the child have.
 	Loss
-	// Succeeded: the child's log was continued as another one. The child was restored to a
-	// time before that, and takes no changes.
+	// Succeeded: the child's log was continued as another one, or another one is held beside
+	// it. The child was restored to a time before that, and takes no changes.
 	Succeeded
 	// Unproved: entries before a fence are not shown to be what the log had there.
 	Unproved

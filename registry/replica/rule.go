@@ -31,6 +31,8 @@ const (
 	ruleWitness                   // a parent that is a witness gets checkpoints alone
 	ruleAdvance                   // and takes one only with the proof that it follows on the one before
 	ruleFence                     // what a child sends up to a fence is what it had there
+	ruleJoin                      // a log that is held, or was, beside the one that counts is joined with it
+	ruleRecall                    // a top-level node that was restored takes from the others what they hold of its children
 	ruleDrain                     // a child that is drained ends the stream only when what it has sent is acknowledged
 )
 

@@ -42,9 +42,12 @@ type ChildConfig struct {
 	// MinWait and MaxWait are how long the child waits before it connects again, the
 	// first time and after many: 0 for 250 ms and 15 s. Half of it is random.
 	MinWait, MaxWait time.Duration
-	Log              *slog.Logger // nil for none
-	Dial             []grpc.DialOption
-	Secure           bool
+	// Recall is called when the log, which is another node's, was refused because the parent
+	// has another log of that node: it takes that in. nil for nothing.
+	Recall func(context.Context)
+	Log    *slog.Logger // nil for none
+	Dial   []grpc.DialOption
+	Secure bool
 }
 
 // defaultHeartbeat is how often each side says that it is there.
@@ -233,7 +236,11 @@ func (c *Child) connect(running context.Context) (welcomed bool, err error) {
 // heed does what the end of a stream asks for: a log that lacks entries is not added to
 // before it has them back, and one of two histories is not added to at all.
 func (c *Child) heed(ctx context.Context, r *replica.Refusal) {
-	if r == nil || (r.Reason == replica.OtherLog || r.Reason == replica.Succeeded) && c.config.Source.Again() {
+	other := r != nil && (r.Reason == replica.OtherLog || r.Reason == replica.Succeeded)
+	if other && r.Remote && c.relayed() && c.config.Recall != nil {
+		c.config.Recall(ctx)
+	}
+	if r == nil || other && c.config.Source.Again() {
 		return
 	}
 	var err error

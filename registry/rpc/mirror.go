@@ -25,10 +25,11 @@ type Mirrors interface {
 	// For one log it returns the same Mirror, or one that stands for the same, as
 	// long as the process lives. What is stored comes through it alone.
 	Mirror(ctx context.Context, log identifier.LogID, node, via identifier.PublicKey, size uint64) (Mirror, error)
-	// Mirrored returns what is mirrored of the log of a node that counts, and the unit with
-	// the entry at a position. An error that is a [*replica.Refusal] is told to the node:
-	// UnknownNode when there is none.
-	Mirrored(node identifier.PublicKey, position uint64) (registry.Mirrored, error)
+	// Mirrored returns what is mirrored of a log of a node, of all zeros for the one that
+	// counts, and the unit with the entry at a position. asker is the node itself, or who has
+	// sent its log. An error that is a [*replica.Refusal] is told to the asker: UnknownNode
+	// when there is none, or it is not the asker's to see.
+	Mirrored(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (registry.Mirrored, error)
 }
 
 // Mirror is one child's log as its parent keeps it. Append and Open are not called

@@ -39,7 +39,7 @@ func (m *memoryMirrors) quarantine(log identifier.LogID) {
 	m.forked = map[identifier.LogID]bool{log: true}
 }
 
-func (m *memoryMirrors) Mirrored(identifier.PublicKey, uint64) (registry.Mirrored, error) {
+func (m *memoryMirrors) Mirrored(_, _ identifier.PublicKey, _ identifier.LogID, _ uint64) (registry.Mirrored, error) {
 	return registry.Mirrored{}, registry.ErrNotMirrored
 }
 

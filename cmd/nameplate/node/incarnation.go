@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 )
 
@@ -28,8 +30,16 @@ func openRegistry(c *Config, r registry.Config) (*registry.Registry, error) {
 	}
 	ctx := context.Background()
 	if opened.Due() {
+		whole := recall(ctx, c, opened, r.Log)
 		if err := opened.Close(); err != nil {
 			return nil, err
+		}
+		if !whole {
+			// It asks the others once more for its own log, and comes back here.
+			if err := r.NotDue(); err != nil {
+				return nil, err
+			}
+			return registry.Open(r)
 		}
 		told, err := r.Resolve(ctx, nil, "", func(h *registry.Handed) error {
 			if h == nil {
@@ -55,6 +65,46 @@ func openRegistry(c *Config, r registry.Config) (*registry.Registry, error) {
 		return nil, err
 	}
 	return registry.Open(r)
+}
+
+// recall lets a top-level node that was restored, and has its own log whole, take what the
+// others hold of the logs of its children, before it lets any of these in. It reports whether
+// so many had an answer as cannot all be without an entry that was anchored.
+func recall(ctx context.Context, c *Config, opened *registry.Registry, log *slog.Logger) bool {
+	uppers, err := c.uppers(opened.Signer())
+	if err != nil || len(uppers) == 0 {
+		return true // as it is configured now it has nobody to ask
+	}
+	answered := 0
+	for _, u := range uppers {
+		if recallAll(ctx, opened, u, log) {
+			answered++
+		}
+		u.Close()
+	}
+	return answered >= replica.NewRecovery(len(uppers)).Need()
+}
+
+// recallAll takes what another top-level node holds of the logs of all children. It reports
+// whether that had an answer for each. One that is of no use is an answer: what is missing is
+// then reported when the child comes.
+func recallAll(ctx context.Context, opened *registry.Registry, u *registryrpc.Upper, log *slog.Logger) bool {
+	for _, child := range opened.Children() {
+		asking, cancel := context.WithTimeout(ctx, recallTime)
+		entries, err := opened.Recall(asking, child, u.Child(child))
+		cancel()
+		if entries > 0 {
+			log.Info("another top-level node gave back entries of a child's log", "peer", u.Key(), "child", child, "entries", entries)
+		}
+		if err == nil || errors.Is(err, registry.ErrNotMirrored) {
+			continue
+		}
+		log.Warn("what another top-level node holds of a child's log did not come back", "peer", u.Key(), "child", child, "error", err)
+		if _, told := status.FromError(err); told {
+			return false
+		}
+	}
+	return true
 }
 
 // joined returns the registry of a node that was restored from a backup of another history

@@ -42,7 +42,7 @@ func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, l
 	open := func(source registryrpc.Source, owner identifier.PublicKey, kept identifier.Policy, address string, key identifier.PublicKey) (*registryrpc.Child, error) {
 		return registryrpc.NewChild(registryrpc.ChildConfig{
 			Source: source, Owner: owner, Kept: kept, Signer: r.Signer(), Verify: journal.VerifyCheckpoint,
-			Address: address, Parent: key, Log: log, Secure: true, Heartbeat: heartbeat,
+			Address: address, Parent: key, Log: log, Secure: true, Heartbeat: heartbeat, Recall: recallFrom(r, identity, address, key, owner, log),
 			Dial: append(impatience, grpc.WithTransportCredentials(identity.Client(key))),
 		})
 	}
@@ -66,6 +66,29 @@ func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, l
 	}
 	return p, nil
 }
+
+// recallFrom returns what takes in the log of a child that another top-level node holds.
+func recallFrom(r *registry.Registry, identity *proto.Identity, address string, key, child identifier.PublicKey, log *slog.Logger) func(context.Context) {
+	return func(ctx context.Context) {
+		u, err := registryrpc.NewUpper(address, key, grpc.WithTransportCredentials(identity.Client(key)))
+		if err != nil {
+			log.Error("another top-level node cannot be asked for the log of a child", "address", address, "error", err)
+			return
+		}
+		defer u.Close()
+		ctx, cancel := context.WithTimeout(ctx, recallTime)
+		defer cancel()
+		switch entries, err := r.Recall(ctx, child, u.Child(child)); {
+		case err != nil && ctx.Err() == nil:
+			log.Warn("a log of a child that another top-level node holds cannot be taken in", "address", address, "child", child, "error", err)
+		case entries > 0:
+			log.Warn("another top-level node holds a log of a child that was not here: it has to be joined with the one that is", "address", address, "child", child, "entries", entries)
+		}
+	}
+}
+
+// recallTime is how long the log of a child may take that is taken in at once.
+const recallTime = 10 * time.Minute
 
 // run sends the node's log to its parent, or to its peers with those of its children,
 // until ctx ends. A parent or peer that is away, slow or wrong is no failure of the node.
@@ -93,8 +116,8 @@ func (m mirrors) Mirror(ctx context.Context, log identifier.LogID, node, via ide
 }
 
 // Mirrored implements [registryrpc.Mirrors].
-func (m mirrors) Mirrored(node identifier.PublicKey, position uint64) (registry.Mirrored, error) {
-	return m.registry.Mirrored(node, position)
+func (m mirrors) Mirrored(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (registry.Mirrored, error) {
+	return m.registry.MirroredFor(asker, node, log, position)
 }
 
 // upstream tells how far the parent has the log; nil without one.
