@@ -1,6 +1,9 @@
 package resolver
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Kind says why there is no answer.
 type Kind uint8
@@ -32,6 +35,23 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// maxSaid is how much of what another server says is passed on, in octets.
+const maxSaid = 1024
+
+// OneLine makes a line of what another server said, at most 1,024 octets without controls,
+// which may go into a Detail: it ends in a log or on a terminal.
+func OneLine(said string) string {
+	if len(said) > maxSaid {
+		said = said[:maxSaid]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(said, ""))
+}
 
 // UnheldError is why a mirror gives no answer about an identifier that it has no record
 // of. A node acknowledges what is registered before anybody above has it, and goes on

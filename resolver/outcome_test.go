@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -79,6 +80,25 @@ func TestCaseOf(t *testing.T) {
 	} {
 		if got := resolver.CaseOf(c.a, c.err); got != c.want {
 			t.Errorf("%v, %v: got %v; want %v", c.a, c.err, got, c.want)
+		}
+	}
+}
+
+// What another server says ends in logs and on terminals.
+func TestOneLine(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"":                              "",
+		"größe: ask again":              "größe: ask again",
+		"two\r\nlines":                  "two  lines",
+		"\x1b[2J\x1b]0;title\x07 clear": " [2J ]0;title  clear",
+		"c1 \u009b31m, del \x7f":        "c1  31m, del  ",
+		"bad \xff\xfe octets":           "bad  octets",
+		strings.Repeat("x", 2000):       strings.Repeat("x", 1024),
+		strings.Repeat("x", 1023) + "ö": strings.Repeat("x", 1023),
+	} {
+		if got := resolver.OneLine(said); got != want {
+			t.Errorf("%q: got %q, want %q", said, got, want)
 		}
 	}
 }

@@ -69,14 +69,7 @@ func delegate(ctx context.Context, c *cobra.Command, f *delegateFlags, p identif
 	if err != nil {
 		return err
 	}
-	keys, err := readPrivateKeys(c.ErrOrStderr(), f.keys)
-	if err != nil {
-		return err
-	}
-	if len(keys) == 0 {
-		return errNoKey
-	}
-	node, err := f.server.dial(keys...)
+	node, keys, err := f.dial(c)
 	if err != nil {
 		return err
 	}

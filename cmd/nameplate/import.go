@@ -139,14 +139,7 @@ func (f *importFlags) tableOptions(file string) (table.Options, error) {
 
 // send registers the rows.
 func (f *importFlags) send(c *cobra.Command, source *rowSource) error {
-	keys, err := readPrivateKeys(c.ErrOrStderr(), f.keys)
-	if err != nil {
-		return err
-	}
-	if len(keys) == 0 {
-		return errNoKey
-	}
-	node, err := f.server.dial(keys...)
+	node, keys, err := dialToSign(c, f.server, f.keys)
 	if err != nil {
 		return err
 	}

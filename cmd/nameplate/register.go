@@ -15,21 +15,6 @@ import (
 	"github.com/nameplate-id/nameplate/registry"
 )
 
-// signFlags are those of every command that signs for a node.
-type signFlags struct {
-	server  target
-	keys    []string
-	timeout time.Duration
-	asJSON  bool
-}
-
-func (f *signFlags) add(c *cobra.Command, keys string) {
-	serverFlag(c, &f.server)
-	keyFlag(c, &f.keys, keys)
-	timeoutFlag(c, &f.timeout)
-	jsonFlag(c, &f.asJSON)
-}
-
 func newRegister() *cobra.Command {
 	var f signFlags
 	var replace bool
@@ -97,14 +82,7 @@ func register(c *cobra.Command, f *signFlags, m table.Mapping, replace bool, wai
 	if err != nil {
 		return err
 	}
-	keys, err := readPrivateKeys(c.ErrOrStderr(), f.keys)
-	if err != nil {
-		return err
-	}
-	if len(keys) == 0 {
-		return errNoKey
-	}
-	node, err := f.server.dial(keys...)
+	node, keys, err := f.dial(c)
 	if err != nil {
 		return err
 	}

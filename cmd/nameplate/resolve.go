@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -309,6 +308,3 @@ func linkText(l *identifier.Link) string {
 	}
 	return strings.Join(parts, "; ")
 }
-
-// errNoKey says that a command signs and was given no key.
-var errNoKey = errors.New("there is no key to sign with: give one with --key FILE, as nameplate key generate makes it")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -56,10 +57,17 @@ func isCobraUsage(err error) bool {
 		strings.HasPrefix(text, "if any flags in the group ") || strings.HasPrefix(text, "at least one of the flags in the group ")
 }
 
-// oneLine returns an error's text without line breaks.
+// oneLine returns an error's text without line breaks, and without other controls: part of
+// it may be what another node said.
 func oneLine(err error) string {
 	text := notThere.ReplaceAllString(err.Error(), "no node answers at $1 ($2): start one with nameplate serve, or name another with --server")
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // notThere is how gRPC says that nobody listens at an address; it has no type for it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -38,6 +39,21 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	var out bytes.Buffer
 	if code := run(t.Context(), []string{"help", "import"}, strings.NewReader(""), &out, &out); code != done || !strings.Contains(out.String(), "nameplate import FILE") {
 		t.Errorf("nameplate help import: got exit code %d and %.80q", code, out.String())
+	}
+}
+
+// What goes wrong is told in one line, and what another node says of it is nothing but text.
+func TestErrorsAreOneLine(t *testing.T) {
+	for said, want := range map[string]string{
+		"größe":                  "größe",
+		"one\ntwo\r\nthree":      "one; two; three",
+		"\x1b[2J\x1b]0;x\x07":    " [2J ]0;x ",
+		"\u009b31m and \xff":     " 31m and �",
+		"a\ttab, and a nul\x00.": "a tab, and a nul .",
+	} {
+		if got := oneLine(errors.New(said)); got != want {
+			t.Errorf("%q: got %q, want %q", said, got, want)
+		}
 	}
 }
 

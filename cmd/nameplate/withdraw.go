@@ -32,14 +32,7 @@ been withdrawn already stays so.`,
 				}
 				ids = append(ids, id)
 			}
-			keys, err := readPrivateKeys(c.ErrOrStderr(), f.keys)
-			if err != nil {
-				return err
-			}
-			if len(keys) == 0 {
-				return errNoKey
-			}
-			node, err := f.server.dial(keys...)
+			node, keys, err := f.dial(c)
 			if err != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ func SignCheckpoint(size uint64, root identifier.Hash, log identifier.LogID, key
 		return nil, errors.New("sign a checkpoint: there is no key")
 	}
 	name := Origin(log)
-	id, err := noteKeyID(name, key.Public())
+	id, err := noteKeyID(name, noteEd25519, key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("sign a checkpoint: %w", err)
 	}
@@ -58,7 +58,7 @@ func VerifyCheckpoint(text []byte, log identifier.LogID, key identifier.PublicKe
 		return refuse("it has %d octets, at most %d are allowed", len(text), MaxCheckpoint)
 	}
 	name := Origin(log)
-	id, err := noteKeyID(name, key)
+	id, err := noteKeyID(name, noteEd25519, key)
 	if err != nil {
 		return refuse("%w", err)
 	}
@@ -89,7 +89,7 @@ func VerifyCheckpoint(text []byte, log identifier.LogID, key identifier.PublicKe
 // VerifierKey returns the key that the checkpoints of a log are verified with, as
 // tools for signed notes read it: name, key id and key (C2SP signed-note, vkey).
 func VerifierKey(log identifier.LogID, key identifier.PublicKey) (string, error) {
-	if _, err := noteKeyID("", key); err != nil {
+	if _, err := noteKeyID("", noteEd25519, key); err != nil {
 		return "", err
 	}
 	return note.NewEd25519VerifierKey(Origin(log), ed25519.PublicKey(key.Raw))
@@ -98,13 +98,15 @@ func VerifierKey(log identifier.LogID, key identifier.PublicKey) (string, error)
 // noteEd25519 is the signature type of C2SP signed-note.
 const noteEd25519 = 1
 
-func noteKeyID(name string, key identifier.PublicKey) (uint32, error) {
+// noteKeyID returns the id of a key under a name, for signatures of a type (C2SP
+// signed-note).
+func noteKeyID(name string, of byte, key identifier.PublicKey) (uint32, error) {
 	if key.Type != identifier.Ed25519 || len(key.Raw) != ed25519.PublicKeySize {
 		return 0, fmt.Errorf("key %s is not an Ed25519 key", key.ID())
 	}
 	h := sha256.New()
 	h.Write([]byte(name))
-	h.Write([]byte{'\n', noteEd25519})
+	h.Write([]byte{'\n', of})
 	h.Write([]byte(key.Raw))
 	return binary.BigEndian.Uint32(h.Sum(nil)), nil
 }

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -55,7 +54,7 @@ func Cosign(checkpoint []byte, log identifier.LogID, key identifier.PublicKey, a
 		return nil, errors.New("cosign a checkpoint: there is no key, or the time lies before 1970")
 	}
 	name := CosignerName(by.Public())
-	id, err := cosignerKeyID(name, by.Public())
+	id, err := noteKeyID(name, noteCosignature, by.Public())
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +69,7 @@ func Cosign(checkpoint []byte, log identifier.LogID, key identifier.PublicKey, a
 // did not. What the checkpoint says, and who signed it, is for [VerifyCheckpoint].
 func VerifyCosignature(checkpoint []byte, by identifier.PublicKey) (time.Time, error) {
 	name := CosignerName(by)
-	id, err := cosignerKeyID(name, by)
+	id, err := noteKeyID(name, noteCosignature, by)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -88,7 +87,7 @@ func VerifyCosignature(checkpoint []byte, by identifier.PublicKey) (time.Time, e
 // which [AssembleCheckpoint] makes the checkpoint of again.
 func CheckpointSignature(checkpoint []byte, log identifier.LogID, key identifier.PublicKey) ([]byte, error) {
 	name := Origin(log)
-	id, err := noteKeyID(name, key)
+	id, err := noteKeyID(name, noteEd25519, key)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +107,7 @@ func CheckpointSignature(checkpoint []byte, log identifier.LogID, key identifier
 // the signature does not verify: what was signed has extension lines, or is another.
 func AssembleCheckpoint(size uint64, root identifier.Hash, log identifier.LogID, key identifier.PublicKey, signature []byte) ([]byte, error) {
 	name := Origin(log)
-	id, err := noteKeyID(name, key)
+	id, err := noteKeyID(name, noteEd25519, key)
 	if err != nil {
 		return nil, err
 	}
@@ -133,17 +132,6 @@ func cosigned(seconds uint64, text string) []byte {
 // noteCosignature is the signature type of C2SP tlog-cosignature for Ed25519.
 const noteCosignature = 4
 
-func cosignerKeyID(name string, key identifier.PublicKey) (uint32, error) {
-	if key.Type != identifier.Ed25519 || len(key.Raw) != ed25519.PublicKeySize {
-		return 0, fmt.Errorf("key %s is not an Ed25519 key", key.ID())
-	}
-	h := sha256.New()
-	h.Write([]byte(name))
-	h.Write([]byte{'\n', noteCosignature})
-	h.Write([]byte(key.Raw))
-	return binary.BigEndian.Uint32(h.Sum(nil)), nil
-}
-
 // cosigner is a note.Verifier that remembers the time.
 type cosigner struct {
 	verifierKey
@@ -167,7 +155,7 @@ func (c *cosigner) Verify(text, sig []byte) bool {
 // key id in hexadecimal, and base64 of the signature type and the key.
 func CosignerKey(key identifier.PublicKey) (string, error) {
 	name := CosignerName(key)
-	id, err := cosignerKeyID(name, key)
+	id, err := noteKeyID(name, noteCosignature, key)
 	if err != nil {
 		return "", err
 	}

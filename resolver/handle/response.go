@@ -75,23 +75,7 @@ func told(code Code, detail string) *resolver.Error {
 	if detail == "" {
 		detail = code.String()
 	}
-	return &resolver.Error{Kind: kind, Detail: oneLine(detail)}
-}
-
-// maxDetail is how much of a server's explanation is passed on, in octets.
-const maxDetail = 1024
-
-// oneLine makes a line of what a server said.
-func oneLine(s string) string {
-	if len(s) > maxDetail {
-		s = s[:maxDetail]
-	}
-	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s), "")
+	return &resolver.Error{Kind: kind, Detail: resolver.OneLine(detail)}
 }
 
 // readStock reads the answer of a server that is no Nameplate node.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nameplate-id/nameplate/resolver"
 )
 
 // asked is a question of a walk.
@@ -270,7 +272,7 @@ func useless(m *Message, q *asked) error {
 		if f, ok := body.(Failure); ok && f.Message != "" {
 			detail += ": " + f.Message
 		}
-		return errors.New(oneLine(detail))
+		return errors.New(resolver.OneLine(detail))
 	}
 	return nil
 }

@@ -170,7 +170,7 @@ func readResponse(status int, body []byte) (resolver.Answer, error) {
 			kind = k
 		}
 	}
-	return resolver.Answer{}, &resolver.Error{Kind: kind, Detail: oneLine(p.Detail)}
+	return resolver.Answer{}, &resolver.Error{Kind: kind, Detail: resolver.OneLine(p.Detail)}
 }
 
 // readDocument reads an answer that came with a status.
@@ -195,20 +195,4 @@ func checkAnswers(a *resolver.Answer, q *resolver.Query) error {
 		return nil
 	}
 	return fmt.Errorf("it is for %.80q", a.ID.String())
-}
-
-// maxDetail is how much of a server's explanation is passed on, in octets.
-const maxDetail = 1024
-
-// oneLine makes a line of what a server said.
-func oneLine(s string) string {
-	if len(s) > maxDetail {
-		s = s[:maxDetail]
-	}
-	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s), "")
 }

@@ -33,10 +33,10 @@ func fromStatus(ctx context.Context, err error) *resolver.Error {
 	s := status.Convert(err)
 	for _, k := range kinds {
 		if s.Code() == code(k.kind) {
-			return &resolver.Error{Kind: k.kind, Detail: s.Message()}
+			return &resolver.Error{Kind: k.kind, Detail: resolver.OneLine(s.Message())}
 		}
 	}
-	return &resolver.Error{Kind: resolver.Unavailable, Detail: fmt.Sprintf("the node answered %v: %s", s.Code(), s.Message())}
+	return &resolver.Error{Kind: resolver.Unavailable, Detail: fmt.Sprintf("the node answered %v: %s", s.Code(), resolver.OneLine(s.Message()))}
 }
 
 // noAnswerToProto returns the result of an identifier that has no answer.
@@ -54,7 +54,7 @@ func noAnswerToProto(err error) *proto.NoAnswer {
 // noAnswerFromProto makes the error again. A kind that is unknown here is
 // Unavailable.
 func noAnswerFromProto(m *proto.NoAnswer) *resolver.Error {
-	e := &resolver.Error{Kind: resolver.Unavailable, Detail: m.GetDetail()}
+	e := &resolver.Error{Kind: resolver.Unavailable, Detail: resolver.OneLine(m.GetDetail())}
 	for _, k := range kinds {
 		if k.wire == m.GetKind() {
 			e.Kind = k.kind
