@@ -83,6 +83,7 @@ const (
 	RuleHanded  = ruleHanded
 	RuleAddsUp  = ruleAddsUp
 	RuleOlder   = ruleOlder
+	RuleBack    = ruleBack
 	RuleAstray  = ruleAstray
 	RuleLook    = ruleLook
 	RuleJoin    = ruleJoin

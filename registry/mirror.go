@@ -288,7 +288,7 @@ func (m *mirror) weighGrant(e *identifier.Entry, position uint64) (effect, error
 		return effect{}, fmt.Errorf("the grant of prefix %q in epoch %d is not what this node has delegated", d.Prefix, d.Epoch)
 	case !before.apex && (d.Node == nil || d.Node.Key != m.node):
 		return effect{}, fmt.Errorf("the grant of prefix %q names another node", d.Prefix)
-	case before.apex && d.Keyset.Version < before.delegation.Keyset.Version:
+	case before.apex && m.logs.left.lacks(ruleBack, d.Keyset.Version >= before.delegation.Keyset.Version):
 		return effect{}, fmt.Errorf("the grant of prefix %q with keyset %d comes behind the one with keyset %d", d.Prefix, d.Keyset.Version, before.delegation.Keyset.Version)
 	}
 	return effectOfDelegation(held{delegation: d, position: position, granted: position, apex: true}, &e.Envelope)
