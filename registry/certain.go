@@ -34,7 +34,7 @@ func appendCertain(dst []byte, row *replica.Row) []byte {
 
 // parseCertain returns up to where a mirror is certain; nil for all of it.
 func (m *mirror) parseCertain(b []byte) (*replica.Row, error) {
-	if len(b) < 2 || b[0] != certainFormat || b[1] > 1 {
+	if len(b) < 2 || b[0] != certainFormat || b[1] > 1 || b[1] == 1 && len(b) > 2 {
 		return nil, fmt.Errorf("what is certain of a mirror is not of format %d: use a newer release", certainFormat)
 	}
 	if b[1] == 1 {

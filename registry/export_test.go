@@ -1,9 +1,12 @@
 package registry
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
 // Head returns the size and the root of the log's tree.
@@ -101,3 +104,38 @@ func Renumber(b []byte) ([]byte, error) {
 	}
 	return n.append(nil), nil
 }
+
+// Reread reads what the journal or the state keeps beside entries, and writes it again.
+// Checkpoints in it are of the log and the node.
+func Reread(kind string, log identifier.LogID, node identifier.PublicKey, b []byte) ([]byte, error) {
+	switch kind {
+	case "certain":
+		m := &mirror{judge: judge{ledger: &ledger{log: log, node: node}}}
+		row, err := m.parseCertain(b)
+		if err != nil {
+			return nil, err
+		}
+		return appendCertain(nil, row), nil
+	case "acknowledged":
+		parent, size, err := parseAcknowledged(b)
+		return appendAcknowledged(nil, parent, size), err
+	case "child":
+		r, err := parseChildNote(b)
+		if err != nil {
+			return nil, err
+		}
+		return r.Row.Append(binary.BigEndian.AppendUint64(nil, r.Position))
+	case "quarantine":
+		q, err := parseQuarantine(b)
+		if err != nil {
+			return nil, err
+		}
+		return q.append(nil), nil
+	}
+	key, rest := b[:min(len(b), 3)], b[min(len(b), 3):] // a note with its checksum
+	value, err := summed(key, rest)
+	return append(bytes.Clone(key), sum(key, value)...), err
+}
+
+// AppendCertain writes up to where a mirror is certain.
+func AppendCertain(row *replica.Row) []byte { return appendCertain(nil, row) }

@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -165,4 +166,32 @@ func TestInterrupted(t *testing.T) {
 			r.Close()
 		}
 	}
+}
+
+// Whatever stands where a backup says what it is, it is read as it is written, or refused.
+func FuzzManifest(f *testing.F) {
+	f.Add([]byte(`{"format":1,"log":"0102","nodeKey":"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=","entries":3,"octets":4,"time":"2026-01-02T03:04:05Z","holdsKey":true}`))
+	f.Add([]byte(`{"format":2}`))
+	f.Add([]byte("null"))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		at := filepath.Join(dir, "backup.json")
+		if err := os.WriteFile(at, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := backup.ReadManifest(dir)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(m)
+		if err != nil {
+			return // a year that JSON has no place for
+		}
+		if err := os.WriteFile(at, again, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := backup.ReadManifest(dir); err != nil || got.Log != m.Log || got.NodeKey != m.NodeKey || got.Entries != m.Entries || got.Octets != m.Octets || got.HoldsKey != m.HoldsKey || !got.Time.Equal(m.Time) {
+			t.Errorf("%q: read as %+v, and again as %+v, %v", text, m, got, err)
+		}
+	})
 }

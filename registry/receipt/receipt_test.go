@@ -313,3 +313,23 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+// Whatever stands in a list of keys, it names somebody to trust, or is refused.
+func FuzzParseKeys(f *testing.F) {
+	key := "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+	f.Add([]byte("# whom\nholder " + key + "\nthreshold 1\n\nnode " + key + "\nparent " + key + "\ntop " + key + "\n"))
+	f.Add([]byte("holder " + key + "\nnode " + key + "\r\nthreshold 2\n"))
+	f.Add([]byte("threshold -1"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := receipt.ParseKeys(text)
+		if err != nil {
+			if strings.TrimSpace(err.Error()) == "" {
+				t.Error("an error that says nothing")
+			}
+			return
+		}
+		if len(k.Holders) == 0 || len(k.Nodes) == 0 || k.Threshold < 0 || k.Threshold > len(k.Holders) {
+			t.Errorf("%q is read as %+v", text, k)
+		}
+	})
+}

@@ -132,6 +132,21 @@ func RewriteHeader(path string, change func(format *uint32, raw *[]byte)) error 
 	})
 }
 
+// RereadHeader reads the header row and writes it again; nil where it is of a newer format.
+func RereadHeader(b []byte) ([]byte, error) {
+	h, err := parseHeader(b)
+	if err != nil || h.format > Format {
+		return nil, err
+	}
+	return h.encode(), nil
+}
+
+// RereadLog reads the row of a log and writes it again.
+func RereadLog(key, b []byte) ([]byte, error) {
+	log, position, t, err := parseLog(key, b)
+	return t.appendLog(nil, log, position), err
+}
+
 // Tree is the overlay's tree, for its own test.
 type Tree struct{ t tree }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,32 @@ func FuzzExamine(f *testing.F) {
 		err := state.Examine(damaged, state.Options{Journal: journalID})
 		if err != nil && err.Error() == "" {
 			t.Error("an error that says nothing")
+		}
+	})
+}
+
+// What the header rows hold is read as it is written, or refused.
+func FuzzHeader(f *testing.F) {
+	castagnoli := crc32.MakeTable(crc32.Castagnoli)
+	header := binary.BigEndian.AppendUint32(nil, state.Format)
+	header = append(header, make([]byte, 16+8)...)
+	header = binary.BigEndian.AppendUint32(header, crc32.Checksum(header, castagnoli))
+	if got, err := state.RereadHeader(header); err != nil || !bytes.Equal(got, header) {
+		f.Fatalf("%x: written again as %x, %v", header, got, err)
+	}
+	key, row := []byte{0, 0, 0, 7}, bytes.Repeat([]byte{3}, 5*8+3*32)
+	row = binary.BigEndian.AppendUint32(row, crc32.Checksum(append(bytes.Clone(key), row...), castagnoli))
+	if got, err := state.RereadLog(key, row); err != nil || !bytes.Equal(got, row) {
+		f.Fatalf("%x: written again as %x, %v", row, got, err)
+	}
+	f.Add([]byte{}, header)
+	f.Add(key, row)
+	f.Fuzz(func(t *testing.T, key, b []byte) {
+		if got, err := state.RereadHeader(b); err == nil && got != nil && !bytes.Equal(got, b) {
+			t.Errorf("header %x: written again as %x", b, got)
+		}
+		if got, err := state.RereadLog(key, b); err == nil && !bytes.Equal(got, b) {
+			t.Errorf("row of a log %x: written again as %x", b, got)
 		}
 	})
 }
