@@ -3,6 +3,7 @@ package network_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -20,29 +21,38 @@ import (
 	resolverrpc "github.com/nameplate-id/nameplate/resolver/rpc"
 )
 
+var built = flag.String("program", "", "the program to test, such as one that is broken on purpose; built when empty")
+
+// folder is where programs are built for the tests.
+var folder = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "nameplate-network-test-") })
+
 // binary builds the program once for all tests.
 var binary = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "nameplate-network-test-")
+	if *built != "" {
+		return *built, nil
+	}
+	return build("nameplate")
+})
+
+// build builds the program in a folder of its own, below a name.
+func build(name string, flags ...string) (string, error) {
+	dir, err := folder()
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(folder, "nameplate")
-	line := []string{"build", "-o", file}
-	if *forgetful {
-		line = append(line, "-tags", "forgetful")
-	}
-	out, err := exec.Command("go", append(line, "..")...).CombinedOutput()
+	file := filepath.Join(dir, name, "nameplate")
+	out, err := exec.Command("go", append(append([]string{"build", "-o", file}, flags...), "..")...).CombinedOutput()
 	if err != nil {
 		os.Stderr.Write(out)
 	}
 	return file, err
-})
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if !testing.Short() {
-		if file, err := binary(); err == nil {
-			os.RemoveAll(filepath.Dir(file))
+		if dir, err := folder(); err == nil {
+			os.RemoveAll(dir)
 		}
 	}
 	os.Exit(code)

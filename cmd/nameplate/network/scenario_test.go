@@ -58,9 +58,16 @@ import (
 //
 // Those that run nameplate can be told with ! to fail.
 func TestScenarios(t *testing.T) {
-	file := program(t)
-	testscript.Run(t, testscript.Params{
-		Dir:                 "../../../testdata/scenarios",
+	p := scenarios(t, program(t))
+	p.Dir = scenarioFolder
+	testscript.Run(t, p)
+}
+
+const scenarioFolder = "../../../testdata/scenarios"
+
+// scenarios is how scripts are run with a program.
+func scenarios(t *testing.T, file string) testscript.Params {
+	return testscript.Params{
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			subnet, release, err := claim()
@@ -68,7 +75,7 @@ func TestScenarios(t *testing.T) {
 				return err
 			}
 			e.Defer(release)
-			e.Values[running{}] = &scenario{subnet: subnet, folder: filepath.Join(e.WorkDir, "network")}
+			e.Values[running{}] = &scenario{subnet: subnet, folder: filepath.Join(e.WorkDir, "network"), program: file}
 			e.Defer(func() { endLeftOver(t, e.WorkDir, file) })
 			e.Setenv("NET", subnet)
 			e.Setenv("NAMEPLATE_FOLDER", filepath.Join(e.WorkDir, "network"))
@@ -117,7 +124,7 @@ func TestScenarios(t *testing.T) {
 			}),
 			"await": command(3, func(s *scenario, ts *testscript.TestScript, args []string) error { return s.expect(args, awaited) }),
 		},
-	})
+	}
 }
 
 // endLeftOver takes down what a script that failed has brought up with nameplate itself.
@@ -141,6 +148,7 @@ type running struct{}
 type scenario struct {
 	*network.Network
 	subnet, folder string
+	program        string
 	links          map[string]*link // to the parents, by the child
 }
 
@@ -178,11 +186,7 @@ func (s *scenario) begin(ts *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	file, err := binary()
-	if err != nil {
-		return err
-	}
-	if s.Network, err = network.New(f, s.folder, file); err != nil {
+	if s.Network, err = network.New(f, s.folder, s.program); err != nil {
 		return err
 	}
 	s.Attached = true

@@ -18,7 +18,6 @@ import (
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
-	"github.com/nameplate-id/nameplate/registry/journal"
 	resolverdns "github.com/nameplate-id/nameplate/resolver/dns"
 	resolverhandle "github.com/nameplate-id/nameplate/resolver/handle"
 	resolverhttp "github.com/nameplate-id/nameplate/resolver/http"
@@ -48,7 +47,7 @@ type Node struct {
 // New opens the node's folder and its listeners. What it holds resolves as soon as
 // Run is called. When it fails it leaves nothing open. version is told to whoever asks.
 func New(c Config, version string, log *slog.Logger) (*Node, error) {
-	return create(c, version, log, registry.Config{Journal: journal.Options{FS: files()}})
+	return create(c, version, log, registry.Config{})
 }
 
 // create is New with what tests bring for the registry.
