@@ -40,13 +40,16 @@ func (s *Store) Run(ctx context.Context) error {
 	return nil
 }
 
-// gather waits until there is something to commit and has waited long enough for
-// more. Meanwhile it notes rows that the index does not know. It returns false when
+// gather waits until there is something to commit and nothing more comes, or has come
+// for long enough. Meanwhile it notes rows that the index does not know. It returns false when
 // the applier is to end.
 func (s *Store) gather(ctx context.Context) bool {
 	wake := s.wake
 	var hurry chan struct{}
 	var enough <-chan time.Time
+	var timer *time.Timer
+	var began time.Time
+	var seen uint64 // how far was published when the timer was set
 	if s.behind() {
 		wake, hurry = nil, s.always // nothing is gained by gathering
 	}
@@ -64,11 +67,17 @@ func (s *Store) gather(ctx context.Context) bool {
 		}
 		select {
 		case <-wake:
-			timer := time.NewTimer(s.o.Gather)
+			timer = time.NewTimer(s.o.Gather)
 			defer timer.Stop()
 			wake, hurry, enough = nil, s.hurry, timer.C
+			began, seen = time.Now(), s.Published()
 		case <-enough:
-			return true
+			more := s.Published()
+			if more == seen || time.Since(began) >= s.o.GatherMost {
+				return true
+			}
+			seen = more
+			timer.Reset(s.o.Gather)
 		case <-hurry:
 			return true
 		case <-ctx.Done():

@@ -26,8 +26,8 @@ func runApplier(t testing.TB, s *state.Store) {
 	})
 }
 
-// The applier gathers for a while, or until there are enough rows, or until somebody
-// waits.
+// The applier gathers until nothing comes for a while, or for long enough, or until there
+// are enough rows, or until somebody waits.
 func TestGather(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, state.Options{})
@@ -46,7 +46,21 @@ func TestGather(t *testing.T) {
 			t.Errorf("afterwards %d octets of journal are applied, want %d", got, want)
 		}
 
-		start := time.Now()
+		// As long as more comes it gathers on.
+		start, before := time.Now(), s.Applied()
+		for i := 0; s.Applied() == before && time.Since(start) < time.Hour; i++ {
+			publish(t, s, record(fmt.Sprint("one after the other ", i), 1))
+			time.Sleep(state.DefaultGather - 10*time.Millisecond)
+			synctest.Wait()
+		}
+		if got, least, most := time.Since(start), state.DefaultGatherMost, state.DefaultGatherMost+state.DefaultGather; got < least || got > most {
+			t.Errorf("what comes one after the other is applied after %v, want %v to %v", got, least, most)
+		}
+		if err := s.WaitApplied(t.Context(), s.Published()); err != nil {
+			t.Error(err)
+		}
+
+		start = time.Now()
 		for i := range state.DefaultGatherRows {
 			publish(t, s, record(fmt.Sprint(i), 1))
 		}

@@ -7,9 +7,9 @@
 //
 // The journal has it, synced, before the state hears of it. [Store.Publish] puts
 // it into the overlay, in memory: from then on every reader finds it. The applier,
-// [Store.Run], gathers what is published for 250 ms or 10,000 rows, commits it to
-// bbolt in the order of keys, at most 12,000 rows at a time, and drops it from the
-// overlay. The rows of a batch, the journal offset behind it, the positions of the
+// [Store.Run], gathers what is published until nothing has come for 250 ms, for two
+// seconds or 12,000 rows at the most, commits it to bbolt in the order of keys, at
+// most 12,000 rows at a time, and drops it from the overlay. The rows of a batch, the journal offset behind it, the positions of the
 // logs, their counters and digests become durable in one transaction; bbolt syncs
 // each, and its free list with it.
 //

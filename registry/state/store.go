@@ -17,7 +17,8 @@ import (
 const (
 	DefaultLockTimeout = time.Second
 	DefaultGather      = 250 * time.Millisecond
-	DefaultGatherRows  = 10_000
+	DefaultGatherMost  = 8 * DefaultGather
+	DefaultGatherRows  = DefaultCommitRows
 	DefaultCommitRows  = 12_000
 	DefaultLimit       = 64 << 20
 )
@@ -29,10 +30,12 @@ type Options struct {
 	Journal [16]byte
 	// LockTimeout is how long Open waits for another process to let go of the file.
 	LockTimeout time.Duration
-	// Gather and GatherRows are how long and for how many rows the applier waits
-	// before it commits.
-	Gather     time.Duration
-	GatherRows int
+	// Gather is for how long nothing more is published before the applier commits. While
+	// more comes it goes on gathering, for GatherMost or GatherRows, whichever is reached
+	// first: the more rows a commit has, the more of them share the pages that it writes.
+	// 0 for GatherMost means eight times Gather.
+	Gather, GatherMost time.Duration
+	GatherRows         int
 	// CommitRows is how many rows one commit takes at the most, but for the rest of a
 	// batch. bbolt holds every page that a commit touches in memory, in two forms: some
 	// eight kilobytes for each row where they lie scattered.
@@ -78,6 +81,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Gather <= 0 {
 		o.Gather = DefaultGather
+	}
+	if o.GatherMost <= 0 {
+		o.GatherMost = DefaultGatherMost / DefaultGather * o.Gather
 	}
 	if o.GatherRows <= 0 {
 		o.GatherRows = DefaultGatherRows
