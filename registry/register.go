@@ -90,9 +90,12 @@ func (r *Registry) Log(ctx context.Context, v *Verified) (Receipt, error) {
 // submit admits something as soon as there is room for it, and waits for its sync:
 // of a refusal too.
 func (r *Registry) submit(ctx context.Context, octets int, admit func() (admission, error)) (Receipt, error) {
-	for {
-		if err := r.room(ctx, octets); err != nil {
-			return Receipt{}, err
+	// As a rule there is room, and the journal says so itself.
+	for waits := !r.state.HasRoom(); ; waits = true {
+		if waits {
+			if err := r.room(ctx, octets); err != nil {
+				return Receipt{}, err
+			}
 		}
 		wait, err := admit()
 		if errors.Is(err, journal.ErrBusy) {

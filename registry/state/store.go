@@ -264,6 +264,14 @@ func (s *Store) WaitApplied(ctx context.Context, end uint64) error {
 	})
 }
 
+// HasRoom reports whether [Store.WaitRoom] would return nil at once.
+func (s *Store) HasRoom() bool {
+	_, octets := s.snap.Load().sum()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return octets < s.o.Limit && s.end() == nil
+}
+
 // WaitRoom waits until the overlay is below its limit. Whoever writes a journal
 // asks it before a change is logged: what is logged must be published. The error
 // wraps [ErrFull] and what ended the context.
