@@ -54,7 +54,15 @@ func (r *Reader) checkNeighbours(t Table, c *bbolt.Cursor, key []byte, withdrawn
 	if r.s.o.CheckRow == nil {
 		return nil, false
 	}
-	behind, value := r.seek(c, key)
+	missed := &r.missedLive
+	if withdrawn {
+		missed = &r.missedWithdrawn
+	}
+	behind, value := missed.key, missed.value
+	if missed.cursor != c {
+		behind, value = r.seek(c, key)
+	}
+	*missed = miss{} // the cursor moves on
 	r.checkNeighbour(t, behind, value, withdrawn)
 	var farBehind []byte
 	if behind != nil {

@@ -27,6 +27,8 @@ type Reader struct {
 
 	gap  gap // where bbolt was last found to hold nothing
 	over gap // the same of the overlay
+	// What was last looked for and not found, so that its neighbours need not be searched.
+	missedLive, missedWithdrawn miss
 
 	touched uint64 // of what was read for no other reason than that it be near
 
@@ -170,7 +172,7 @@ func (r *Reader) find(t Table, over *row) (value []byte, gone bool) {
 	}
 	value = r.stored(t)
 	if value == nil && t.versioned() {
-		value = r.get(r.withdrawnCursor(t), r.key)
+		value = r.get(r.withdrawnCursor(t), r.key, &r.missedWithdrawn)
 		gone = value != nil
 	}
 	if over == nil && value == nil {
@@ -190,6 +192,7 @@ func (r *Reader) AnyWithPrefix(t Table, log uint32, prefix []byte) bool {
 	prefix = r.key
 	cursor := r.cursor(t)
 	stored, _ := r.seek(cursor, prefix)
+	r.missedLive = miss{}
 
 	// Where one of the overlays has a row, it hides those of the same key below
 	// it. So the rows are met in the order of keys, and the first that is not
@@ -291,15 +294,23 @@ func (r *Reader) stored(t Table) []byte {
 			return value
 		}
 	}
-	return r.get(r.cursor(t), r.key)
+	return r.get(r.cursor(t), r.key, &r.missedLive)
 }
 
-// get returns the value of a key in bbolt, or nil.
-func (r *Reader) get(c *bbolt.Cursor, key []byte) []byte {
+// miss is where a cursor stands that did not find a key: at the row behind it.
+type miss struct {
+	cursor     *bbolt.Cursor // nil when it has moved since
+	key, value []byte
+}
+
+// get returns the value of a key in bbolt, or nil and where the cursor stands.
+func (r *Reader) get(c *bbolt.Cursor, key []byte, missed *miss) []byte {
 	k, v := r.seek(c, key)
 	if !bytes.Equal(k, key) {
+		*missed = miss{c, k, v}
 		return nil
 	}
+	*missed = miss{}
 	return v
 }
 
