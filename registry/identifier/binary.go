@@ -90,6 +90,12 @@ func (c *cursor) uvarint(limit uint64, rule string) uint64 {
 	if c.err != nil {
 		return 0
 	}
+	if c.off < len(c.b) { // nearly all have one octet
+		if v := uint64(c.b[c.off]); v < 0x80 && v <= limit {
+			c.off++
+			return v
+		}
+	}
 	v, n := binary.Uvarint(c.b[c.off:])
 	switch {
 	case n == 0:

@@ -129,7 +129,10 @@ func appendPlainAnswer(b []byte, canonical []byte, loan *identifier.Loan) ([]byt
 
 // isText reports whether what a message holds as text is UTF-8.
 func isText(v *identifier.ValueView) bool {
-	if !utf8.Valid(v.Type) || !utf8.Valid(v.Relation) || !utf8.Valid(v.Title) || !utf8.Valid(v.MediaType) || !utf8.Valid(v.Context) {
+	if !utf8.Valid(v.Type) {
+		return false
+	}
+	if v.Link && (!utf8.Valid(v.Relation) || !utf8.Valid(v.Title) || !utf8.Valid(v.MediaType) || !utf8.Valid(v.Context)) {
 		return false
 	}
 	for language := range v.Languages() {
@@ -183,6 +186,9 @@ func number(b []byte, tag byte, n uint64) []byte {
 	if n == 0 {
 		return b
 	}
+	if n < 0x80 {
+		return append(b, tag, byte(n))
+	}
 	return protowire.AppendVarint(append(b, tag), n)
 }
 
@@ -190,6 +196,9 @@ func number(b []byte, tag byte, n uint64) []byte {
 func text(b []byte, tag byte, octets []byte) []byte {
 	if len(octets) == 0 {
 		return b
+	}
+	if len(octets) < 0x80 {
+		return append(append(b, tag, byte(len(octets))), octets...)
 	}
 	return append(protowire.AppendVarint(append(b, tag), uint64(len(octets))), octets...)
 }
@@ -209,6 +218,12 @@ func end(b []byte, at, guess int) []byte {
 	n := len(b) - at
 	octets := protowire.SizeVarint(uint64(n))
 	switch {
+	case octets == 1 && guess == 1:
+		b[at-1] = byte(n)
+		return b
+	case octets == 2 && guess == 2:
+		b[at-2], b[at-1] = byte(n)|0x80, byte(n>>7)
+		return b
 	case octets > guess:
 		b = append(b, make([]byte, octets-guess)...)
 		copy(b[at+octets-guess:], b[at:at+n])
