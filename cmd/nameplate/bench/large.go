@@ -83,7 +83,7 @@ func (b *bench) importing(ctx context.Context, d data, folder string) error {
 		return s.Status, err
 	}
 	b.progress("large: importing")
-	began := time.Now()
+	began, used := time.Now(), n.cpu()
 	c := exec.CommandContext(ctx, b.options.Program, "import", csv, "--server", "grpc://"+loopback(n.grpc), "--key", key,
 		"--id", string(served)+"/{serial}", "--link", "{+link}")
 	out, err := c.CombinedOutput()
@@ -95,6 +95,7 @@ func (b *bench) importing(ctx context.Context, d data, folder string) error {
 		return err
 	}
 	applied := time.Since(began)
+	took := n.cpu().sub(used)
 	after, err := status(ctx)
 	if err != nil {
 		return err
@@ -105,6 +106,7 @@ func (b *bench) importing(ctx context.Context, d data, folder string) error {
 	return b.print(
 		series{acknowledged.Seconds()}.line(name+", acknowledged", "s"),
 		series{applied.Seconds()}.line(name+", in the state", "s"),
+		series{micros(took.all()) / count}.line(name+": cpu of the node", "µs/row"),
 		series{journal}.line("large: journal", "bytes/identifier"),
 		series{state}.line("large: state", "bytes/identifier"),
 		series{journal + state}.line("large: journal and state", "bytes/identifier"),
