@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -149,15 +148,4 @@ func (c *cosigner) Verify(text, sig []byte) bool {
 	}
 	c.seconds = seconds
 	return true
-}
-
-// CosignerKey returns the key of a cosigner as tools for signed notes read it: name,
-// key id in hexadecimal, and base64 of the signature type and the key.
-func CosignerKey(key identifier.PublicKey) (string, error) {
-	name := CosignerName(key)
-	id, err := noteKeyID(name, noteCosignature, key)
-	if err != nil {
-		return "", err
-	}
-	return strings.Join([]string{name, fmt.Sprintf("%08x", id), base64.StdEncoding.EncodeToString(append([]byte{noteCosignature}, key.Raw...))}, "+"), nil
 }
