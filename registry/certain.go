@@ -107,9 +107,10 @@ type certainty struct {
 }
 
 // certainties works out what is certain of every mirror that has more than that. It reads
-// the rows in the node's own log, as far as there are any.
+// the rows in the node's own log, as far as there are any: a row a second for years, so none
+// is kept but the largest of each log. That one tells, as a rule; only where it contradicts
+// the mirror all are read once more and compared.
 func (r *Registry) certainties(ctx context.Context) (map[*mirror]certainty, error) {
-	rows := map[identifier.LogID][]replica.Row{}
 	mirrors := map[identifier.LogID]*mirror{}
 	for _, m := range r.logs.mirrors() {
 		// Nothing more comes of a log that is set aside, and there is nothing of one that is
@@ -118,46 +119,77 @@ func (r *Registry) certainties(ctx context.Context) (map[*mirror]certainty, erro
 			mirrors[m.log] = m
 		}
 	}
+	largest := map[*mirror]identifier.ChildRow{}
+	err := r.rowsWithin(ctx, mirrors, func(m *mirror, row *identifier.ChildRow) error {
+		if row.Size > largest[m].Size {
+			largest[m] = *row
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	cuts, doubtful := map[*mirror]*replica.Cutting{}, map[identifier.LogID]*mirror{}
+	for log, m := range mirrors {
+		cuts[m] = &replica.Cutting{}
+		if row := largest[m]; row.Size > 0 {
+			if err := r.weighRow(cuts[m], m, &row); err != nil {
+				return nil, err
+			}
+		}
+		if _, astray := cuts[m].Found(); astray {
+			doubtful[log] = m
+		}
+	}
+	err = r.rowsWithin(ctx, doubtful, func(m *mirror, row *identifier.ChildRow) error { return r.weighRow(cuts[m], m, row) })
+	if err != nil {
+		return nil, err
+	}
+	found := map[*mirror]certainty{}
+	for m, c := range cuts {
+		if kept, astray := c.Found(); kept.Size < m.published.Load() {
+			found[m] = certainty{kept, astray}
+		}
+	}
+	return found, nil
+}
+
+// rowsWithin yields the rows in the node's own log that mirrors can be compared with.
+func (r *Registry) rowsWithin(ctx context.Context, mirrors map[identifier.LogID]*mirror, yield func(*mirror, *identifier.ChildRow) error) error {
 	if len(mirrors) == 0 {
-		return nil, nil
+		return nil
 	}
 	at, err := r.locate(0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, _, err = r.replay(ctx, at, 0, r.published.Load(), func(l Logged) error {
 		for i := range l.Entry.Children {
 			row := &l.Entry.Children[i]
-			m := mirrors[row.Log]
-			if m == nil || row.Size > m.published.Load() {
-				continue
+			if m := mirrors[row.Log]; m != nil && row.Size <= m.published.Load() {
+				if err := yield(m, row); err != nil {
+					return err
+				}
 			}
-			note, err := journal.AssembleCheckpoint(row.Size, row.Root, row.Log, row.Node, row.Signature)
-			if err != nil {
-				return fmt.Errorf("row of log %s: %w", row.Log, err)
-			}
-			rows[row.Log] = append(rows[row.Log], replica.Row{Size: row.Size, Root: row.Root, Checkpoint: note})
 		}
 		return nil
 	})
 	if err == nil {
 		err = ctx.Err()
 	}
+	return err
+}
+
+// weighRow compares a row with a mirror.
+func (r *Registry) weighRow(c *replica.Cutting, m *mirror, row *identifier.ChildRow) error {
+	note, err := journal.AssembleCheckpoint(row.Size, row.Root, row.Log, row.Node, row.Signature)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("row of log %s: %w", row.Log, err)
 	}
-	found := map[*mirror]certainty{}
-	for log, m := range mirrors {
-		size := m.published.Load()
-		kept, astray, err := replica.Cut(rows[log], size, &Mirror{r: r, m: m})
-		if err != nil {
-			return nil, fmt.Errorf("mirror of log %s: %w", log, err)
-		}
-		if kept.Size < size {
-			found[m] = certainty{kept, astray}
-		}
+	if err := c.Weigh(replica.Row{Size: row.Size, Root: row.Root, Checkpoint: note}, m.published.Load(), &Mirror{r: r, m: m}); err != nil {
+		return fmt.Errorf("mirror of log %s: %w", m.log, err)
 	}
-	return found, nil
+	return nil
 }
 
 // certify notes of every mirror what is certain of it, when the node has healed its own

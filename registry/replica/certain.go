@@ -36,22 +36,42 @@ const (
 // The row may end inside of a unit: the mirror then ends with the row's checkpoint. rows
 // are those of the child in the parent's own log, the mirror has size entries.
 func Cut(rows []Row, size uint64, h History) (kept Row, astray bool, err error) {
-	largest := uint64(0)
+	var c Cutting
 	for _, row := range rows {
-		if row.Size > size || row.Size <= kept.Size {
-			continue
-		}
-		largest = max(largest, row.Size)
-		root, err := h.Root(row.Size)
-		if err != nil {
+		if err := c.Weigh(row, size, h); err != nil {
 			return Row{}, false, err
 		}
-		if root == row.Root {
-			kept = row
-		}
 	}
-	return kept, largest > kept.Size, nil
+	kept, astray = c.Found()
+	return kept, astray, nil
 }
+
+// Cutting is [Cut] row by row, in any order. Where the largest row that the mirror can be
+// compared with agrees with it, the others change nothing.
+type Cutting struct {
+	kept    Row
+	largest uint64 // of the rows that were compared
+}
+
+// Weigh compares one more row with the mirror, which has size entries.
+func (c *Cutting) Weigh(row Row, size uint64, h History) error {
+	if row.Size > size || row.Size <= c.kept.Size {
+		return nil
+	}
+	root, err := h.Root(row.Size)
+	if err != nil {
+		return err
+	}
+	c.largest = max(c.largest, row.Size)
+	if root == row.Root {
+		c.kept = row
+	}
+	return nil
+}
+
+// Found returns what is certain by the rows that were weighed, and whether a larger one
+// contradicts the mirror.
+func (c *Cutting) Found() (kept Row, astray bool) { return c.kept, c.largest > c.kept.Size }
 
 // Greeted returns what becomes of a mirror of size entries, of which those of a row are
 // certain, when the child says Hello with a checkpoint over tip entries. What contradicts
