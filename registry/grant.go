@@ -112,10 +112,18 @@ func (j *judge) checkGrantor(g *grant, current *identifier.Delegation) error {
 	}
 	keys := above.delegation.Keyset
 	if n := e.SignedBy(keys.Keys); n < keys.Threshold {
-		return refuse(Unauthenticated, "%d good signatures by keys of prefix %q, which lies above %q, %d are needed: sign with its holder's key",
-			n, above.delegation.Prefix, d.Prefix, keys.Threshold)
+		return refuse(Unauthenticated, "%d good signatures by keys of %s, which lies above %q, and the threshold is %d: sign with its holder's key",
+			n, spoken(above.delegation.Prefix), d.Prefix, keys.Threshold)
 	}
 	return nil
+}
+
+// spoken is a prefix as an error names it.
+func spoken(p identifier.Prefix) string {
+	if p == "" {
+		return "the root"
+	}
+	return fmt.Sprintf("prefix %q", p)
 }
 
 func sameDelegation(a, b *identifier.Delegation) bool {

@@ -129,6 +129,9 @@ func (f *delegateFlags) suspicion(ctx context.Context, node *registryrpc.Client,
 	}
 	if current.Node == nil || current.Node.Key == status.Key {
 		s.Log = status.Log
+		if s.Since >= status.Position {
+			return nil, usagef("--suspect-since %d: the log has %d entries, so nothing would be suspect: say the position of the first one that is meant", s.Since, status.Position)
+		}
 		return s, nil
 	}
 	for _, m := range status.Mirrors {

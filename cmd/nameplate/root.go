@@ -61,6 +61,7 @@ func isCobraUsage(err error) bool {
 // it may be what another node said.
 func oneLine(err error) string {
 	text := notThere.ReplaceAllString(err.Error(), "no node answers at $1 ($2): start one with nameplate serve, or name another with --server")
+	text = notGRPC.ReplaceAllString(text, "what answers there does not speak gRPC: name the node's gRPC port with --server, such as "+defaultServer)
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -72,6 +73,12 @@ func oneLine(err error) string {
 
 // notThere is how gRPC says that nobody listens at an address; it has no type for it.
 var notThere = regexp.MustCompile(`connection error: desc = "transport: Error while dialing: dial tcp ([^ ]+): (?:connect: )?([^"]+)"`)
+
+// notGRPC is how gRPC says that something else listens there: a web server, or what hangs up.
+var notGRPC = regexp.MustCompile(`(?s)(the node answered Unknown: )?unexpected HTTP status code received from server: .*|connection error: desc = "error reading server preface: [^"]*"`)
+
+// parsing is what the flag package says of how it reads a number.
+var parsing = regexp.MustCompile(`strconv\.[A-Za-z]+: parsing "[^"]*": `)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -88,7 +95,9 @@ and keeps the identifiers that it is responsible for in a log that can be proved
 		Args:              cobra.NoArgs,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return usagef("%s", parsing.ReplaceAllString(err.Error(), ""))
+	})
 	for _, g := range groups() {
 		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
 		for _, c := range g.commands {
@@ -116,33 +125,5 @@ func groups() []group {
 		{"Run a node", []*cobra.Command{newServe(), newBackup(), newRestore(), newCheck(), newLog(), newFork(), newCache()}},
 		{"See and measure", []*cobra.Command{newNetwork(), newDemo()}},
 		{"Other", []*cobra.Command{newBench(), newVersion(), newCompletion()}},
-	}
-}
-
-// checkArguments makes the mistakes that a command finds in its arguments mistakes
-// in the command line.
-func checkArguments(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return &usageError{err}
-			}
-			return nil
-		}
-	}
-	for _, sub := range c.Commands() {
-		checkArguments(sub)
-	}
-}
-
-// arguments checks how many arguments a command was given: as many as its usage line
-// names.
-func arguments(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) != n {
-			_, names, _ := strings.Cut(c.Use, " ")
-			return fmt.Errorf("%d arguments where %d are needed: write %s %s", len(args), n, c.CommandPath(), names)
-		}
-		return nil
 	}
 }

@@ -166,7 +166,7 @@ func (k *Keyset) Check(what string) error {
 	case len(k.Keys) == 0 || len(k.Keys) > MaxKeys:
 		return fail("a keyset has 1 to 16 keys", "name fewer keys")
 	case k.Threshold < 1 || k.Threshold > len(k.Keys):
-		return fail("a threshold is 1 or more and at most the number of keys", fmt.Sprintf("set it to 1 to %d", len(k.Keys)))
+		return fail("a threshold is 1 or more and at most the number of keys", "set it to how many must sign, and name as many keys at least")
 	}
 	for i, key := range k.Keys {
 		if err := key.Check(); err != nil {

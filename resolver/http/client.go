@@ -96,6 +96,9 @@ func (c *Client) Resolve(ctx context.Context, q resolver.Query) (resolver.Answer
 		if ctx.Err() != nil {
 			detail = "no answer from " + c.base + " in time: ask again"
 		}
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // the rest says once more whom we asked, and for what
+		}
 		return resolver.Answer{}, &resolver.Error{Kind: resolver.Unavailable, Detail: detail, Err: err}
 	}
 	a, err := readResponse(status, body)
