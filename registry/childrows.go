@@ -101,8 +101,8 @@ func (m *mirror) weighChildren(e *identifier.Entry, position uint64) (effect, er
 	return effectOfChildren(e, position)
 }
 
-// logChildren logs a row for every child whose synced log has grown since its last row,
-// and returns when they are synced.
+// logChildren logs a row for every child whose synced log has grown since its last row, and
+// for every log that stands beside that, and returns when they are synced.
 func (r *Registry) logChildren(ctx context.Context) error {
 	if r.ReadOnly() != "" {
 		return nil
@@ -110,7 +110,7 @@ func (r *Registry) logChildren(ctx context.Context) error {
 	var rows []identifier.ChildRow
 	for _, m := range r.logs.mirrors() {
 		c := m.checkpoint.Load()
-		if m.role != roleChild || c == nil || m.certain.Load() != nil || !r.logs.counts(m) || !r.anchors.grows(m.log, c.Size) {
+		if m.role != roleChild || c == nil || m.certain.Load() != nil || !r.anchors.grows(m.log, c.Size) || !r.logs.counts(m) && !r.logs.standsBeside(m) {
 			continue
 		}
 		signature, err := journal.CheckpointSignature(c.Note, m.log, m.node)

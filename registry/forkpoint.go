@@ -41,7 +41,10 @@ func (m *merger) compare(ctx context.Context) error {
 		return nil // it was resolved, and is not heard of above yet
 	}
 	if held.Policy != identifier.PolicyMirror {
-		return m.compareCheckpoint(held, own)
+		if err := m.compareCheckpoint(held, own); err != nil || held.Log != m.old.log {
+			return err
+		}
+		return m.joinApart(ctx, held.Apart)
 	}
 	if held.Log != m.old.log && held.Size == 0 {
 		// Nobody has what the log of the node above says that there was of it.

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -122,6 +123,18 @@ func (l *logs) hear(node identifier.PublicKey, log identifier.LogID, rows []iden
 	return nil
 }
 
+// standsBeside reports whether a log of a child stands beside the one that counts.
+func (l *logs) standsBeside(m *mirror) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	now, line := l.byNode[m.node], l.lines[m.node]
+	if now == nil || now == m || l.left == ruleJoin {
+		return false
+	}
+	held := replica.Held{Size: now.published.Load(), Base: now.base.Load(), Root: now.rootOf}
+	return line.Beside(&identifier.Genesis{Log: m.log, After: m.continues()}, held)
+}
+
 // takeNote lets a lineage know of all that its logs continue. The caller holds mu.
 func (l *logs) takeNote(node identifier.PublicKey, line *replica.Lineage) {
 	for _, m := range l.all {
@@ -218,26 +231,12 @@ func (m *mirror) succession() ([]state.Mutation, error) {
 	if m.witness() {
 		return counts, nil // what it repeats a witness does not see
 	}
-	before, err := now.childRows()
-	if err != nil {
-		return nil, err
-	}
-	repeated, err := m.childRows()
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range m.rows {
-		repeated = append(repeated, r)
-	}
+	before := slices.Collect(maps.Values(now.newest))
+	repeated := slices.AppendSeq(slices.Collect(maps.Values(m.rows)), maps.Values(m.newest))
 	for _, log := range m.logs.unjoined(m.node, nil).Held {
-		if !after.Continues(log) {
-			continue
+		if after.Continues(log) {
+			before = slices.AppendSeq(before, maps.Values(m.logs.withID(m.node, log).newest))
 		}
-		rows, err := m.logs.withID(m.node, log).childRows()
-		if err != nil {
-			return nil, err
-		}
-		before = append(before, rows...)
 	}
 	m.logs.mu.RLock()
 	defer m.logs.mu.RUnlock()

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ type mirror struct {
 	// unproved says that it did not keep to a fence.
 	unproved atomic.Bool
 	rows     map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
+	newest   map[identifier.LogID]identifier.ChildRow // the newest of each log, of all units before
 
 	instead    uint32                      // the number of the mirror whose place it takes; 0 for none
 	entries    uint64                      // as soon as it has so many
@@ -64,7 +66,7 @@ func newMirror(n numbering, all *logs) *mirror {
 	l.log, l.bare = n.log, n.policy == identifier.PolicyWitness
 	return &mirror{
 		judge: newJudge(l, l.holders), role: n.role, via: n.via, policy: n.policy, instead: n.instead, entries: n.entries, logs: all,
-		rows: make(map[identifier.LogID]identifier.ChildRow),
+		rows: make(map[identifier.LogID]identifier.ChildRow), newest: make(map[identifier.LogID]identifier.ChildRow),
 	}
 }
 
@@ -103,6 +105,13 @@ func (m *mirror) load() error {
 			break
 		}
 		m.bad++
+	}
+	rows, err := m.childRows() // what is not in the state yet comes with the frames
+	if err != nil {
+		return doubt(err)
+	}
+	for _, r := range rows {
+		m.newest[r.Log] = r
 	}
 	if err := m.loadCertain(); err != nil {
 		return doubt(err)
@@ -188,6 +197,7 @@ func (m *mirror) take(u *replica.Unit, at, end journal.Offset) error {
 		return err
 	}
 	clear(m.waiting)
+	maps.Copy(m.newest, m.rows)
 	clear(m.rows)
 	m.mu.Lock()
 	m.bad += marked

@@ -188,6 +188,10 @@ func (a *Anchors) newest(log identifier.LogID, good func(LoggedRow) bool) (Logge
 // anchoring, of those that it has stored: so many the child may take as held above when
 // it cosigns for its own children.
 func (a *Anchors) Acknowledged(log identifier.LogID, stored uint64) uint64 {
+	if l := a.logs[log]; l != nil && l.witness && len(l.rows) > 0 {
+		// A witness that was restored goes on from the row: what that says was proved.
+		stored = max(stored, l.rows[len(l.rows)-1].Row.Size)
+	}
 	switch a.above {
 	case ParentAbove:
 		return stored

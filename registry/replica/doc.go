@@ -272,7 +272,8 @@
 // A child with fewer entries than are witnessed is refused (Loss), or shown the fork where a
 // checkpoint of its very size was kept. A witness that was restored goes on from the row in its
 // own log, when that is larger than the checkpoint that it finds on its disk: what a row says
-// was proved before it was logged. Rows, cosignatures and receipts are those of any child. At
+// was proved before it was logged; so it acknowledges that for anchoring at once, and does not
+// wait for the child's next checkpoint. Rows, cosignatures and receipts are those of any child. At
 // the top nobody can hold more of a witnessed log than the row in the witness's own log, so
 // that is what enough top-level nodes must hold before it is cosigned; a log that is
 // witnessed is not sent to peers.

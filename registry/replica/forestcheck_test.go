@@ -10,17 +10,23 @@ import (
 // logRows logs what a node holds of its children, as once a second.
 func (m *member) logRows() {
 	for _, c := range m.below {
-		log := m.logOf(c)
-		h := m.held[log]
-		if h == nil || h.synced == 0 || h.certain != nil {
-			continue
+		m.logRow(m.logOf(c))
+		for _, beside := range m.unjoined(c).Held {
+			m.logRow(beside[15])
 		}
-		last := h.units[h.synced-1]
-		if last.end.size == m.newest[log].Size || !m.anchors.Grows(m.f.logs[log-1].id, last.end.size) {
-			continue // the next rows are logged when the last are synced
-		}
-		m.write(&entry{row: &loggedRow{log, replica.Row{Size: last.end.size, Root: last.end.root, Checkpoint: last.unit.Checkpoint}}})
 	}
+}
+
+func (m *member) logRow(log byte) {
+	h := m.held[log]
+	if h == nil || h.synced == 0 || h.certain != nil {
+		return
+	}
+	last := h.units[h.synced-1]
+	if last.end.size == m.newest[log].Size || !m.anchors.Grows(m.f.logs[log-1].id, last.end.size) {
+		return // the next rows are logged when the last are synced
+	}
+	m.write(&entry{row: &loggedRow{log, replica.Row{Size: last.end.size, Root: last.end.root, Checkpoint: last.unit.Checkpoint}}})
 }
 
 // cosign gives children the receipts that are due.
@@ -60,8 +66,9 @@ func (m *member) receipt(c *incarnation, h *heldLog, r replica.LoggedRow, top bo
 	}
 	switch {
 	case c.astray || m.astray:
-	case m.above == nil && size > c.heldBy3:
+	case m.above == nil && size > c.heldBy3 && !c.owner.witnessed:
 		f.fail("%d entries of node %d are cosigned, three top-level nodes hold %d", size, c.owner.number, c.heldBy3)
+	case m.witnessed && m.rowHeld(r.Position):
 	case r.Position >= m.heldBy3:
 		f.fail("node %d cosigns what its entry %d says, three top-level nodes hold %d of them", m.number, r.Position, m.heldBy3)
 	}
@@ -157,10 +164,10 @@ func (l *link) checkStatus(held *place) error {
 	if s.Connected && s.InFlight > max(l.credit, s.Credit) {
 		return fmt.Errorf("%d octets are under way, %d are allowed", s.InFlight, l.credit)
 	}
-	if l.live() && s.Acked > held.size {
+	if l.live() && s.Acked > max(held.size, l.rowed()) {
 		return fmt.Errorf("%d entries are acknowledged, %d are on the disk", s.Acked, held.size)
 	}
-	if l.live() && s.Anchored > l.owner.heldBy3 && l.to.above == nil && l.to == l.from.above && !l.owner.astray {
+	if l.live() && s.Anchored > l.owner.heldBy3 && !l.owner.witnessed && l.to.above == nil && l.to == l.from.above && !l.owner.astray {
 		return fmt.Errorf("%d entries are taken for anchored, three top-level nodes hold %d", s.Anchored, l.owner.heldBy3)
 	}
 	p := l.parent()
@@ -171,6 +178,9 @@ func (l *link) checkStatus(held *place) error {
 	stored, h := held.size, l.to.held[l.key()]
 	if h.certain != nil {
 		stored = h.certain.Size
+	}
+	if size := l.rowed(); t.Stored == size && size > stored {
+		stored = size // the witness was restored, and goes on from there
 	}
 	if t.Stored != stored && t.Stored+1 != h.joins {
 		return fmt.Errorf("the parent counts %d stored, the disk has %d", t.Stored, stored)

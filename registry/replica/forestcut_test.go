@@ -25,7 +25,7 @@ func (m *member) certify(logs ...*place) {
 			continue
 		}
 		size := h.at(m.f, h.synced).size
-		if size > 0 && m.apart[log] == nil && m.f.left != ruleCut {
+		if size > 0 && m.apart[log] == nil && m.f.left != ruleCut && !c.witnessed {
 			kept, astray, err := replica.Cut(rowsOfLog(log, logs), size, h)
 			switch {
 			case err != nil:

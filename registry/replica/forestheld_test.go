@@ -74,10 +74,16 @@ func (h *heldLog) Unit(position uint64) (*replica.Unit, error) {
 }
 
 func (h *heldLog) Root(size uint64) (identifier.Hash, error) {
+	if h.witness() {
+		return h.witnessedRoot(size)
+	}
 	return h.units[h.synced-1].end.at(size).root, nil
 }
 
 func (h *heldLog) Prove(old, size uint64) ([]identifier.Hash, error) {
+	if h.witness() {
+		return nil, errGap
+	}
 	return h.units[h.synced-1].end.at(size).prove(old)
 }
 

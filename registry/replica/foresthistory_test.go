@@ -13,9 +13,17 @@ import (
 
 // restored lets things happen in a forest, and then nothing bad any more.
 func restored(steps int, left replica.Rule, pick pick, seen *[events]atomic.Int64) error {
+	return restoredBy(steps, left, pick, seen, false)
+}
+
+// restoredBy is restored, where checkpoints alone may be kept of some logs.
+func restoredBy(steps int, left replica.Rule, pick pick, seen *[events]atomic.Int64, witness bool) error {
 	middle := 1 + pick(2)
 	f := newForest(middle, 1+pick(2), left)
 	f.large, f.forks = pick(16) == 0, pick(4) == 0
+	if witness {
+		f.witness(pick)
+	}
 	defer func() {
 		for e, n := range f.happened {
 			seen[e].Add(int64(n))
@@ -79,6 +87,7 @@ const (
 	peerHasMore
 	foundBeside
 	joinedBeside
+	fromRow
 	cutOne
 
 	events
@@ -98,6 +107,7 @@ func (e event) String() string {
 		pausedOne: "a node was asked to wait", drainedOne: "a stream was drained",
 		forgotGrant: "a parent forgot a grant that only it knew", peerHasMore: "at the end a peer has more of a child's log than the child",
 		recalled: "a top-level node that was restored got more of a child's log from another one", foundBeside: "it got a log from another one beside the one that counts", joinedBeside: "the two were joined",
+		fromRow: "a witness that was restored went on from the row in its own log",
 	}[e]
 }
 

@@ -148,6 +148,8 @@ func between(t *testing.T, left replica.Rule, goesOn bool) error {
 	}
 	w.goOn()
 	written := w.node.end.last.first()
+	w.above.logRows() // which the one that is asked last has to find again
+	w.above.sync()
 	w.try(w.settleAll())
 	if w.last.logOf(w.node) != w.node.log {
 		return errors.New("the one that is asked last does not hold the log")

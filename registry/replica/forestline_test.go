@@ -158,7 +158,16 @@ func (m *member) begins(i *incarnation, e *entry) *replica.Refusal {
 // current returns the log of a node that counts here, as it is held.
 func (m *member) current(owner *member) replica.Held {
 	end := m.currentEnd(owner)
-	return replica.Held{Size: end.size, Base: m.f.logs[m.line(owner).Current()[15]-1].base(), Root: func(size uint64) (identifier.Hash, error) { return end.at(size).root, nil }}
+	held := replica.Held{Size: end.size, Base: m.f.logs[m.line(owner).Current()[15]-1].base(), Root: func(size uint64) (identifier.Hash, error) { return end.at(size).root, nil }}
+	if h := m.mirrorOf(m.line(owner).Current()[15]); h.witness() {
+		held.Root = func(size uint64) (identifier.Hash, error) {
+			if size == end.size {
+				return end.root, nil
+			}
+			return identifier.Hash{}, replica.ErrNoRoot
+		}
+	}
+	return held
 }
 
 func (m *member) currentEnd(owner *member) *place {
@@ -187,7 +196,7 @@ func (m *member) succeed(log byte) {
 			before = append(before, rowsOf(m.f, other.at(m.f, other.synced))...)
 		}
 	}
-	if line.Repeats(before, rowsOf(m.f, h.at(m.f, h.synced))) {
+	if i.owner.witnessed && i.owner.above == m || line.Repeats(before, rowsOf(m.f, h.at(m.f, h.synced))) {
 		line.Take(i.id)
 		line.Continued(i.after)
 		m.wentOver(i)

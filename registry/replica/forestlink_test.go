@@ -137,7 +137,7 @@ func (l *link) connect() {
 	if l.sends != l.inc() {
 		l.restart() // another log counts here
 	}
-	if l.child.Close(); l.relayed() && m.mirrorOf(l.key()).certain != nil {
+	if l.child.Close(); l.relayed() && (m.mirrorOf(l.key()).certain != nil || l.owner.witnessed) {
 		l.open = false
 		return // its child decides first what of it is sent
 	}
@@ -216,6 +216,9 @@ func (l *link) make() (*replica.Parent, error) {
 		config.Row = func() (replica.Row, error) { return m.newest[inc.log], nil }
 	}
 	config.Begins = func(payload []byte) *replica.Refusal { return m.begins(inc, m.f.entryOf(payload)) }
+	if owner.witnessed {
+		config.Policy, found.Subtrees = identifier.PolicyWitness, nil
+	}
 	p, err := replica.NewParent(config, found)
 	if err != nil {
 		return nil, err
@@ -304,12 +307,18 @@ func (l *link) store(p *replica.Parent, u *replica.Unit) {
 		}
 	}
 	end := h.at(l.to.f, len(h.units))
-	if end.size != u.Start {
+	if u.Witnessed() {
+		end = l.witnessed(u, end)
+	} else if end.size != u.Start {
 		l.to.f.wrong = errors.New("the mirror has a gap")
+	}
+	if l.to.f.wrong != nil {
 		return
 	}
 	for _, payload := range u.Payloads {
-		end = end.then(l.to.f.entryOf(payload))
+		if !u.Witnessed() {
+			end = end.then(l.to.f.entryOf(payload))
+		}
 	}
 	l.to.append(frame{unit: u, whose: l.key(), end: end}, func() {
 		if p == h.parent {

@@ -26,6 +26,8 @@ type member struct {
 	saved   [][]frame // backups, the newest last
 	waiting []func()
 
+	witnessed bool // the node above keeps checkpoints of its log alone
+
 	low      bool // its disk is
 	draining bool // it is being stopped
 
@@ -179,7 +181,11 @@ func (m *member) absorb(x frame) {
 			m.offer(*e.given)
 		}
 	case x.unit != nil:
-		m.judge(x.whose, m.mirrorOf(x.whose))
+		if h := m.mirrorOf(x.whose); x.unit.Witnessed() {
+			h.synced++ // there is nothing to judge
+		} else {
+			m.judge(x.whose, h)
+		}
 		m.succeed(x.whose)
 		if m.above == nil && m.anchors != nil {
 			m.f.count(m.f.logs[x.whose-1])
@@ -227,6 +233,7 @@ func (m *member) loadRows() {
 func (m *member) logged(p *place) {
 	row := p.last.row
 	i := m.f.logs[row.log-1]
+	m.anchors.Witness(i.id, i.owner.witnessed)
 	m.anchors.Logged(replica.LoggedRow{Position: p.size - 1, Row: identifier.ChildRow{Log: i.id, Node: i.owner.key.Public(), Size: row.Size, Root: row.Root}})
 }
 

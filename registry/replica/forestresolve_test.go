@@ -38,7 +38,9 @@ func (m *member) compare() *joint {
 	j := &joint{m: m, own: own, upper: f.origin, shared: own.size, gave: map[byte]given{}, there: map[*entry]bool{}}
 	j.after = identifier.Predecessor{Log: m.id, Size: own.size, Held: own.root, Own: own.root, Base: m.base() + own.size, Whole: true}
 	defer func() { j.after.Continue(append(m.before(), m.id)...) }()
-	if log := m.above.shows(m); log > 0 {
+	if log := m.above.shows(m); log > 0 && m.witnessed {
+		j.compareCheckpoint(log)
+	} else if log > 0 {
 		h := m.above.mirrorOf(log)
 		j.upper = h.at(f, h.synced)
 		row, before := m.above.rows[log].Size, uint64(0)
@@ -240,7 +242,7 @@ func (j *joint) setAside(row *loggedRow) {
 		return
 	}
 	held := h.at(m.f, h.synced)
-	if row.Size > held.size || held.at(row.Size).root == row.Root {
+	if m.f.logs[row.log-1].owner.witnessed || row.Size > held.size || held.at(row.Size).root == row.Root {
 		return
 	}
 	i := m.f.logs[row.log-1]
@@ -313,7 +315,7 @@ func (j *joint) again(e *entry) {
 func (m *member) adopt() {
 	log := m.above.logOf(m)
 	h := m.above.held[log]
-	if !m.back || h == nil || h.synced == 0 || log == m.log || m.after.Continues(m.f.logs[log-1].id) {
+	if !m.back || m.witnessed || h == nil || h.synced == 0 || log == m.log || m.after.Continues(m.f.logs[log-1].id) {
 		m.back = false // it was asked: only an operator can help
 		return
 	}
@@ -355,7 +357,7 @@ func (m *member) checkKept() error {
 			continue
 		}
 		ends := slices.Collect(maps.Values(i.receipts))
-		if m.f.restored <= 1 {
+		if m.f.restored <= 1 && !m.lost() {
 			ends = append(ends, i.told)
 		}
 		for _, end := range ends {

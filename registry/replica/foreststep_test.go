@@ -161,6 +161,10 @@ func (f *forest) damage(pick pick) error {
 		l.send(true)
 		at := slices.IndexFunc(l.up, func(m replica.Message) bool { _, ok := m.(*replica.Entries); return ok })
 		if at < 0 {
+			if a := l.otherProof(); a != nil {
+				f.note(damagedOne)
+				return l.receive(a)
+			}
 			continue
 		}
 		e := *l.up[at].(*replica.Entries)
@@ -325,6 +329,9 @@ func (m *member) stuck() bool {
 // healed reports whether a link has nothing more to wait for.
 func (l *link) healed() bool {
 	m := l.owner
+	if l.relayed() && m.witnessed {
+		return true // others have the rows alone
+	}
 	if r := l.child.Refusal(); l.relayed() && r != nil && r.Reason == replica.Behind {
 		// The node and its child were restored at once, to a time before what a peer holds.
 		// Nobody gives that back: the child writes on, and then there is a fork.
@@ -332,11 +339,11 @@ func (l *link) healed() bool {
 		return true
 	}
 	h := l.to.held[l.key()]
-	if m.marked || h == nil || h.at(m.f, h.synced) != m.fast {
+	if m.marked || h == nil || h.at(m.f, h.synced) != m.fast && l.rowed() != m.fast.size {
 		return false
 	}
 	s := l.child.Status()
-	if !s.Connected || s.Acked != m.fast.size {
+	if !s.Connected || s.Acked != m.fast.size || l.to.logOf(m) != m.log {
 		return false
 	}
 	return l.to != m.above || m.kept[0] == m.fast.size && m.kept[1] == m.fast.size
@@ -345,7 +352,7 @@ func (l *link) healed() bool {
 // checkWhole returns an error when something was lost that only one restore took.
 func (f *forest) checkWhole() error {
 	for _, m := range f.nodes {
-		if f.restored <= 1 && !f.untold && (!m.fast.has(m.told) || m.stuck()) {
+		if f.restored <= 1 && !f.untold && !m.lost() && (!m.fast.has(m.told) || m.stuck()) {
 			return fmt.Errorf("node %d was acknowledged %d entries and has %d or others, and only one node was restored once:\n%v\n%v", m.number, m.told.size, m.fast.size, m, m.above)
 		}
 		if m.above != nil && !m.reported && !m.lossTold && !m.stuck() {
