@@ -11,33 +11,33 @@ import (
 // addition for each row and no doubling. They are only read once they are made.
 type multiples struct {
 	width int // bits of a digit, 2 to 16
-	rows  [][]edwards25519.Point
+	rows  [][]addend
 }
 
 // scalarBits is one bit more than a scalar has: a number below the order of the group,
 // which is less than 2^253. So the last digit leaves nothing to be carried.
 const scalarBits = 254
 
-// newMultiples needs 2^(width-1) additions, and 160 octets, for each row.
+// newMultiples needs 2^(width-1) additions, and 120 octets, for each row.
 func newMultiples(of *edwards25519.Point, width int) *multiples {
-	m := &multiples{width: width, rows: make([][]edwards25519.Point, (scalarBits+width-1)/width)}
+	m := &multiples{width: width, rows: make([][]addend, (scalarBits+width-1)/width)}
 	first := new(edwards25519.Point).Set(of)
+	row := make([]edwards25519.Point, 1<<(width-1))
 	for i := range m.rows {
-		row := make([]edwards25519.Point, 1<<(width-1))
 		row[0].Set(first)
 		for j := 1; j < len(row); j++ {
 			row[j].Add(&row[j-1], first)
 		}
-		m.rows[i] = row
+		m.rows[i] = addends(row)
 		last := &row[len(row)-1]
 		first.Add(last, last)
 	}
 	return m
 }
 
-// addProduct adds the product of the point and a scalar, the least octet first, to sum. How
+// addProduct adds the product of the point and a scalar, the least octet first, to a sum. How
 // long it takes tells of the scalar, so this is nothing for secrets.
-func (m *multiples) addProduct(sum *edwards25519.Point, scalar *[32]byte) {
+func (m *multiples) addProduct(to *pointSum, scalar *[32]byte) {
 	half, carry := 1<<(m.width-1), 0
 	for i := range m.rows {
 		// From -half+1 to half, so that half as many multiples do.
@@ -49,9 +49,9 @@ func (m *multiples) addProduct(sum *edwards25519.Point, scalar *[32]byte) {
 		}
 		switch {
 		case digit > 0:
-			sum.Add(sum, &m.rows[i][digit-1])
+			to.add(&m.rows[i][digit-1])
 		case digit < 0:
-			sum.Subtract(sum, &m.rows[i][-digit-1])
+			to.subtract(&m.rows[i][-digit-1])
 		}
 	}
 }
