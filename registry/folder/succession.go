@@ -182,7 +182,7 @@ func (f *Folder) keepResolution(log string) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(from, filepath.Join(to, ResolutionFile))
+	return errors.Join(os.Rename(from, filepath.Join(to, ResolutionFile)), syncDir(to)) // before what it came from goes
 }
 
 // Resolutions returns where the files are in which it is told what became of the logs that

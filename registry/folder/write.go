@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 )
 
-// WriteFile puts data under a name at once and durably: after a crash the file
-// is whole or as it was before.
+// WriteFile puts data under a name at once, and durably at return: after a crash the file
+// is whole or as it was before. One that says the same already is left as it is.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
-		return nil
+		return syncDir(filepath.Dir(path)) // a crash may have come before that
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
