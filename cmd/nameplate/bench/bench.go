@@ -44,7 +44,7 @@ func run(ctx context.Context, o Options) (err error) {
 		name string
 		run  func(context.Context) error
 	}{
-		{"bulk", b.starts}, {"dns", b.names}, {"dns-tcp", b.streams}, {"grpc", b.calls}, {"http", b.links}, {"rest", b.rest}, {"handle", b.handles}, {"recursive", b.recursive},
+		{"bulk", b.starts}, {"dns", b.names}, {"dns-tcp", b.streams}, {"dns-hashed", b.hashed}, {"grpc", b.calls}, {"http", b.links}, {"rest", b.rest}, {"handle", b.handles}, {"recursive", b.recursive},
 		{"register", b.registrations}, {"register-grpc", b.remoteRegistrations}, {"sustain", b.sustainOrdered}, {"sustain-random", b.sustainScattered},
 		{"copy", b.firstCopy}, {"lag", b.lag}, {"large", b.large},
 	} {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
 func TestSeries(t *testing.T) {
@@ -70,7 +72,7 @@ func TestDiffers(t *testing.T) {
 		}}
 		return m
 	}
-	if why := d.differs(3, answer()); why != "" {
+	if why := d.links().differs(3, answer()); why != "" {
 		t.Fatalf("a right answer: %s", why)
 	}
 	for name, spoil := range map[string]func(m *dns.Msg){
@@ -85,8 +87,22 @@ func TestDiffers(t *testing.T) {
 	} {
 		m := answer()
 		spoil(m)
-		if d.differs(3, m) == "" {
+		if d.links().differs(3, m) == "" {
 			t.Errorf("a wrong %s is not noticed", name)
 		}
+	}
+}
+
+// What is asked for by hash has names that carry one, and questions of one length.
+func TestLongNamesCarryHashes(t *testing.T) {
+	d := data(100)
+	long := d.long()
+	for i := range long.count {
+		if !identifier.HashNamed(long.id(i)) || identifier.HashNamed(d.id(i)) {
+			t.Errorf("%s and %s: one name carries a hash, and the other none", long.id(i), d.id(i))
+		}
+	}
+	if q := long.queries(); len(q.packets) != long.count*q.size {
+		t.Errorf("%d questions have %d octets, the first %d", long.count, len(q.packets), q.size)
 	}
 }

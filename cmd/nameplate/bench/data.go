@@ -80,18 +80,29 @@ type queries struct {
 	bad  func(answer []byte) bool
 }
 
-func (d data) queries() queries {
+func (d data) queries() queries { return d.links().queries() }
+
+// linked are identifiers with a link each.
+type linked struct {
+	count int
+	id    func(i int) identifier.ID
+	link  func(i int) string
+}
+
+func (d data) links() linked { return linked{int(d), d.id, d.link} }
+
+func (l linked) queries() queries {
 	q := queries{bad: notFound}
 	zone := resolverdns.MustParseZone(zoneName)
-	for i := range int(d) {
+	for i := range l.count {
 		// id 0, no flags, one question
 		q.packets = append(q.packets, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
-		q.packets = zone.AppendName(q.packets, d.id(i))
+		q.packets = zone.AppendName(q.packets, l.id(i))
 		q.packets = binary.BigEndian.AppendUint16(q.packets, dns.TypeURI)
 		q.packets = binary.BigEndian.AppendUint16(q.packets, dns.ClassINET)
 		if i == 0 {
 			q.size = len(q.packets)
-			whole := make([]byte, 0, q.size*int(d))
+			whole := make([]byte, 0, q.size*l.count)
 			q.packets = append(whole, q.packets...)
 		}
 	}

@@ -71,7 +71,7 @@ type Options struct {
 
 // Parts are the parts that can be run alone.
 func Parts() []string {
-	return []string{"bulk", "dns", "dns-tcp", "grpc", "http", "rest", "handle", "recursive", "register", "register-grpc", "sustain", "sustain-random", "copy", "lag", "large"}
+	return []string{"bulk", "dns", "dns-tcp", "dns-hashed", "grpc", "http", "rest", "handle", "recursive", "register", "register-grpc", "sustain", "sustain-random", "copy", "lag", "large"}
 }
 
 // usual are the parts that are run when none are named.

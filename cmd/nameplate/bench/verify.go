@@ -23,6 +23,10 @@ const (
 // question repeated, one URI record, its owner, TTL, priority, weight and target. It
 // returns how many octets an answer has on average.
 func (d data) verify(ctx context.Context, port int, q *queries) (float64, error) {
+	return d.links().verify(ctx, port, q)
+}
+
+func (l linked) verify(ctx context.Context, port int, q *queries) (float64, error) {
 	conn, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 	if err != nil {
 		return 0, err
@@ -30,21 +34,21 @@ func (d data) verify(ctx context.Context, port int, q *queries) (float64, error)
 	defer conn.Close()
 	_ = conn.SetReadBuffer(4 << 20)
 	octets := 0
-	for first := 0; first < int(d); first += verifyAtOnce {
+	for first := 0; first < l.count; first += verifyAtOnce {
 		if err := ctx.Err(); err != nil {
 			return 0, context.Cause(ctx)
 		}
-		n, err := d.verifySome(conn, q, first, min(first+verifyAtOnce, int(d)))
+		n, err := l.verifySome(conn, q, first, min(first+verifyAtOnce, l.count))
 		if err != nil {
 			return 0, err
 		}
 		octets += n
 	}
-	return float64(octets) / float64(d), nil
+	return float64(octets) / float64(l.count), nil
 }
 
 // verifySome asks for some names at once, and again for those that get no answer.
-func (d data) verifySome(conn *net.UDPConn, q *queries, first, end int) (octets int, err error) {
+func (l linked) verifySome(conn *net.UDPConn, q *queries, first, end int) (octets int, err error) {
 	open := map[uint16]int{}
 	for i := first; i < end; i++ {
 		open[uint16(i)] = i
@@ -73,8 +77,8 @@ func (d data) verifySome(conn *net.UDPConn, q *queries, first, end int) (octets 
 			if !ok {
 				continue // asked again and answered twice
 			}
-			if why := d.differs(i, &m); why != "" {
-				return 0, fmt.Errorf("the answer for %s differs from the data: %s", d.id(i), why)
+			if why := l.differs(i, &m); why != "" {
+				return 0, fmt.Errorf("the answer for %s differs from the data: %s", l.id(i), why)
 			}
 			delete(open, m.Id)
 			octets += n
@@ -87,8 +91,8 @@ func (d data) verifySome(conn *net.UDPConn, q *queries, first, end int) (octets 
 }
 
 // differs says in what an answer is not what it should be; "" when in nothing.
-func (d data) differs(i int, m *dns.Msg) string {
-	name := resolverdns.MustParseZone(zoneName).Name(d.id(i))
+func (l linked) differs(i int, m *dns.Msg) string {
+	name := resolverdns.MustParseZone(zoneName).Name(l.id(i))
 	switch {
 	case !m.Response || m.Rcode != dns.RcodeSuccess || !m.Authoritative || m.Truncated:
 		return "it is not an authoritative success: " + m.MsgHdr.String()
@@ -99,7 +103,7 @@ func (d data) differs(i int, m *dns.Msg) string {
 	}
 	uri, ok := m.Answer[0].(*dns.URI)
 	if !ok || !strings.EqualFold(uri.Hdr.Name, name) || uri.Hdr.Class != dns.ClassINET || uri.Hdr.Ttl != ttl ||
-		uri.Priority != 1 || uri.Weight != 1 || uri.Target != d.link(i) {
+		uri.Priority != 1 || uri.Weight != 1 || uri.Target != l.link(i) {
 		return "its record is " + m.Answer[0].String()
 	}
 	return ""
