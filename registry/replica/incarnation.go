@@ -95,7 +95,7 @@ func (l *Lineage) Hear(log identifier.LogID, u Unjoined) *Refusal {
 	case l.left.lacks(ruleJoin, log != l.Current() || len(u.Held) == 0):
 		return refuse(Succeeded, "log %s of this node is held beside log %s, which counts: the node went on twice, because it and the node above it were restored to a time before the first of the two. It takes no changes; run 'nameplate fork resolve' there, which joins the two", u.Held[0], log)
 	case l.left.lacks(ruleJoin, log != l.Current() || len(u.Lost) == 0):
-		return refuse(Loss, "this node has logged how many entries log %s of the child had, which log %s does not continue, and holds none of them: they are lost on both. Restore a newer backup of either node; when there is none, stop the child and run 'nameplate fork resolve' there, which goes on with what is left", u.Lost[0], log)
+		return refuse(Loss, "this node has logged how many entries log %s of the child had, which log %s does not continue, and nobody who could be asked holds any of them. Restore a newer backup of either node, or bring back the top-level node that was away; when there is none, stop the child and run 'nameplate fork resolve' there, which goes on with what is left", u.Lost[0], log)
 	}
 	if l.left == ruleFirst || len(l.logs) == 0 {
 		l.Take(log)
