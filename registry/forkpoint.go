@@ -38,7 +38,9 @@ func (m *merger) compare(ctx context.Context) error {
 	// What is lost has used up positions, too.
 	m.after.Base = max(m.after.Base, m.old.base.Load()+max(held.Size, held.Row), held.Base+held.Row)
 	if before.Continues(held.Log) {
-		return nil // it was resolved, and is not heard of above yet
+		// It was resolved, and is not heard of above yet.
+		m.shared, m.size = own, 0
+		return m.joinApart(ctx, held.Apart.Without(&identifier.Genesis{Log: m.old.log, After: before}))
 	}
 	if held.Policy != identifier.PolicyMirror {
 		if err := m.compareCheckpoint(held, own); err != nil || held.Log != m.old.log {

@@ -125,12 +125,13 @@ func (l *logs) hear(node identifier.PublicKey, log identifier.LogID, rows []iden
 
 // standsBeside reports whether a log of a child stands beside the one that counts.
 func (l *logs) standsBeside(m *mirror) bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now, line := l.byNode[m.node], l.lines[m.node]
 	if now == nil || now == m || l.left == ruleJoin {
 		return false
 	}
+	l.takeNote(m.node, line)
 	held := replica.Held{Size: now.published.Load(), Base: now.base.Load(), Root: now.rootOf}
 	return line.Beside(&identifier.Genesis{Log: m.log, After: m.continues()}, held)
 }

@@ -112,6 +112,9 @@ func besides(t *testing.T, left registry.Rule) error {
 	if _, err := w.parent.Recall(t.Context(), w.child.root.Public(), w.between); err != nil {
 		t.Fatal(err)
 	}
+	if left == 0 {
+		w.row(w.between)
+	}
 	for range 2 { // also after a start
 		if r := w.refusal(); r == nil || r.Reason != replica.Succeeded {
 			return fmt.Errorf("the child's Hello: %v", r)
@@ -140,6 +143,27 @@ func besides(t *testing.T, left registry.Rule) error {
 		t.Errorf("what is continued is taken in again: %d entries, %v", entries, err)
 	}
 	return nil
+}
+
+// row checks that the parent logs a row of a log that stands beside: whoever holds one refuses
+// the parent's next log otherwise.
+func (w *wentOn) row(c heldCopy) {
+	t := w.parent.t
+	t.Helper()
+	if err := registry.LogMirrors(t.Context(), w.parent.Registry); err != nil {
+		t.Fatal(err)
+	}
+	key := w.child.root.Public()
+	held, err := w.parent.MirroredFor(key, key, c.log, 0)
+	if want := c.units[len(c.units)-1].End(); err != nil || held.Row != want || held.Size != want {
+		t.Errorf("of the log that stands beside there are %d entries, and a row of %d, want %d: %v", held.Size, held.Row, want, err)
+	}
+	if held, err = w.parent.Mirrored(key, 0); err != nil || !slices.Equal(held.Apart.Held, []identifier.LogID{c.log}) || len(held.Apart.Lost) > 0 {
+		t.Errorf("the child is shown %+v, %v", held.Apart, err)
+	}
+	if _, err := w.parent.MirroredFor(newKey(t).Public(), key, c.log, 0); err == nil {
+		t.Error("a log is shown to another node than the one whose it is")
+	}
 }
 
 // Nothing is left of the log between but what the parent's own log says of it.

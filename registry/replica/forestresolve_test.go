@@ -52,6 +52,8 @@ func (m *member) compare() *joint {
 		j.after.Base = max(j.after.Base, m.base()+max(j.upper.size, row), before+row)
 		switch i := f.logs[log-1]; {
 		case m.after.Continues(i.id): // it was resolved, and is not heard of above yet
+			j.upper = f.origin
+			j.unjoined(m.above.unjoined(m).Without(m.incarnation.genesis()))
 		case i != m.incarnation:
 			j.shared = 0
 			if h.synced > 0 {

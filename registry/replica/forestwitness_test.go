@@ -114,6 +114,7 @@ func (j *joint) compareCheckpoint(log byte) {
 	j.after.Base = max(j.after.Base, i.base()+size)
 	switch {
 	case m.after.Continues(i.id): // it was resolved, and is not heard of above yet
+		j.unjoined(m.above.unjoined(m).Without(m.incarnation.genesis()))
 	case i != m.incarnation:
 		j.after.Log, j.after.Why, j.after.Size, j.after.Held, j.after.Own = i.id, identifier.AfterBeginning, size, root, identifier.Hash{}
 		j.after.Continue(i.before()...)
