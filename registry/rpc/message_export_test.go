@@ -5,4 +5,5 @@ var (
 	RequestFromProto  = requestFromProto
 	ResponseToProto   = responseToProto
 	ResponseFromProto = responseFromProto
+	MirroredFromProto = mirroredFromProto
 )

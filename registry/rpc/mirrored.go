@@ -159,12 +159,24 @@ func (u *Upper) Mirrored(ctx context.Context, position uint64) (registry.Mirrore
 		}
 		return registry.Mirrored{}, err
 	}
+	if request.Node != nil && !protobuf.Equal(m.GetNode(), request.Node) {
+		return registry.Mirrored{}, errors.New("the other node tells of its own children's logs alone: run the same release on both nodes")
+	}
+	return mirroredFromProto(m)
+}
+
+// mostPositions is how many positions a node's logs may have used up together.
+const mostPositions = 1 << 62
+
+// mirroredFromProto reads what another node says that it holds. What is in the unit is for
+// the node to compare with what it has signed.
+func mirroredFromProto(m *proto.MirroredResponse) (registry.Mirrored, error) {
 	held := registry.Mirrored{Size: m.GetSize(), Row: m.GetRow(), Base: m.GetBase()}
 	if err := fixed("mirrored.log", held.Log[:], m.GetLog()); err != nil {
 		return registry.Mirrored{}, err
 	}
-	if request.Node != nil && !protobuf.Equal(m.GetNode(), request.Node) {
-		return registry.Mirrored{}, errors.New("the other node tells of its own children's logs alone: run the same release on both nodes")
+	if most := max(held.Size, held.Row, held.Base, m.GetStart()); most > mostPositions {
+		return registry.Mirrored{}, fieldError("mirrored", "position %d is beyond what a log may have, %d", most, uint64(mostPositions))
 	}
 	var err1, err2 error
 	held.Apart.Held, err1 = logsFromProto("mirrored.held", m.GetHeld())
