@@ -87,6 +87,7 @@ const (
 	RuleAddsUp  = ruleAddsUp
 	RuleOlder   = ruleOlder
 	RuleBack    = ruleBack
+	RuleTold    = ruleTold
 	RuleAstray  = ruleAstray
 	RuleLook    = ruleLook
 	RuleJoin    = ruleJoin
@@ -125,6 +126,9 @@ func Reread(kind string, log identifier.LogID, node identifier.PublicKey, b []by
 			return nil, err
 		}
 		return r.Row.Append(binary.BigEndian.AppendUint64(nil, r.Position))
+	case "told":
+		p, n, err := parseTold(b)
+		return appendTold(nil, p, n), err
 	case "quarantine":
 		q, err := parseQuarantine(b)
 		if err != nil {

@@ -167,37 +167,6 @@ func (m *mirror) passFences(position uint64) ([]state.Mutation, error) {
 	return mutations, nil
 }
 
-// notice is when a child was first told of what is in force for a prefix.
-type notice struct {
-	version uint64 // of the keyset
-	since   time.Time
-}
-
-// tell notes that the child is told of grants now.
-func (r *Registry) tell(m *mirror, grants []identifier.Envelope) {
-	if m.policy != identifier.PolicyMirror && m.policy != identifier.PolicyPointer {
-		return // nothing of it is judged here
-	}
-	now := time.Now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, e := range grants {
-		g, err := parseGrant(e)
-		if err != nil {
-			continue // by an older release; the child cannot take it in
-		}
-		p := g.delegation.Prefix
-		current := r.holders.at(p)
-		if current == nil || m.grantsTold[p].version == current.Keyset.Version {
-			continue
-		}
-		if m.grantsTold == nil {
-			m.grantsTold = make(map[identifier.Prefix]notice)
-		}
-		m.grantsTold[p] = notice{current.Keyset.Version, now}
-	}
-}
-
 // missing returns what is in force for prefixes of the child's, and neither in its log as
 // far as that is here nor fenced within so many entries, though the child was told of it
 // long enough ago.
@@ -207,11 +176,11 @@ func (r *Registry) missing(m *mirror, size uint64) (list []*identifier.Delegatio
 	for p, t := range m.grantsTold {
 		now, shown := r.holders.at(p), m.holders.heldAt(p)
 		switch {
-		case now.Keyset.Version != t.version:
-			continue // it will be told of a newer one
+		case now == nil || now.Keyset.Version != t.version:
+			continue // it will be told of another one
 		case shown.apex && !olderThan(shown.delegation, now), !shown.apex && t.version == 1:
 			delete(m.grantsTold, p) // or there is none before it by which anything could be signed
-		case time.Since(t.since) >= r.config.Grace && !r.fences.covers(m.log, now, size):
+		case r.config.Clock().Sub(t.since) >= r.config.Grace && !r.fences.covers(m.log, now, size):
 			list = append(list, now)
 		}
 	}

@@ -85,6 +85,12 @@ func (l *logs) replay(f journal.Located) error {
 			return fmt.Errorf("what is certain of log %d: nothing says whose log that is", f.Log)
 		}
 		return m.takeCertain(f.Payload, f.At, f.End)
+	case f.Kind == journal.KindTold:
+		m := l.numbered(f.Log)
+		if m == nil {
+			return fmt.Errorf("what the child of log %d was told: nothing says whose log that is", f.Log)
+		}
+		return m.takeTold(f.Payload, f.At, f.End)
 	case f.Log == ownLog:
 		return l.own.replayFrame(f)
 	case f.Kind == journal.KindMirrored:

@@ -113,7 +113,7 @@ func (m *mirror) load() error {
 	for _, r := range rows {
 		m.newest[r.Log] = r
 	}
-	if err := m.loadCertain(); err != nil {
+	if err := errors.Join(m.loadCertain(), m.loadTold()); err != nil {
 		return doubt(err)
 	}
 	if m.role != roleChild {

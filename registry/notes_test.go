@@ -81,6 +81,10 @@ func FuzzQuarantine(f *testing.F) {
 	fuzzNote(f, "quarantine", replica.AppendEvidence(binary.BigEndian.AppendUint64([]byte{1}, 5), e))
 }
 
+func FuzzTold(f *testing.F) {
+	fuzzNote(f, "told", append(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte{1}, 2), 1700000000000), "88.118"...))
+}
+
 func FuzzSummed(f *testing.F) {
 	b := []byte("keyvalue")
 	fuzzNote(f, "summed", binary.BigEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))))

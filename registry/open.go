@@ -86,6 +86,9 @@ func (r *Registry) open() error {
 	if err := r.loadOrRebuild(id); err != nil {
 		return err
 	}
+	for _, m := range r.logs.everything() {
+		m.remind(r.config.Clock(), r.config.Grace)
+	}
 	r.sequencer = newSequencer(r)
 	r.anchors = newAnchoring(r)
 	if err := r.begin(); err != nil {

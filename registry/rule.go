@@ -19,6 +19,7 @@ const (
 	ruleOlder                   // a log that comes before the node's own is not adopted
 	ruleJoin                    // a log that is held, or was, beside the one that counts is joined with it
 	ruleRecall                  // a top-level node that was restored takes from the others what they hold of its children
+	ruleTold                    // when a child was told of a grant outlives a start
 	ruleBack                    // a log goes from one grant of a prefix to the next, and not back
 	ruleAstray                  // a mirror that a row of the joined history contradicts is set aside
 	ruleLook                    // what was looked up is looked up again where it may have changed since

@@ -27,6 +27,8 @@ const (
 	// KindCertain: how far a mirror is certain to be its child's log, after its node was
 	// restored.
 	KindCertain
+	// KindTold: when a child was first told of what takes a key away.
+	KindTold
 )
 
 // kindNames holds the name of every kind, by number.
@@ -35,6 +37,7 @@ func (k Kind) String() string {
 		KindGroup: "group", KindEnd: "end of segment", KindEntry: "entry", KindCheckpoint: "checkpoint",
 		KindMirrored: "mirrored entry", KindReceipt: "receipt", KindSession: "session", KindFence: "fence",
 		KindQuarantine: "quarantine", KindVote: "vote", KindAcknowledged: "acknowledged", KindCertain: "certain",
+		KindTold: "told",
 	}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("kind %d", uint8(k))
@@ -45,7 +48,7 @@ func (k Kind) String() string {
 // carried reports whether frames of this kind are what a caller appends and reads.
 func (k Kind) carried() bool {
 	switch k {
-	case KindEntry, KindCheckpoint, KindMirrored, KindSession, KindReceipt, KindQuarantine, KindAcknowledged, KindCertain:
+	case KindEntry, KindCheckpoint, KindMirrored, KindSession, KindReceipt, KindQuarantine, KindAcknowledged, KindCertain, KindTold:
 		return true
 	}
 	return false
