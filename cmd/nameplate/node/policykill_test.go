@@ -47,28 +47,18 @@ func (b *branch) changePolicyAt(policy identifier.Policy, killed *member, point 
 		return err
 	}
 	again := make(chan error, 1)
-	restart := func() {
+	go func() { // it may die before it has answered, or heard
 		err := killed.awaitDeath()
 		if err == nil {
 			err = killed.start("", 0)
 		}
 		again <- err
-	}
-	if killed == b.top {
-		go restart() // it may die before it has answered
-	}
-	err := b.grantAs(b.top, b.mid, "88", policy)
-	if err == nil && killed == b.mid && point == registry.HookGrant {
-		restart()
-	}
-	if err == nil {
-		err = b.awaitEpoch()
-	}
-	if err != nil {
+	}()
+	if err := b.grantAs(b.top, b.mid, "88", policy); err != nil {
 		return err
 	}
-	if killed == b.mid && point != registry.HookGrant {
-		go restart()
+	if err := b.awaitEpoch(); err != nil {
+		return err
 	}
 	return b.during([]*member{b.mid, b.mid}, func() error { return errors.Join(b.registerSome(5), <-again) })
 }
