@@ -195,6 +195,10 @@ func (s *Source) Again() bool {
 	return true
 }
 
+// BeginAgain ends the registry's run with [ErrAgain]: what is held above is to be joined with
+// what is here.
+func (r *Registry) BeginAgain() { r.fail(ErrAgain) }
+
 // Settle says that those who can be asked were, and hold no log that this node could adopt:
 // it does not begin again for that. Call it before Run.
 func (r *Registry) Settle() { r.settled = true }

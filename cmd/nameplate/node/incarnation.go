@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/nameplate-id/nameplate/proto"
@@ -17,54 +18,68 @@ import (
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 )
 
-// askedFor is how long a node that has nothing in its log waits for those who may hold one.
+// askedFor is how long the start of a node waits for those who may hold another log of it:
+// those below it, and its operator, are to see it soon. One that was restored goes on asking
+// while it runs ([askAgain]).
 const askedFor = 2 * time.Second
 
 // openRegistry opens the node's registry. A log that has nothing in it, or was restored, may
 // not be the one that counts above: then that is adopted first. Where nobody can be asked
-// the node goes on with what it has, and is told later.
-func openRegistry(c *Config, r registry.Config) (*registry.Registry, error) {
-	opened, err := registry.Open(r)
+// the node goes on with what it has, and is told later: asked is false where it must not say
+// Hello before its parent had an answer.
+func openRegistry(c *Config, r registry.Config) (opened *registry.Registry, asked bool, err error) {
+	opened, err = registry.Open(r)
 	if err != nil || !opened.Due() && !opened.Lacks() {
-		return opened, err
+		return opened, true, err
 	}
-	ctx := context.Background()
-	if opened.Due() {
-		whole := recall(ctx, c, opened, r.Log)
-		if err := opened.Close(); err != nil {
+	if !opened.Due() {
+		return openLacking(context.Background(), c, r, opened)
+	}
+	opened, err = openDue(context.Background(), c, r, opened)
+	return opened, true, err
+}
+
+// openDue continues the log of a top-level node that has healed as another one.
+func openDue(ctx context.Context, c *Config, r registry.Config, opened *registry.Registry) (*registry.Registry, error) {
+	whole := recall(ctx, c, opened, r.Log)
+	if err := opened.Close(); err != nil {
+		return nil, err
+	}
+	if !whole {
+		// It asks the others once more for its own log, and comes back here.
+		if err := r.NotDue(); err != nil {
 			return nil, err
 		}
-		if !whole {
-			// It asks the others once more for its own log, and comes back here.
-			if err := r.NotDue(); err != nil {
-				return nil, err
-			}
-			return registry.Open(r)
-		}
-		told, err := r.Resolve(ctx, nil, "", func(h *registry.Handed) error {
-			if h == nil {
-				return nil
-			}
-			return errors.New("an entry of this log does not follow on those before it: run 'nameplate check' on the folder: " + h.Reason)
-		})
-		if err != nil {
-			return nil, err
-		}
-		r.Log.Warn("the log is continued as another one after a restore", "log", told.Log, "before", told.Before, "entries", told.Entries)
 		return registry.Open(r)
 	}
+	told, err := r.Resolve(ctx, nil, "", func(h *registry.Handed) error {
+		if h == nil {
+			return nil
+		}
+		return errors.New("an entry of this log does not follow on those before it: run 'nameplate check' on the folder: " + h.Reason)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Log.Warn("the log is continued as another one after a restore", "log", told.Log, "before", told.Before, "entries", told.Entries)
+	return registry.Open(r)
+}
+
+// openLacking lets a node that may lack entries begin with the log that counts above.
+func openLacking(ctx context.Context, c *Config, r registry.Config, opened *registry.Registry) (*registry.Registry, bool, error) {
 	adopt, err := adoptable(ctx, c, opened)
 	if err != nil || adopt == nil {
 		return joined(ctx, c, r, opened)
 	}
 	defer adopt.Close()
 	if err := opened.Close(); err != nil {
-		return nil, err
+		return nil, true, err
 	}
 	if err := r.Adopt(ctx, adopt); err != nil {
-		return nil, err
+		return nil, true, err
 	}
-	return registry.Open(r)
+	opened, err = registry.Open(r)
+	return opened, true, err
 }
 
 // recall lets a top-level node that was restored, and has its own log whole, take what the
@@ -109,24 +124,23 @@ func recallAll(ctx context.Context, opened *registry.Registry, u *registryrpc.Up
 
 // joined returns the registry of a node that was restored from a backup of another history
 // than its parent holds, with what the parent holds first, and then what the backup has.
-// Where some of that collides, or the parent cannot be reached, the node goes on as it is:
-// its parent then takes it for a fork, which an operator resolves.
-func joined(ctx context.Context, c *Config, r registry.Config, opened *registry.Registry) (*registry.Registry, error) {
+// Where some of that collides the node goes on as it is: its parent then takes it for a fork,
+// which an operator resolves. asked is false when the parent had no answer yet.
+func joined(ctx context.Context, c *Config, r registry.Config, opened *registry.Registry) (_ *registry.Registry, asked bool, err error) {
 	if c.Parent.Address == "" {
-		return opened, nil // others are asked while it runs
+		return opened, true, nil // others are asked while it runs
 	}
 	uppers, err := c.uppers(opened.Signer())
 	if err != nil {
-		return opened, nil // it says so when it connects
+		return opened, true, nil // it says so when it connects
 	}
 	defer uppers[0].Close()
-	asking, cancel := context.WithTimeout(ctx, askedFor)
-	defer cancel()
-	if contradicted, err := opened.Contradicted(asking, uppers[0]); err != nil || !contradicted {
-		return opened, nil
+	contradicted, asked, err := contradicts(ctx, opened, uppers[0])
+	if err != nil || !contradicted {
+		return opened, asked, nil
 	}
 	if err := opened.Close(); err != nil {
-		return nil, err
+		return nil, true, err
 	}
 	told, err := r.Resolve(ctx, uppers[0], "", func(h *registry.Handed) error {
 		if h == nil {
@@ -134,13 +148,63 @@ func joined(ctx context.Context, c *Config, r registry.Config, opened *registry.
 		}
 		return errors.New("what it has collides with that, so an operator is asked: " + h.Reason)
 	})
+	asked = err == nil || !later(err)
 	if err != nil {
 		r.Log.Warn("the backup is of another history than the one that is held above", "error", err)
 	} else {
 		r.Log.Warn("the backup was of another history than the one that is held above: the log is continued as another one, with what both have",
 			"log", told.Log, "before", told.Before, "above", told.Upper, "node", told.Own)
 	}
-	return registry.Open(r)
+	opened, err = registry.Open(r)
+	return opened, asked, err
+}
+
+// contradicts asks the parent whether it holds another history than the node has. asked is
+// false when it had no answer.
+func contradicts(ctx context.Context, r *registry.Registry, parent *registryrpc.Upper) (contradicted, asked bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askedFor)
+	defer cancel()
+	contradicted, err = r.Contradicted(ctx, parent)
+	return contradicted, err == nil || !later(err), err
+}
+
+// later reports whether another node may have an answer later.
+func later(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || code == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded)
+}
+
+// askEvery is how long a node waits before it asks its parent once more.
+const askEvery = time.Second
+
+// askAgain asks the parent of a node that was restored what it holds, for as long as it has no
+// answer, and tells why it has none. The node takes no changes and answers nothing meanwhile,
+// and says no Hello: its parent would take for a fork what is a backup of a history that was
+// given up. When it is, the node begins again, and joins the two.
+func askAgain(ctx context.Context, c *Config, r *registry.Registry, tell func(why string)) error {
+	uppers, err := c.uppers(r.Signer())
+	if err != nil {
+		return nil // it says so when it connects
+	}
+	defer uppers[0].Close()
+	for {
+		contradicted, asked, err := contradicts(ctx, r, uppers[0])
+		switch {
+		case contradicted:
+			r.BeginAgain()
+			<-ctx.Done() // and no Hello is said
+			return nil
+		case asked:
+			tell("")
+			return nil
+		}
+		tell("it is asked what it holds before anything is sent: " + err.Error())
+		select {
+		case <-time.After(askEvery):
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // adoptable returns who holds a log of this node that it should adopt; nil when nobody does.

@@ -85,7 +85,8 @@ func (n *Node) open(r registry.Config) (err error) {
 	if r.Reserve == 0 {
 		r.Reserve = int64(c.Journal.Reserve)
 	}
-	n.registry, err = openRegistry(c, r)
+	var asked bool
+	n.registry, asked, err = openRegistry(c, r)
 	if err != nil {
 		return err
 	}
@@ -99,6 +100,9 @@ func (n *Node) open(r registry.Config) (err error) {
 	n.identity = proto.NewIdentity(n.registry.Signer())
 	if n.replication, err = newReplication(c, n.registry, n.identity, n.log); err != nil {
 		return errors.Join(err, n.registry.Close())
+	}
+	if !asked {
+		n.replication.first = func(ctx context.Context) error { return askAgain(ctx, c, n.registry, n.replication.tell) }
 	}
 	return nil
 }

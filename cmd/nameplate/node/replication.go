@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +23,13 @@ type replication struct {
 	parent *registryrpc.Parent // of the children
 	child  *registryrpc.Child  // of the parent; nil without one
 	peers  []*topLevel         // the other top-level nodes
+
+	first   func(context.Context) error // before the parent hears of the log; nil for nothing
+	waiting atomic.Pointer[string]      // why it has not yet
 }
+
+// tell notes why the parent does not hear of the log yet; "" when it does.
+func (p *replication) tell(why string) { p.waiting.Store(&why) }
 
 // never is longer than any test.
 const never = time.Hour
@@ -95,7 +102,14 @@ const recallTime = 10 * time.Minute
 func (p *replication) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if p.child != nil {
-		g.Go(func() error { return p.child.Run(ctx) })
+		g.Go(func() error {
+			if p.first != nil {
+				if err := p.first(ctx); err != nil {
+					return err
+				}
+			}
+			return p.child.Run(ctx)
+		})
 	}
 	for _, x := range p.peers {
 		g.Go(func() error { return x.run(ctx) })
@@ -126,6 +140,9 @@ func (p *replication) upstream() *registryrpc.Upstream {
 		return nil
 	}
 	u := upstreamOf(p.child.Status())
+	if why := p.waiting.Load(); why != nil && *why != "" {
+		u.Reason = *why
+	}
 	return &u
 }
 
