@@ -343,8 +343,14 @@ func (l *link) healed() bool {
 		return false
 	}
 	s := l.child.Status()
-	if !s.Connected || s.Acked != m.fast.size || l.to.logOf(m) != m.log {
+	if !s.Connected || s.Acked != m.fast.size {
 		return false
+	}
+	if l.to.logOf(m) != m.log {
+		if !m.witnessed || l.to != m.above || len(h.units) > 0 {
+			return false
+		}
+		m.f.note(neverBegan) // the witness has a row of it, and not the entry that it begins with
 	}
 	return l.to != m.above || m.kept[0] == m.fast.size && m.kept[1] == m.fast.size
 }
