@@ -118,6 +118,12 @@ func (p *Parent) receiveEntries(m *Entries) *Unit {
 		u.Payloads = m.Payloads[skip:]
 		octets = octetsIn(u.Payloads)
 	}
+	return p.accept(u, octets, m.Proof)
+}
+
+// accept takes in a unit that begins where the mirror ends, if it has room for its octets, if
+// it adds up, and if it contradicts nothing that this node knows of the log.
+func (p *Parent) accept(u *Unit, octets uint64, proof []identifier.Hash) *Unit {
 	if p.left.lacks(ruleCredit, p.octets+octets <= p.allowed) {
 		p.end(refuse(Malformed, "%d octets are on their way to the disk, and these are %d: the child was allowed %d", p.octets, octets, p.allowed))
 		return nil
@@ -127,12 +133,12 @@ func (p *Parent) receiveEntries(m *Entries) *Unit {
 		p.end(refuse(Malformed, "%v", err))
 		return nil
 	}
-	if p.left.lacks(ruleRoot, edge.root() == root) {
-		p.end(&Refusal{Reason: Mismatch, Held: p.checkpoint, Signed: m.Checkpoint,
+	if p.left.lacks(ruleRoot, edge.root() == u.Root) {
+		p.end(&Refusal{Reason: Mismatch, Held: p.checkpoint, Signed: u.Checkpoint,
 			Detail: "the entries do not add up to the checkpoint that the child signed over them: its log is not the one that was mirrored, or it is damaged: run 'nameplate check' there"})
 		return nil
 	}
-	if !p.keepsToFence(u, m.Proof) {
+	if !p.keepsToFence(u, proof) {
 		return nil
 	}
 	if p.edge.size == 0 && p.config.Begins != nil {
@@ -146,10 +152,10 @@ func (p *Parent) receiveEntries(m *Entries) *Unit {
 	case err != nil:
 		p.end(refuse(Unavailable, "this node's own log cannot be read: %v", err))
 		return nil
-	case row.Size > p.edge.size && row.Size <= end && p.contradicts(row, u, m.Checkpoint):
+	case row.Size > p.edge.size && row.Size <= u.End() && p.contradicts(row, u, u.Checkpoint):
 		return nil
 	}
-	p.units = append(p.units, held{end: end, octets: octets, root: root, checkpoint: m.Checkpoint, before: p.edge})
+	p.units = append(p.units, held{end: u.End(), octets: octets, root: u.Root, checkpoint: u.Checkpoint, before: p.edge})
 	p.edge, p.octets = edge, p.octets+octets
 	p.pastFence()
 	return u
