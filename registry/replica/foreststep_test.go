@@ -347,10 +347,14 @@ func (l *link) healed() bool {
 		return false
 	}
 	if l.to.logOf(m) != m.log {
-		if !m.witnessed || l.to != m.above || len(h.units) > 0 {
+		switch {
+		case m.witnessed && l.to == m.above && len(h.units) == 0:
+			m.f.note(neverBegan) // the witness has a row of it, and not the entry that it begins with
+		case m.above == nil && !l.to.line(m).Repeats(rowsOf(m.f, l.to.currentEnd(m)), rowsOf(m.f, m.fast)):
+			m.f.note(largerRow) // it counts when the child's log has grown so far
+		default:
 			return false
 		}
-		m.f.note(neverBegan) // the witness has a row of it, and not the entry that it begins with
 	}
 	return l.to != m.above || m.kept[0] == m.fast.size && m.kept[1] == m.fast.size
 }
