@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/replica"
+)
+
+// Mirrored is what is held of the log of a node that counts. Size is 0 where nothing is
+// left of it but the row.
+type Mirrored struct {
+	Log  identifier.LogID
+	Size uint64
+	// Row is how many entries the largest row of the log says that were held once.
+	Row  uint64
+	Unit *replica.Unit // with the entry that was asked for; nil when there is none
+	// Policy is what is kept of it. Where that is not whole entries there is no Unit, but the
+	// newest Checkpoint, and Base, which is what the genesis says. Where nothing but the row is
+	// left, Base is how many positions are known to have been used up before.
+	Policy     identifier.Policy
+	Checkpoint []byte
+	Base       uint64
+	// Apart are logs of the node that the one which counts does not contain. Of those that
+	// are held [Upper.Of] tells. What those had that are lost is counted in Base.
+	Apart replica.Unjoined
+}
+
+// Mirrored returns what is mirrored of the log of a node that counts, also when that is
+// set aside, and the unit with the entry at a position. The error is a [*replica.Refusal]
+// when there is none, or when this node lacks entries itself and may not know.
+func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrored, error) {
+	return r.MirroredFor(node, node, identifier.LogID{}, position)
+}
+
+// MirroredFor is [Registry.Mirrored] for whoever asks: the node itself, or the top-level node
+// that has sent its log here. log is one of its logs; of all zeros for the one that counts.
+func (r *Registry) MirroredFor(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (Mirrored, error) {
+	if err := r.takesIn(); err != nil {
+		return Mirrored{}, err
+	}
+	m := r.logs.of(node)
+	if log != (identifier.LogID{}) {
+		m = r.logs.withID(node, log)
+	}
+	if asker != node && (m == nil || m.role != roleRelay || m.via != asker) || m == nil && log != (identifier.LogID{}) {
+		return Mirrored{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s that node %s has sent is mirrored here", node, asker)}
+	}
+	if m == nil || m.published.Load() == 0 {
+		return r.mirroredOnce(node)
+	}
+	if err := m.recall.whole(); err != nil {
+		return Mirrored{}, err
+	}
+	held := Mirrored{Log: m.log, Size: m.published.Load(), Policy: m.policy}
+	row, err := (&Mirror{r: r, m: m}).Row()
+	if err != nil {
+		return Mirrored{}, err
+	}
+	held.Row = row.Size
+	if held.Apart, held.Base, err = r.apart(m); err != nil {
+		return Mirrored{}, err
+	}
+	if c := m.checkpoint.Load(); held.Policy != identifier.PolicyMirror && c != nil {
+		held.Size, held.Checkpoint, held.Base = c.Size, c.Note, max(held.Base, m.base.Load())
+		return held, nil
+	}
+	if position >= held.Size {
+		return held, nil
+	}
+	held.Unit, err = (&Mirror{r: r, m: m}).Unit(position)
+	return held, err
+}
+
+// apart returns which logs of a child the one that counts does not contain, and how many
+// positions are known to have been used up where some of them are lost.
+func (r *Registry) apart(m *mirror) (apart replica.Unjoined, base uint64, err error) {
+	if m.role != roleChild || !r.logs.counts(m) {
+		return apart, 0, nil
+	}
+	rows, err := r.anchors.logsOf(m.node)
+	if err != nil {
+		return apart, 0, err
+	}
+	apart = r.logs.unjoined(m.node, rows)
+	for _, log := range apart.Lost {
+		row, _, err := r.childRow(log)
+		if err != nil {
+			return apart, 0, err
+		}
+		base += row.Row.Size
+	}
+	if base > 0 {
+		base += m.base.Load()
+	}
+	return apart, base, nil
+}
+
+// applyTime is how long a question about a lost mirror waits for the state.
+const applyTime = 5 * time.Second
+
+// mirroredOnce returns what this node's own log says of the log of a node of which there
+// is nothing else: its mirror was lost.
+func (r *Registry) mirroredOnce(node identifier.PublicKey) (Mirrored, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), applyTime)
+	defer cancel()
+	if err := r.WaitApplied(ctx); err != nil {
+		return Mirrored{}, err
+	}
+	rows, err := r.loggedRows()
+	if err != nil {
+		return Mirrored{}, err
+	}
+	var held Mirrored
+	var at, used uint64
+	for _, row := range rows {
+		if row.Row.Node == node {
+			used += row.Row.Size
+		}
+		if row.Row.Node == node && row.Position >= at {
+			held, at = Mirrored{Log: row.Row.Log, Row: row.Row.Size, Policy: identifier.PolicyMirror}, row.Position
+		}
+	}
+	held.Base = used - held.Row
+	for _, row := range rows {
+		if row.Row.Node == node && row.Row.Log != held.Log {
+			held.Apart.Lost = append(held.Apart.Lost, row.Row.Log)
+		}
+	}
+	if held.Row == 0 {
+		return held, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
+	}
+	return held, nil
+}
