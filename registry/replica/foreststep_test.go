@@ -350,6 +350,7 @@ func (l *link) healed() bool {
 		switch {
 		case m.witnessed && l.to == m.above && len(h.units) == 0:
 			m.f.note(neverBegan) // the witness has a row of it, and not the entry that it begins with
+			return true          // nor does it cosign it again
 		case m.above == nil && !l.to.line(m).Repeats(rowsOf(m.f, l.to.currentEnd(m)), rowsOf(m.f, m.fast)):
 			m.f.note(largerRow) // it counts when the child's log has grown so far
 		default:
