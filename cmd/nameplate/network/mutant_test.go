@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -48,6 +49,25 @@ var imports = map[string]string{
 `,
 }
 
+// leftOut tells whether the program lies in a folder that names a rule.
+const leftOut = `package identifier
+
+import (
+	"os"
+	"path/filepath"
+)
+
+func LeftOut(rule string) bool {
+	file, err := os.Executable()
+	return err == nil && filepath.Base(filepath.Dir(file)) == "without-"+rule
+}
+`
+
+// identifiers is the package that all others import.
+const identifiers = "github.com/nameplate-id/nameplate/registry/identifier"
+
+var packageClause = regexp.MustCompile(`(?m)^package \w+$`)
+
 var (
 	mutantsMu sync.Mutex
 	mutants   = map[string]func() (string, error){}
@@ -86,7 +106,7 @@ func (m mutant) compile() (string, error) {
 				return "", err
 			}
 			texts[e.file] = string(text)
-			if more := imports[e.file]; more != "" {
+			if more := imports[e.file]; more != "" && strings.Contains(e.to, "journaltest") {
 				texts[e.file] = strings.Replace(texts[e.file], "import (\n", "import (\n"+more, 1)
 			}
 		}
@@ -94,7 +114,11 @@ func (m mutant) compile() (string, error) {
 			return "", fmt.Errorf("%s: %q stands %d times in %s, and should once: say anew what is to be left out", m.name, e.from, n, e.file)
 		}
 		texts[e.file] = strings.Replace(texts[e.file], e.from, e.to, 1)
+		if strings.Contains(e.to, "identifier.LeftOut") && !strings.Contains(texts[e.file], identifiers) {
+			texts[e.file] = packageClause.ReplaceAllString(texts[e.file], "$0\nimport \""+identifiers+"\"\n")
+		}
 	}
+	texts["registry/identifier/leftout.go"] = leftOut
 	overlay := map[string]map[string]string{"Replace": {}}
 	for file, text := range texts {
 		to := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
