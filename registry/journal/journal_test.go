@@ -172,7 +172,7 @@ func TestOpenFrom(t *testing.T) {
 func TestAppendRefuses(t *testing.T) {
 	j := open(t, journal.Options{FS: journaltest.NewDisk(), SegmentSize: 4 << 20})
 	carried := []journal.Kind{
-		journal.KindEntry, journal.KindCheckpoint, journal.KindMirrored, journal.KindSession, journal.KindReceipt, journal.KindQuarantine, journal.KindAcknowledged, journal.KindCertain,
+		journal.KindEntry, journal.KindCheckpoint, journal.KindMirrored, journal.KindSession, journal.KindReceipt, journal.KindQuarantine, journal.KindAcknowledged, journal.KindCertain, journal.KindTold,
 	}
 	for kind := range 256 {
 		k := journal.Kind(kind)
