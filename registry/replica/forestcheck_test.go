@@ -188,6 +188,9 @@ func (l *link) checkStatus(held *place) error {
 	if t.InFlight > replica.MaxOctets {
 		return fmt.Errorf("the parent holds %d octets, the window is %d", t.InFlight, replica.MaxOctets)
 	}
+	if !l.greeted {
+		t.Refusal = nil // of a stream before, perhaps of when the node had another log
+	}
 	for _, r := range []*replica.Refusal{s.Refusal, t.Refusal} {
 		if r != nil && (r.Reason == replica.Malformed || r.Reason == replica.Mismatch || r.Reason == replica.Unauthenticated) && !l.tainted {
 			return r
