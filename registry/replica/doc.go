@@ -273,10 +273,11 @@
 // checkpoint of its very size was kept. A witness that was restored goes on from the row in its
 // own log, when that is larger than the checkpoint that it finds on its disk: what a row says
 // was proved before it was logged; so it acknowledges that for anchoring at once, and does not
-// wait for the child's next checkpoint. Rows, cosignatures and receipts are those of any child. At
-// the top nobody can hold more of a witnessed log than the row in the witness's own log, so
-// that is what enough top-level nodes must hold before it is cosigned; a log that is
-// witnessed is not sent to peers.
+// wait for the child's next checkpoint. One that has nothing of the log names the row as a
+// [Fence] in its Welcome, and the child's first Advance brings the first entry and leads there.
+// Rows, cosignatures and receipts are those of any child. At the top nobody can hold more of a
+// witnessed log than the row in the witness's own log, so that is what enough top-level nodes
+// must hold before it is cosigned; a log that is witnessed is not sent to peers.
 //
 // A parent that is to keep something else than before welcomes with what it has by the new
 // policy, nothing at first, and says how much it has by the one before (Held): so the child

@@ -88,7 +88,6 @@ const (
 	foundBeside
 	joinedBeside
 	fromRow
-	neverBegan
 	largerRow
 	cutOne
 
@@ -109,9 +108,8 @@ func (e event) String() string {
 		pausedOne: "a node was asked to wait", drainedOne: "a stream was drained",
 		forgotGrant: "a parent forgot a grant that only it knew", peerHasMore: "at the end a peer has more of a child's log than the child",
 		recalled: "a top-level node that was restored got more of a child's log from another one", foundBeside: "it got a log from another one beside the one that counts", joinedBeside: "the two were joined",
-		largerRow:  "at the end a top-level node alone has a larger row of a child's log than the child has entries",
-		neverBegan: "at the end a witness that was restored has of a log that continues another one nothing but a row",
-		fromRow:    "a witness that was restored went on from the row in its own log",
+		largerRow: "at the end a top-level node alone has a larger row of a child's log than the child has entries",
+		fromRow:   "a witness that was restored went on from the row in its own log",
 	}[e]
 }
 

@@ -347,15 +347,10 @@ func (l *link) healed() bool {
 		return false
 	}
 	if l.to.logOf(m) != m.log {
-		switch {
-		case m.witnessed && l.to == m.above && len(h.units) == 0:
-			m.f.note(neverBegan) // the witness has a row of it, and not the entry that it begins with
-			return true          // nor does it cosign it again
-		case m.above == nil && !l.to.line(m).Repeats(rowsOf(m.f, l.to.currentEnd(m)), rowsOf(m.f, m.fast)):
-			m.f.note(largerRow) // it counts when the child's log has grown so far
-		default:
+		if m.above != nil || l.to.line(m).Repeats(rowsOf(m.f, l.to.currentEnd(m)), rowsOf(m.f, m.fast)) {
 			return false
 		}
+		m.f.note(largerRow) // it counts when the child's log has grown so far
 	}
 	return l.to != m.above || m.kept[0] == m.fast.size && m.kept[1] == m.fast.size
 }

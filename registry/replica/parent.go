@@ -74,6 +74,7 @@ type Parent struct {
 	returnFrom uint64 // from which position on
 	orders
 	fence Fence // the next one that the child was told of
+	begin Row   // with which a witness begins that was restored and has nothing; else of size 0
 
 	left rule
 }
@@ -149,7 +150,7 @@ func (p *Parent) Close() {
 func (p *Parent) reset(to phase) {
 	p.phase, p.hello, p.session, p.refusal, p.unsent = to, nil, Session{}, nil, nil
 	p.allowed, p.silence, p.ack, p.nack, p.grantsSent, p.returning = 0, 0, false, false, 0, false
-	p.told, p.drain = "", nil
+	p.told, p.drain, p.begin = "", nil, Row{}
 	p.missing(0, 0)
 }
 

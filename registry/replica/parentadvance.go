@@ -29,6 +29,9 @@ func (p *Parent) receiveAdvance(m *Advance) *Unit {
 		p.nack = true
 		return nil
 	}
+	if m.Old == 0 && !p.beginsAtRow(m.Checkpoint, size, root) {
+		return nil
+	}
 	u := &Unit{Start: m.Old, Checkpoint: m.Checkpoint, Root: root, Size: size, Proof: m.Proof}
 	if m.Old == 0 {
 		u.Payloads = [][]byte{m.First}
@@ -79,7 +82,8 @@ func (p *Parent) unproved(u *Unit, old, root identifier.Hash) *Refusal {
 
 // adopt lets a witness go on from the row in this node's own log, when that is larger than
 // what is stored here: it was restored, and what the row says was proved before it was
-// logged.
+// logged. One that has nothing of the log begins with it: it needs the first entry, which
+// says that the log counts, and the child shows that in front of the row's other entries.
 func (p *Parent) adopt(row Row) error {
 	if p.config.Policy != identifier.PolicyWitness || row.Size <= p.stored || !p.left.lacks(ruleRow, false) {
 		return nil
@@ -88,11 +92,33 @@ func (p *Parent) adopt(row Row) error {
 	if err != nil {
 		return err
 	}
+	if p.stored == 0 && p.tip >= size {
+		p.begin = row
+		return nil
+	}
 	p.stored, p.root, p.checkpoint, p.edge = size, root, row.Checkpoint, frontier{size: size, known: &root}
 	if p.stored >= p.lost {
 		p.lost = 0
 	}
 	return nil
+}
+
+// beginsAtRow reports whether the first checkpoint of a log is the one in the row with which
+// this node begins, if it does, and ends the stream when it is not.
+func (p *Parent) beginsAtRow(signed []byte, size uint64, root identifier.Hash) bool {
+	row := p.begin
+	switch {
+	case row.Size == 0 || size == row.Size && root == row.Root:
+		return true
+	case size == row.Size:
+		r := refuse(Fork, "the child signed two histories of its first %d entries: its log was restored and written to, or the node runs twice", size)
+		r.Held, r.Signed = row.Checkpoint, signed
+		r.Evidence = &Evidence{Node: p.config.Child, Log: p.config.Log, Held: row.Checkpoint, Signed: signed}
+		p.end(r)
+	default:
+		p.end(refuse(Malformed, "this node has logged what the first %d entries of the child are, and its first checkpoint covers %d: it should cover those; run the same release on both nodes", row.Size, size))
+	}
+	return false
 }
 
 // witnessed ends the stream when the child has signed another root of fewer entries than

@@ -41,6 +41,9 @@ func (p *Parent) welcome() Message {
 		return p.Next()
 	}
 	p.phase, p.allowed, p.fence = welcome, p.allowance(), p.nextFence()
+	if p.begin.Size > 0 {
+		p.fence = Fence{p.begin.Size, p.begin.Root}
+	}
 	m := &Welcome{
 		Parent: p.config.Signer.Public(), ParentLog: p.config.ID, Session: p.session, Nonce: p.hello.Nonce,
 		Checkpoint: p.checkpoint, Credit: p.allowance(), Policy: p.config.Policy, Fence: p.fence, Held: p.held(),

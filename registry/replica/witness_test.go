@@ -198,13 +198,39 @@ func restoredWitness(t *testing.T, left replica.Rule) error {
 	if r := d.child.Refusal(); r == nil || r.Duty() != replica.SetAside {
 		return fmt.Errorf("a history that was written anew is told as %v", r)
 	}
-	// The honest one goes on from the row.
+	// One that does not begin where the row says is none of this release.
 	d.log = honest
 	changes(t, d.log, 10, 15)
 	d.restart(t)
+	d.drawn++
+	d.child.Open(replica.Nonce{d.drawn})
+	d.child.Grow(d.log.Synced())
+	d.child.Receive(&replica.Challenge{Nonce: replica.Nonce{d.drawn, 1}, Parent: replicatest.NodeKey(200).Public()})
+	d.parent.Open(d.child.Next().(*replica.Hello), replica.Session{d.drawn})
+	if w, ok := d.parent.Next().(*replica.Welcome); !ok || w.Fence != (replica.Fence{Size: 10, Root: d.row.Root}) || len(w.Checkpoint) > 0 {
+		t.Errorf("it is welcomed with %+v", w)
+	}
+	d.parent.Receive(advance(t, d, d.log, 0, 12, identifier.Hash{}))
+	if r := d.parent.Refusal(); r == nil || r.Reason != replica.Malformed || len(d.stored) > 0 {
+		t.Errorf("a first checkpoint of another size: got %v", r)
+	}
+	// The honest one shows its first entry, and goes on from the row.
+	d.restart(t)
 	d.meet()
-	if s := d.child.Status(); s.Acked != 15 || len(d.stored) != 1 || d.stored[0].Start != 10 {
+	if s := d.child.Status(); s.Acked != 15 || len(d.stored) != 2 || d.stored[0].Size != 10 || len(d.stored[0].Payloads) != 1 || d.stored[1].Start != 10 {
 		t.Errorf("%d of 15 are acknowledged, stored are %d units: %v", s.Acked, len(d.stored), d.parent.Refusal())
+	}
+	// A witness that has the first entry goes on from the row at once.
+	changes(t, d.log, 15, 20)
+	var err error
+	d.row.Size = 20
+	d.row.Checkpoint, d.row.Root, err = d.log.SignCheckpoint(20)
+	must(t, err)
+	changes(t, d.log, 20, 22)
+	d.restart(t)
+	d.meet()
+	if s := d.child.Status(); s.Acked != 22 || len(d.stored) != 3 || d.stored[2].Start != 20 {
+		t.Errorf("%d of 22 are acknowledged, stored are %d units: %v", s.Acked, len(d.stored), d.parent.Refusal())
 	}
 	return nil
 }
