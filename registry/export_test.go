@@ -90,6 +90,7 @@ const (
 	RuleTold    = ruleTold
 	RuleAstray  = ruleAstray
 	RuleLook    = ruleLook
+	RuleSeldom  = ruleSeldom
 	RuleJoin    = ruleJoin
 	RuleRecall  = ruleRecall
 )

@@ -211,7 +211,8 @@ func (m *Mirror) Overdue() string {
 // anything that follows on them is taken in. Where the child was told of a grant long
 // enough ago and does not show it, it logs a fence: entries from that position on are
 // judged by the grant, here and wherever else the log is mirrored. It is durable at
-// return.
+// return. A child that has fewer entries than when it was fenced last is turned away, with a
+// [*replica.Refusal], until as much time has passed again.
 func (m *Mirror) Fence(ctx context.Context, size uint64, root identifier.Hash) (err error) {
 	if m.m.role != roleChild || !m.r.logs.counts(m.m) || m.r.ReadOnly() != "" {
 		return nil // where this node's own log is set aside, its children's logs go on
@@ -226,12 +227,33 @@ func (m *Mirror) Fence(ctx context.Context, size uint64, root identifier.Hash) (
 		}
 	}
 	for _, d := range m.r.missing(m.m, size) {
+		if !m.m.unproved.Load() && !m.r.mayFence(m.m, d) {
+			return &replica.Refusal{Reason: replica.Unavailable, Detail: fmt.Sprintf("the grant of prefix %q is not in this log, which was fenced a moment ago where it had more entries: come back in %v", d.Prefix, m.r.config.Grace)}
+		}
 		if err := m.r.logFence(ctx, m.m, &identifier.Fence{Log: m.m.log, Size: size, Root: root, Delegation: *d}); err != nil {
 			return err
 		}
 	}
 	m.m.unproved.Store(false)
 	return nil
+}
+
+// mayFence reports whether a fence by a delegation may be logged, and notes that it is: a
+// child that says with each Hello that it has fewer entries gets one in the time that it has
+// for a grant, and not one entry in this log for each Hello.
+func (r *Registry) mayFence(m *mirror, d *identifier.Delegation) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := r.config.Clock()
+	last, ok := m.fenced[d.Prefix]
+	if ok && last.version == d.Keyset.Version && r.config.left.lacks(ruleSeldom, now.Sub(last.since) >= r.config.Grace) {
+		return false
+	}
+	if m.fenced == nil {
+		m.fenced = make(map[identifier.Prefix]notice)
+	}
+	m.fenced[d.Prefix] = notice{d.Keyset.Version, now}
+	return true
 }
 
 // Fenced returns the first fence behind so many entries that still has a meaning; a zero one

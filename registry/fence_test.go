@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -275,6 +276,40 @@ func TestFenceFarAhead(t *testing.T) {
 		t.Errorf("after a start there is a fence ahead, %+v", got)
 	}
 	f.parent.check()
+}
+
+// A child that says with each Hello that it has fewer entries does not fill its parent's log
+// with fences: it is turned away until it has had its time again. Without the rule there is
+// one for each.
+func TestFencedSeldom(t *testing.T) {
+	t.Parallel()
+	for left, want := range map[registry.Rule]int{0: 2, registry.RuleSeldom: 20} {
+		f := newFamily(t)
+		var late atomic.Int64
+		f.parent.config.Clock = func() time.Time { return time.Unix(late.Load(), 0) }
+		registry.LeaveOut(&f.parent.config, left)
+		f.hurry(15 * time.Second)
+		if _, err := f.parent.changeKeys(f.delegation, keyset(2, 1, newKey(t)), f.parent.root); err != nil {
+			t.Fatal(err)
+		}
+		f.deaf()
+		before, turned := f.parent.status().Position, 0
+		late.Store(20)
+		for i := range uint64(20) {
+			if i == 10 {
+				late.Add(15)
+			}
+			if err := f.mirror.Fence(t.Context(), 1000-i, identifier.Hash{1}); err != nil {
+				if r, ok := errors.AsType[*replica.Refusal](err); !ok || r.Reason != replica.Unavailable {
+					t.Fatalf("got %v, want a refusal", err)
+				}
+				turned++
+			}
+		}
+		if got := int(f.parent.status().Position - before); got != want || turned != 20-want {
+			t.Errorf("rule %d is left out: %d fences are logged and %d Hellos turned away, want %d and %d", left, got, turned, want, 20-want)
+		}
+	}
 }
 
 // A node that has logged a keyset does not get away with an older grant behind it, though its

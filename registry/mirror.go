@@ -55,6 +55,7 @@ type mirror struct {
 
 	mu         sync.Mutex
 	grantsTold map[identifier.Prefix]notice // what was told to the child, and is not known to be in its log
+	fenced     map[identifier.Prefix]notice // when a fence was logged last since the start, and by which keyset
 	heard      time.Time                    // when the child was last known to have no more than the mirror
 	told       uint64                       // how many entries the child said it has
 	bad        uint64                       // entries that are marked

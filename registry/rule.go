@@ -22,6 +22,7 @@ const (
 	ruleTold                    // when a child was told of a grant outlives a start
 	ruleBack                    // a log goes from one grant of a prefix to the next, and not back
 	ruleAstray                  // a mirror that a row of the joined history contradicts is set aside
+	ruleSeldom                  // a child is fenced once in the time that it has for a grant
 	ruleLook                    // what was looked up is looked up again where it may have changed since
 )
 
