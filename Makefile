@@ -45,10 +45,11 @@ generated:
 	@before="$$(cat proto/*.pb.go | sha256sum)"; $(GO) generate ./proto; after="$$(cat proto/*.pb.go | sha256sum)"; \
 	if [ "$$before" != "$$after" ]; then echo "proto/*.pb.go were not up to date; they are now: commit them"; exit 1; fi
 
-fuzz: ## two million random GS1 keys, 100,000 histories of replication, then every fuzz target, each for FUZZTIME
+fuzz: ## two million random GS1 keys, 100,000 histories of replication, the control of every scenario, then every fuzz target, each for FUZZTIME
 	$(GO) test ./registry/identifier -run RandomGS1 -gs1keys 2000000 -timeout 30m
 	$(GO) test ./registry/replica -run 'TestRestores$$' -restores 100000 -timeout 60m
 	$(GO) test ./registry -run 'TestVerdicts$$' -verdicts 500 -timeout 30m
+	$(GO) test ./cmd/nameplate/network -run TestScenariosNotice -controls -timeout 30m
 	@set -e; for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; \
