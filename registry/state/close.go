@@ -53,6 +53,7 @@ func (s *Store) hasFailed() bool {
 // what it has mapped stays, and the file stays locked until the process ends. It
 // can be removed and built again meanwhile.
 func (s *Store) closeFile() error {
+	of := s.lastIndexOf()
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()
 	s.mu.Lock()
@@ -60,7 +61,7 @@ func (s *Store) closeFile() error {
 	s.mu.Unlock()
 	if !damaged {
 		err := <-done // no reader is left
-		return errors.Join(err, s.closeIndex())
+		return errors.Join(err, s.closeIndex(of))
 	}
 	select {
 	case err := <-done:

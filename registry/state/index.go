@@ -23,6 +23,7 @@ import (
 //	bits      u32   there are 2^bits buckets
 //	commit    u64   id of the bbolt transaction all of whose records it holds; 0 for none
 //	applied   u64   journal offset of that
+//	layout    u64   of the tree of records then (see shape.layout)
 //	gaps      u64   how many rows it may not know although their buckets have room
 //	checksum  u32   CRC-32C of what stands before it
 //
@@ -37,9 +38,9 @@ import (
 // it, so a table can be doubled where it is, without the keys.
 const (
 	indexName   = "nameplate index\x00"
-	indexFormat = 1
+	indexFormat = 2
 	indexHead   = pageSize
-	indexFields = len(indexName) + 4 + 16 + 4 + 8 + 8 + 8 + 4
+	indexFields = len(indexName) + 4 + 16 + 4 + 8 + 8 + 8 + 8 + 4
 
 	bucketSlots = 8
 	bucketSize  = bucketSlots * 8
@@ -99,24 +100,32 @@ type index struct {
 	header indexHeader
 }
 
+// indexOf is which commit an index belongs to; all zeros for none. A state that was lost and
+// built again, or put back, gets to the same number and the same place in the journal with its
+// rows on other pages.
+type indexOf struct {
+	commit  uint64
+	applied uint64
+	layout  uint64
+}
+
 type indexHeader struct {
 	journal [16]byte
 	bits    uint32
-	commit  uint64
-	applied uint64
+	of      indexOf
 	gaps    uint64
 }
 
 // openIndex opens the index at a path, which is complete when it belongs to this
 // commit, and makes an empty one of anything else. It is nil where the system has no
 // way to map it.
-func openIndex(path string, journal [16]byte, commit, applied uint64) (*index, error) {
+func openIndex(path string, journal [16]byte, of indexOf) (*index, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	x := &index{file: f}
-	if err := x.open(journal, commit, applied); err != nil {
+	if err := x.open(journal, of); err != nil {
 		f.Close()
 		if errors.Is(err, errors.ErrUnsupported) {
 			return nil, nil
@@ -126,7 +135,7 @@ func openIndex(path string, journal [16]byte, commit, applied uint64) (*index, e
 	return x, nil
 }
 
-func (x *index) open(journal [16]byte, commit, applied uint64) error {
+func (x *index) open(journal [16]byte, of indexOf) error {
 	h, err := readIndexHeader(x.file)
 	if err != nil || h.journal != journal {
 		h = indexHeader{journal: journal, bits: minBits}
@@ -134,14 +143,14 @@ func (x *index) open(journal [16]byte, commit, applied uint64) error {
 			return err
 		}
 	}
-	x.complete = h.commit == commit && h.applied == applied && commit != 0
+	x.complete = h.of == of && of.commit != 0
 	x.header, x.gaps = h, h.gaps
 	x.bits.Store(h.bits)
 	if err := x.lengthen(h.bits); err != nil {
 		return err
 	}
 	// Until it is closed it belongs to no commit.
-	if err := x.writeHeader(0, 0); err != nil {
+	if err := x.writeHeader(indexOf{}); err != nil {
 		return err
 	}
 	if x.memory, err = mapShared(x.file, int(indexSize(maxBits))); err != nil {
@@ -179,8 +188,11 @@ func readIndexHeader(f *os.File) (indexHeader, error) {
 	case binary.BigEndian.Uint32(rest) != indexFormat:
 		return indexHeader{}, fmt.Errorf("its format is %d, and this release knows %d", binary.BigEndian.Uint32(rest), indexFormat)
 	}
-	h := indexHeader{journal: [16]byte(rest[4:20]), bits: binary.BigEndian.Uint32(rest[20:]),
-		commit: binary.BigEndian.Uint64(rest[24:]), applied: binary.BigEndian.Uint64(rest[32:]), gaps: binary.BigEndian.Uint64(rest[40:])}
+	h := indexHeader{
+		journal: [16]byte(rest[4:20]), bits: binary.BigEndian.Uint32(rest[20:]),
+		of:   indexOf{binary.BigEndian.Uint64(rest[24:]), binary.BigEndian.Uint64(rest[32:]), binary.BigEndian.Uint64(rest[40:])},
+		gaps: binary.BigEndian.Uint64(rest[48:]),
+	}
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -192,13 +204,14 @@ func readIndexHeader(f *os.File) (indexHeader, error) {
 }
 
 // writeHeader says which commit the index belongs to.
-func (x *index) writeHeader(commit, applied uint64) error {
+func (x *index) writeHeader(of indexOf) error {
 	b := append(make([]byte, 0, indexFields), indexName...)
 	b = binary.BigEndian.AppendUint32(b, indexFormat)
 	b = append(b, x.header.journal[:]...)
 	b = binary.BigEndian.AppendUint32(b, x.bits.Load())
-	b = binary.BigEndian.AppendUint64(b, commit)
-	b = binary.BigEndian.AppendUint64(b, applied)
+	b = binary.BigEndian.AppendUint64(b, of.commit)
+	b = binary.BigEndian.AppendUint64(b, of.applied)
+	b = binary.BigEndian.AppendUint64(b, of.layout)
 	b = binary.BigEndian.AppendUint64(b, x.gaps)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	_, err := x.file.WriteAt(b, 0)
@@ -287,7 +300,7 @@ func (x *index) grow(rows uint64) (grew bool, err error) {
 		}
 		x.bits.Store(bits + 1)
 		grew = true
-		if err := x.writeHeader(0, 0); err != nil {
+		if err := x.writeHeader(indexOf{}); err != nil {
 			return grew, err
 		}
 	}
@@ -313,11 +326,11 @@ func (x *index) guarded(path string, f func() error) {
 
 // close writes which commit the index belongs to, if it knows all of it, behind the
 // slots. Nobody may use it any more.
-func (x *index) close(commit, applied uint64) error {
+func (x *index) close(of indexOf) error {
 	var err error
 	if x.complete && !x.off.Load() {
 		if err = x.file.Sync(); err == nil {
-			err = x.writeHeader(commit, applied)
+			err = x.writeHeader(of)
 		}
 	}
 	return errors.Join(err, unmap(x.memory), x.file.Close())

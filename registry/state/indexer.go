@@ -36,23 +36,45 @@ func (s *Store) openIndex(tx *bbolt.Tx) {
 	if _, s.indexError = shape.follow(tx); s.indexError != nil {
 		return
 	}
-	s.index, s.indexError = openIndex(s.o.Index, s.o.Journal, uint64(tx.ID()), s.applied)
+	of := indexOf{commit: uint64(tx.ID()), applied: s.applied}
+	if of.layout, s.indexError = shape.layout(mappingOf(tx)); s.indexError != nil {
+		return
+	}
+	s.index, s.indexError = openIndex(s.o.Index, s.o.Journal, of)
 	if s.index != nil {
 		s.shape = shape
 	}
 }
 
-// closeIndex closes the index. No reader is left.
-func (s *Store) closeIndex() error {
+// closeIndex closes the index, which belongs to a commit if it is complete. No reader is left.
+func (s *Store) closeIndex(of indexOf) error {
 	if s.index == nil {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed != nil {
-		s.index.complete = false // of a commit that nobody knows of
+	return s.index.close(of)
+}
+
+// lastIndexOf returns to which commit the index belongs that is closed now. The file is still
+// open.
+func (s *Store) lastIndexOf() (of indexOf) {
+	if s.index == nil {
+		return of
 	}
-	return s.index.close(uint64(s.snap.Load().base), s.applied)
+	s.mu.Lock()
+	failed := s.failed
+	of = indexOf{commit: uint64(s.snap.Load().base), applied: s.applied}
+	s.mu.Unlock()
+	if failed != nil || !s.index.complete {
+		s.index.complete = false // of a commit that nobody knows of
+		return of
+	}
+	s.index.guarded(s.path, func() error {
+		return s.read(func(tx *bbolt.Tx) (err error) {
+			of.layout, err = s.shape.layout(mappingOf(tx))
+			return err
+		})
+	})
+	return of
 }
 
 // followTree takes in which leaves the commit that was just made has. It returns those
@@ -262,13 +284,16 @@ func (s *Store) tellIndexed() {
 // checkIndex checks that the slots of an index know every record.
 func (s *Store) checkIndex(path string, h indexHeader, slots []byte) error {
 	return s.read(func(tx *bbolt.Tx) error {
-		if h.commit != uint64(tx.ID()) || h.applied != s.Applied() {
+		if h.of.commit != uint64(tx.ID()) || h.of.applied != s.Applied() {
 			return nil // it says that it does not
 		}
 		shape := new(shape)
 		fresh, err := shape.follow(tx)
 		if err != nil {
 			return err
+		}
+		if layout, err := shape.layout(mappingOf(tx)); err != nil || layout != h.of.layout {
+			return err // nor of this file
 		}
 		c := indexCheck{m: mappingOf(tx), leaves: shape.leaves, bits: h.bits, slots: slots}
 		unknown := uint64(0)

@@ -1,8 +1,10 @@
 package state
 
 import (
+	"encoding/binary"
 	"unsafe"
 
+	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/bbolt"
 )
 
@@ -66,6 +68,40 @@ func (s *shape) follow(tx *bbolt.Tx) (fresh []uint64, err error) {
 	}
 	*s = shape{root: root, depth: depth, branches: branches, leaves: w.edit.done()}
 	return fresh, nil
+}
+
+// layout returns a digest of which page every leaf has and with which key it begins. Of two
+// trees with the same rows and the same layout each row is in the same place.
+func (s *shape) layout(m mapping) (uint64, error) {
+	d := xxhash.New()
+	err := m.addLayout(d, s.root, s.depth)
+	return d.Sum64(), err
+}
+
+func (m mapping) addLayout(d *xxhash.Digest, id uint64, depth int) error {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], id)
+	if depth == 0 {
+		_, err := d.Write(b[:8])
+		return err
+	}
+	p, err := m.page(id)
+	if err != nil {
+		return err
+	}
+	for i := range p.count {
+		head, key, _, err := p.element(i)
+		if err != nil {
+			return err
+		}
+		binary.BigEndian.PutUint64(b[8:], uint64(len(key)))
+		_, _ = d.Write(b[:]) // it never fails
+		_, _ = d.Write(key)
+		if err := m.addLayout(d, child(head), depth-1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // shapeWalk is one step from a commit to the next.
