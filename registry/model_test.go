@@ -155,7 +155,9 @@ func (w *twin) register(c *identifier.Change, by []identifier.PrivateKey) outcom
 	}
 	d := w.delegations[h.Prefix]
 	switch {
-	case d == nil || d.Revoked() || w.of(h.Prefix) != d || d.Node != nil || d.Epoch != h.Epoch || d.Keyset.Version != h.KeysetVersion:
+	case d == nil || d.Revoked() || w.of(h.Prefix) != d || d.Node != nil || d.Epoch != h.Epoch || !d.Accepts(h):
+		return outcome{kind: registry.Denied}
+	case !enough(d, by) && d.Keyset.Version != h.KeysetVersion:
 		return outcome{kind: registry.Denied}
 	case !enough(d, by):
 		return outcome{kind: registry.Unauthenticated}
