@@ -315,7 +315,7 @@ func (p *pair) failSync(t *rapid.T) {
 		open()
 		return
 	}
-	p.disk.FailSync(1, func() bool { return rapid.Bool().Draw(t, "kept") })
+	p.disk.FailSyncNamed(1, func() bool { return rapid.Bool().Draw(t, "kept") })
 	open()
 	for range q.changes {
 		if err := <-q.done; err == nil {

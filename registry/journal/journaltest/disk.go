@@ -35,6 +35,7 @@ type Disk struct {
 	free    int64             // octets that can still be allocated; below zero for no limit
 	lie     bool              // Sync does nothing
 	syncs   fault
+	named   bool // they are syncs of files whose names are durable
 	writes  fault
 	dirs    fault
 	halt    fault       // operations until nothing works any more
@@ -135,9 +136,19 @@ func (d *Disk) FailSync(n int, keep func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.syncs = fault(n)
+	d.named = false
 	if keep != nil {
 		d.keep = keep
 	}
+}
+
+// FailSyncNamed is FailSync of a file whose name SyncDir has made durable: of the segment that
+// is written to, and not of the one that is made ready behind it.
+func (d *Disk) FailSyncNamed(n int, keep func() bool) {
+	d.FailSync(n, keep)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.named = true
 }
 
 // FailSyncDir lets the nth SyncDir from now on fail without doing anything.

@@ -182,7 +182,7 @@ func (f *file) Sync() error {
 		return ErrHalted
 	case f.disk.lie:
 		return nil
-	case f.disk.syncs.strikes():
+	case (!f.disk.named || f.disk.durable[f.name] == f.inode) && f.disk.syncs.strikes():
 		f.inode.land(f.disk.keep)
 		return &fs.PathError{Op: "sync", Path: f.name, Err: ErrFault}
 	}
