@@ -1,12 +1,11 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
-	"io/fs"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -336,28 +335,45 @@ func (x *index) close(of indexOf) error {
 	return errors.Join(err, unmap(x.memory), x.file.Close())
 }
 
-// CheckIndex checks the index at path, which belongs to no open store, against this
-// one: when it says that it knows every record of the state's newest commit, it must.
-// One that does not say so, or is not there, is built again at the next start. The
-// error is a [*DamageError] or that of reading.
-func (s *Store) CheckIndex(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// lookup returns what the row with a key in the mapped file has for a value, when the
+// index leads there; nil when bbolt must be searched.
+func (x *index) lookup(m mapping, of *leaves, hash uint64, stored []byte) []byte {
+	b := x.bucket(hash)
+	tag := tagOf(hash)
+	for i := range b {
+		h := hint(atomic.LoadUint64(&b[i]))
+		if h.tag() != tag || !of.has(h.page()) {
+			continue
+		}
+		if key, value := m.row(h.page(), h.element()); value != nil && bytes.Equal(key, stored) {
+			return value
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
+	return nil
+}
+
+// row returns key and value of an element of a leaf; nil when it is none.
+func (m mapping) row(id uint64, element int) (key, value []byte) {
+	head := m.octets(id*pageSize, pageSize)
+	if head == nil || native.Uint64(head) != id || native.Uint16(head[8:]) != leafFlag || element >= int(native.Uint16(head[10:])) {
+		return nil, nil
 	}
-	defer f.Close()
-	h, err := readIndexHeader(f)
-	if err != nil || h.journal != s.o.Journal {
-		return nil // the next start makes a new one
+	at := pageHeaderSize + element*elementSize
+	if at+elementSize > pageSize {
+		return nil, nil
 	}
-	s.committing.Lock()
-	defer s.committing.Unlock()
-	slots := make([]byte, indexSize(h.bits)-indexHead)
-	if _, err := f.ReadAt(slots, indexHead); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("state: %w", err)
+	e := head[at : at+elementSize]
+	if native.Uint32(e) != 0 { // a bucket
+		return nil, nil
 	}
-	return s.checkIndex(path, h, slots)
+	start := id*pageSize + uint64(at) + uint64(native.Uint32(e[4:]))
+	ksize, vsize := uint64(native.Uint32(e[8:])), uint64(native.Uint32(e[12:]))
+	if ksize > logSize+MaxKey || vsize > MaxValue {
+		return nil, nil
+	}
+	b := m.octets(start, ksize+vsize)
+	if b == nil {
+		return nil, nil
+	}
+	return b[:ksize:ksize], b[ksize:]
 }

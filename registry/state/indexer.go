@@ -3,8 +3,6 @@ package state
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 )
@@ -281,84 +279,6 @@ func (s *Store) tellIndexed() {
 	}
 }
 
-// checkIndex checks that the slots of an index know every record.
-func (s *Store) checkIndex(path string, h indexHeader, slots []byte) error {
-	return s.read(func(tx *bbolt.Tx) error {
-		if h.of.commit != uint64(tx.ID()) || h.of.applied != s.Applied() {
-			return nil // it says that it does not
-		}
-		shape := new(shape)
-		fresh, err := shape.follow(tx)
-		if err != nil {
-			return err
-		}
-		if layout, err := shape.layout(mappingOf(tx)); err != nil || layout != h.of.layout {
-			return err // nor of this file
-		}
-		c := indexCheck{m: mappingOf(tx), leaves: shape.leaves, bits: h.bits, slots: slots}
-		unknown := uint64(0)
-		for _, id := range fresh {
-			p, err := c.m.page(id)
-			if err != nil {
-				return err
-			}
-			for i := range p.count {
-				_, key, _, err := p.element(i)
-				if err != nil {
-					return err
-				}
-				if len(key) < logSize || c.knows(hashOf(key), id, i) {
-					continue
-				}
-				if unknown++; unknown > h.gaps {
-					return &DamageError{path, fmt.Sprintf("it does not know where key %q is", key[logSize:])}
-				}
-			}
-		}
-		return nil
-	})
-}
-
-// indexCheck looks for rows in the slots of an index.
-type indexCheck struct {
-	m      mapping
-	leaves *leaves
-	bits   uint32
-	slots  []byte
-}
-
-// knows reports whether there is a hint that leads to a row, or no room for one. Two rows
-// whose hashes agree in all bits that count have one hint, to either.
-func (c *indexCheck) knows(hash, id uint64, element int) bool {
-	full := true
-	for i := range bucketSlots {
-		h := hint(native.Uint64(c.slots[(hash&(1<<c.bits-1)*bucketSlots+uint64(i))*8:]))
-		leads := c.leads(h, hash)
-		if h == makeHint(hash, id, element) || leads && h.tag() == tagOf(hash) {
-			return true
-		}
-		full = full && leads
-	}
-	return full || id >= 1<<pageBits || element >= 1<<elementBits
-}
-
-// leads reports whether a hint leads to a row that belongs into the same bucket.
-func (c *indexCheck) leads(h hint, hash uint64) bool {
-	if !c.leaves.has(h.page()) {
-		return false
-	}
-	p, err := c.m.page(h.page())
-	if err != nil || h.element() >= p.count {
-		return false
-	}
-	_, key, _, err := p.element(h.element())
-	if err != nil || len(key) < logSize {
-		return false
-	}
-	there := hashOf(key)
-	return tagOf(there) == h.tag() && (there^hash)&(1<<c.bits-1) == 0
-}
-
 // IndexStats are figures about the index.
 type IndexStats struct {
 	// Complete says that it knows every record, as far as there is room.
@@ -378,47 +298,4 @@ func (s *Store) indexStats() IndexStats {
 		s.mu.Unlock()
 	}
 	return st
-}
-
-// lookup returns what the row with a key in the mapped file has for a value, when the
-// index leads there; nil when bbolt must be searched.
-func (x *index) lookup(m mapping, of *leaves, hash uint64, stored []byte) []byte {
-	b := x.bucket(hash)
-	tag := tagOf(hash)
-	for i := range b {
-		h := hint(atomic.LoadUint64(&b[i]))
-		if h.tag() != tag || !of.has(h.page()) {
-			continue
-		}
-		if key, value := m.row(h.page(), h.element()); value != nil && bytes.Equal(key, stored) {
-			return value
-		}
-	}
-	return nil
-}
-
-// row returns key and value of an element of a leaf; nil when it is none.
-func (m mapping) row(id uint64, element int) (key, value []byte) {
-	head := m.octets(id*pageSize, pageSize)
-	if head == nil || native.Uint64(head) != id || native.Uint16(head[8:]) != leafFlag || element >= int(native.Uint16(head[10:])) {
-		return nil, nil
-	}
-	at := pageHeaderSize + element*elementSize
-	if at+elementSize > pageSize {
-		return nil, nil
-	}
-	e := head[at : at+elementSize]
-	if native.Uint32(e) != 0 { // a bucket
-		return nil, nil
-	}
-	start := id*pageSize + uint64(at) + uint64(native.Uint32(e[4:]))
-	ksize, vsize := uint64(native.Uint32(e[8:])), uint64(native.Uint32(e[12:]))
-	if ksize > logSize+MaxKey || vsize > MaxValue {
-		return nil, nil
-	}
-	b := m.octets(start, ksize+vsize)
-	if b == nil {
-		return nil, nil
-	}
-	return b[:ksize:ksize], b[ksize:]
 }
