@@ -227,33 +227,42 @@ func (m *Mirror) Fence(ctx context.Context, size uint64, root identifier.Hash) (
 		}
 	}
 	for _, d := range m.r.missing(m.m, size) {
-		if !m.m.unproved.Load() && !m.r.mayFence(m.m, d) {
+		if !m.m.unproved.Load() && m.r.fencedLately(m.m, d) {
 			return &replica.Refusal{Reason: replica.Unavailable, Detail: fmt.Sprintf("the grant of prefix %q is not in this log, which was fenced a moment ago where it had more entries: come back in %v", d.Prefix, m.r.config.Grace)}
 		}
-		if err := m.r.logFence(ctx, m.m, &identifier.Fence{Log: m.m.log, Size: size, Root: root, Delegation: *d}); err != nil {
+		logged, err := m.r.logFence(ctx, m.m, &identifier.Fence{Log: m.m.log, Size: size, Root: root, Delegation: *d})
+		if err != nil {
 			return err
+		}
+		if logged {
+			m.r.noteFenced(m.m, d)
 		}
 	}
 	m.m.unproved.Store(false)
 	return nil
 }
 
-// mayFence reports whether a fence by a delegation may be logged, and notes that it is: a
-// child that says with each Hello that it has fewer entries gets one in the time that it has
-// for a grant, and not one entry in this log for each Hello.
-func (r *Registry) mayFence(m *mirror, d *identifier.Delegation) bool {
+// fencedLately reports whether the child has to wait for another fence by a delegation: one
+// that says with each Hello that it has fewer entries gets one in the time that it has for a
+// grant, and not one entry in this log for each Hello. A start forgets it.
+func (r *Registry) fencedLately(m *mirror, d *identifier.Delegation) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := r.config.Clock()
 	last, ok := m.fenced[d.Prefix]
-	if ok && last.version == d.Keyset.Version && r.config.left.lacks(ruleSeldom, now.Sub(last.since) >= r.config.Grace) {
+	if !ok || last.version != d.Keyset.Version {
 		return false
 	}
+	return r.config.left.lacks(ruleSeldom, r.config.Clock().Sub(last.since) >= r.config.Grace)
+}
+
+// noteFenced notes that a fence by a delegation was logged now.
+func (r *Registry) noteFenced(m *mirror, d *identifier.Delegation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.fenced == nil {
 		m.fenced = make(map[identifier.Prefix]notice)
 	}
-	m.fenced[d.Prefix] = notice{d.Keyset.Version, now}
-	return true
+	m.fenced[d.Prefix] = notice{d.Keyset.Version, r.config.Clock()}
 }
 
 // Fenced returns the first fence behind so many entries that still has a meaning; a zero one
@@ -280,22 +289,22 @@ func (m *Mirror) Fenced(size uint64) replica.Fence {
 // was fenced.
 func (m *Mirror) Unproved() { m.m.unproved.Store(true) }
 
-// logFence logs a fence, unless the mirror is past it.
-func (r *Registry) logFence(ctx context.Context, m *mirror, f *identifier.Fence) error {
+// logFence logs a fence, unless the mirror is past it, and reports whether it did.
+func (r *Registry) logFence(ctx context.Context, m *mirror, f *identifier.Fence) (logged bool, err error) {
 	payload, err := identifier.AppendFence(nil, f)
 	if err != nil {
-		return err
+		return false, err
 	}
 	entry, err := encode(&identifier.Entry{Kind: identifier.EntryFence, Time: r.now(), Envelope: identifier.Sign(identifier.FenceType, payload, r.key)})
 	if err != nil {
-		return err
+		return false, err
 	}
 	receipt, err := r.submit(ctx, len(entry.payload), func() (admission, error) { return r.sequencer.admitFence(m, f, entry) })
-	if err == nil && !receipt.Duplicate {
+	if logged = err == nil && !receipt.Duplicate; logged {
 		r.config.Log.Warn("a child does not show a grant in its log: from here on it is judged by it all the same",
 			"child", m.node, "log", m.log, "prefix", f.Delegation.Prefix, "keyset", f.Delegation.Keyset.Version, "position", f.Size)
 	}
-	return err
+	return logged, err
 }
 
 // admitFence queues a fence before everything of the child's log that it is about.
