@@ -82,7 +82,7 @@ func (m *merger) joins(ctx context.Context, held Mirrored) error {
 	if err != nil {
 		return err
 	}
-	if _, err := m.checked(held, held.Log, 0); err != nil {
+	if _, err := held.rootBehind(held.Log, m.old.key.Public(), 0); err != nil {
 		return err
 	}
 	genesis, err := identifier.ParseEntry(held.Unit.Payloads[0])
@@ -160,22 +160,8 @@ func (m *merger) at(ctx context.Context, log identifier.LogID, size uint64) (Mir
 	if err != nil {
 		return held, identifier.Hash{}, err
 	}
-	root, err := m.checked(held, log, size-1)
+	root, err := held.rootBehind(log, m.old.key.Public(), size-1)
 	return held, root, err
-}
-
-// checked returns the root in the checkpoint of a unit that has an entry, if the node has
-// signed it.
-func (m *merger) checked(held Mirrored, log identifier.LogID, position uint64) (identifier.Hash, error) {
-	u := held.Unit
-	if u == nil || held.Log != log || position < u.Start || position >= u.End() {
-		return identifier.Hash{}, fmt.Errorf("entry %d of log %s is not what came from above", position, log)
-	}
-	size, root, err := journal.VerifyCheckpoint(u.Checkpoint, log, m.old.key.Public())
-	if err == nil && size != u.End() {
-		err = fmt.Errorf("the checkpoint behind entry %d is over %d", u.End()-1, size)
-	}
-	return root, err
 }
 
 // part finds the first entry in which this log and the one above differ: among units by
@@ -187,7 +173,7 @@ func (m *merger) part(ctx context.Context, own uint64) error {
 		if err != nil {
 			return err
 		}
-		root, err := m.checked(held, m.old.log, (low+high)/2)
+		root, err := held.rootBehind(m.old.log, m.old.key.Public(), (low+high)/2)
 		if err != nil {
 			return err
 		}
@@ -228,7 +214,7 @@ func (m *merger) partWithin(ctx context.Context, own uint64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := m.checked(held, m.old.log, m.shared); err != nil {
+	if _, err := held.rootBehind(m.old.log, m.old.key.Public(), m.shared); err != nil {
 		return err
 	}
 	for u := held.Unit; m.shared < min(own, u.End()); m.shared++ {
@@ -279,7 +265,7 @@ func (m *merger) branch(ctx context.Context, from uint64, yield func(position ui
 		if err != nil {
 			return err
 		}
-		root, err := m.checked(held, log, from)
+		root, err := held.rootBehind(log, m.old.key.Public(), from)
 		if err != nil {
 			return err
 		}

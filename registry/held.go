@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
+	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
@@ -26,6 +27,21 @@ type Mirrored struct {
 	// Apart are logs of the node that the one which counts does not contain. Of those that
 	// are held [Upper.Of] tells. What those had that are lost is counted in Base.
 	Apart replica.Unjoined
+}
+
+// rootBehind returns the root in the checkpoint of the unit that came, if it has an entry of a
+// log and the node whose log that is has signed it. Whether the entries add up to that is
+// another question.
+func (held *Mirrored) rootBehind(log identifier.LogID, node identifier.PublicKey, position uint64) (identifier.Hash, error) {
+	u := held.Unit
+	if u == nil || held.Log != log || position < u.Start || position >= u.End() {
+		return identifier.Hash{}, fmt.Errorf("entry %d of log %s is not what came from above", position, log)
+	}
+	size, root, err := journal.VerifyCheckpoint(u.Checkpoint, log, node)
+	if err == nil && size != u.End() {
+		err = fmt.Errorf("the checkpoint behind entry %d is over %d", u.End()-1, size)
+	}
+	return root, err
 }
 
 // Mirrored returns what is mirrored of the log of a node that counts, also when that is

@@ -136,6 +136,19 @@ func (l *logs) standsBeside(m *mirror) bool {
 	return line.Beside(&identifier.Genesis{Log: m.log, After: m.continues()}, held)
 }
 
+// recalls reports whether a log is taken in from another top-level node, where so many of its
+// entries are here ([replica.Lineage.Recalls]).
+func (l *logs) recalls(g *identifier.Genesis, have, size uint64, restored bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line := l.lines[g.Key]
+	if line == nil {
+		line = &replica.Lineage{} // nothing of this node is here
+	}
+	l.takeNote(g.Key, line)
+	return line.Recalls(g, have, size, restored)
+}
+
 // takeNote lets a lineage know of all that its logs continue. The caller holds mu.
 func (l *logs) takeNote(node identifier.PublicKey, line *replica.Lineage) {
 	for _, m := range l.all {

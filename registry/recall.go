@@ -113,15 +113,7 @@ func (r *Registry) recallInto(ctx context.Context, g *identifier.Genesis, size u
 	if m != nil {
 		have = m.published.Load()
 	}
-	r.logs.unjoined(g.Key, nil) // so that all that is continued is known
-	r.logs.mu.RLock()
-	line := r.logs.lines[g.Key]
-	if line == nil {
-		line = &replica.Lineage{} // nothing of this node is here
-	}
-	wanted := line.Recalls(g, have, size, restored)
-	r.logs.mu.RUnlock()
-	if !wanted || r.logs.waiting(g.Key) >= mostWaiting {
+	if !r.logs.recalls(g, have, size, restored) || r.logs.waiting(g.Key) >= mostWaiting {
 		return nil, nil
 	}
 	if m == nil {
@@ -149,17 +141,11 @@ func (r *Registry) recallRest(ctx context.Context, m *mirror, held Mirrored, fro
 				return err
 			}
 		}
-		u := held.Unit
-		if u == nil || held.Log != m.log || at < u.Start || at >= u.End() {
-			return fmt.Errorf("entry %d is not what came", at)
-		}
-		end, root, err := journal.VerifyCheckpoint(u.Checkpoint, m.log, m.node)
-		if err == nil && end != u.End() {
-			err = fmt.Errorf("the checkpoint behind entry %d is over %d", u.End()-1, end)
-		}
+		root, err := held.rootBehind(m.log, m.node, at)
 		if err != nil {
 			return err
 		}
+		u := held.Unit
 		rest := &replica.Unit{Start: at, Payloads: u.Payloads[at-u.Start:], Checkpoint: u.Checkpoint, Root: root}
 		for _, payload := range rest.Payloads {
 			leaf, err := identifier.EntryLeaf(payload)
@@ -169,7 +155,7 @@ func (r *Registry) recallRest(ctx context.Context, m *mirror, held Mirrored, fro
 			tree.Append(leaf)
 		}
 		if r.config.left.lacks(ruleAddsUp, tree.Root() == root) {
-			return fmt.Errorf("entries %d to %d do not add up with what is here to what the node signed", at, end-1)
+			return fmt.Errorf("entries %d to %d do not add up with what is here to what the node signed", at, u.End()-1)
 		}
 		synced := make(chan struct{})
 		if err := r.appendUnit(ctx, m, rest, func() { close(synced) }); err != nil {
@@ -178,7 +164,7 @@ func (r *Registry) recallRest(ctx context.Context, m *mirror, held Mirrored, fro
 		if err := r.awaitSync(ctx, synced); err != nil {
 			return err
 		}
-		at = end
+		at = u.End()
 	}
 	return nil
 }
