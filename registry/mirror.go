@@ -39,6 +39,7 @@ type mirror struct {
 	unproved atomic.Bool
 	rows     map[identifier.LogID]identifier.ChildRow // of the unit that is taken in
 	newest   map[identifier.LogID]identifier.ChildRow // the newest of each log, of all units before
+	goneOn   bool                                     // it has more than its genesis and rows of children
 
 	instead    uint32                      // the number of the mirror whose place it takes; 0 for none
 	entries    uint64                      // as soon as it has so many
@@ -114,6 +115,7 @@ func (m *mirror) load() error {
 	for _, r := range rows {
 		m.newest[r.Log] = r
 	}
+	m.goneOn = len(m.holders.list()) > 0
 	if err := errors.Join(m.loadCertain(), m.loadTold()); err != nil {
 		return doubt(err)
 	}
@@ -228,6 +230,7 @@ func (m *mirror) weigh(payload []byte, position uint64) (effect, error) {
 	if err := e.Envelope.Check(); err != nil {
 		return effect{}, err
 	}
+	m.goneOn = m.goneOn || e.Kind != identifier.EntryGenesis && e.Kind != identifier.EntryChildren
 	switch e.Kind {
 	case identifier.EntryGenesis:
 		return m.weighGenesis(e, position)

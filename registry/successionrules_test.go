@@ -12,7 +12,6 @@ import (
 
 	"github.com/nameplate-id/nameplate/registry"
 	"github.com/nameplate-id/nameplate/registry/identifier"
-	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
@@ -149,18 +148,7 @@ func helloAlone(t *testing.T, left registry.Rule) error {
 func forkedWithRow(t *testing.T, child, parent registry.Rule) *family {
 	f := leftFamily(t, parent)
 	below := newNode(t)
-	size, _ := below.Source().Growth()
-	note, root, err := below.Source().SignCheckpoint(size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	row := identifier.ChildRow{Log: below.LogID(), Node: below.root.Public(), Size: size, Root: root}
-	if row.Signature, err = journal.CheckpointSignature(note, row.Log, row.Node); err != nil {
-		t.Fatal(err)
-	}
-	if err := registry.LogChildren(t.Context(), f.child.Registry, []identifier.ChildRow{row}); err != nil {
-		t.Fatal(err)
-	}
+	logRowOf(t, f.child, below)
 	f.fork(nil, oneRow(t, 2, "upper"), oneRow(t, 3, "own"))
 	registry.LeaveOut(&f.child.config, child)
 	f.resolve()

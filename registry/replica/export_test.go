@@ -32,6 +32,7 @@ const (
 	RuleSuccessor = ruleSuccessor
 	RuleFirst     = ruleFirst
 	RuleRepeat    = ruleRepeat
+	RulePast      = rulePast
 	RuleContinued = ruleContinued
 	RuleThree     = ruleThree
 	RuleJoin      = ruleJoin

@@ -88,7 +88,6 @@ const (
 	foundBeside
 	joinedBeside
 	fromRow
-	largerRow
 	cutOne
 
 	events
@@ -108,8 +107,7 @@ func (e event) String() string {
 		pausedOne: "a node was asked to wait", drainedOne: "a stream was drained",
 		forgotGrant: "a parent forgot a grant that only it knew", peerHasMore: "at the end a peer has more of a child's log than the child",
 		recalled: "a top-level node that was restored got more of a child's log from another one", foundBeside: "it got a log from another one beside the one that counts", joinedBeside: "the two were joined",
-		largerRow: "at the end a top-level node alone has a larger row of a child's log than the child has entries",
-		fromRow:   "a witness that was restored went on from the row in its own log",
+		fromRow: "a witness that was restored went on from the row in its own log",
 	}[e]
 }
 

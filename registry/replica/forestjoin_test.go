@@ -107,6 +107,7 @@ func TestEachRuleOfTheLogBetween(t *testing.T) {
 		"one holds it, which the others refuse":   {replica.RuleJoin, heldByOne},
 		"one holds it, which is asked too late":   {replica.RuleJoin, heldByOneAgain},
 		"nobody holds it but the row says so":     {replica.RuleJoin, heldByNobody},
+		"two hold one each, beside a third one":   {replica.RuleJoin, threeBeside},
 		"entries of the log, and not another one": {replica.RuleRecall, moreOfOne},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -196,7 +196,7 @@ func (m *member) succeed(log byte) {
 			before = append(before, rowsOf(m.f, other.at(m.f, other.synced))...)
 		}
 	}
-	if i.owner.witnessed && i.owner.above == m || line.Repeats(before, rowsOf(m.f, h.at(m.f, h.synced))) {
+	if i.owner.witnessed && i.owner.above == m || line.Repeats(before, rowsOf(m.f, h.at(m.f, h.synced)), i.owner.above != m && goneOn(h.at(m.f, h.synced))) {
 		line.Take(i.id)
 		line.Continued(i.after)
 		m.wentOver(i)
@@ -243,4 +243,9 @@ func rowsOf(f *forest, end *place) (rows []identifier.ChildRow) {
 		rows = append(rows, identifier.ChildRow{Log: f.logs[log-1].id, Size: row.Size, Root: row.Root})
 	}
 	return rows
+}
+
+// goneOn reports whether a log has more than its genesis and the rows that it repeats.
+func goneOn(end *place) bool {
+	return slices.ContainsFunc(end.way[1:], func(p *place) bool { return p.last.genesis == nil && p.last.row == nil })
 }

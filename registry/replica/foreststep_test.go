@@ -347,10 +347,7 @@ func (l *link) healed() bool {
 		return false
 	}
 	if l.to.logOf(m) != m.log {
-		if m.above != nil || l.to.line(m).Repeats(rowsOf(m.f, l.to.currentEnd(m)), rowsOf(m.f, m.fast)) {
-			return false
-		}
-		m.f.note(largerRow) // it counts when the child's log has grown so far
+		return false
 	}
 	return l.to != m.above || m.kept[0] == m.fast.size && m.kept[1] == m.fast.size
 }

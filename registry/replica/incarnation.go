@@ -142,10 +142,22 @@ func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {
 	return nil
 }
 
-// Repeats reports whether a log that continues the current one has, for every log of
-// which the current one has a row, a row that is no smaller: nothing that was anchored in
-// the one before may be forgotten by the change.
-func (l *Lineage) Repeats(before, now []identifier.ChildRow) bool {
+// Repeats reports whether a log that continues the current one says all that it has to say
+// of the logs of its children: nothing that was anchored in the one before may be forgotten
+// by the change. It has to have, for every log of which the current one has a row, one that is
+// no smaller. It repeats them behind its genesis, and whatever else it has follows on those.
+//
+// The node has asked its parent, which holds the log that counts there, for all its rows. It
+// has not asked every top-level node: one that was away may alone have a row that the node has
+// lost. Such a row was not anchored, because as many were asked as cannot all be without one
+// that was ([Recovery]). So where this is not the node's parent, past tells that something
+// has come behind what is repeated: then nothing more will be, and the log counts. To wait for
+// the row would be to wait until the child's log has grown so far, which it never has when the
+// child itself has gone on with another log.
+func (l *Lineage) Repeats(before, now []identifier.ChildRow, past bool) bool {
+	if past && l.left != rulePast {
+		return true
+	}
 	sizes := make(map[identifier.LogID]uint64, len(now))
 	for _, r := range now {
 		sizes[r.Log] = max(sizes[r.Log], r.Size)

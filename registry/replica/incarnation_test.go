@@ -131,11 +131,11 @@ func forgottenRow(t *testing.T, left replica.Rule) error {
 	l, _ := lineage(left)
 	before := []identifier.ChildRow{{Log: identifier.LogID{7}, Size: 3}, {Log: identifier.LogID{8}, Size: 4}}
 	more := []identifier.ChildRow{{Log: identifier.LogID{8}, Size: 2}, {Log: identifier.LogID{7}, Size: 3}, {Log: identifier.LogID{8}, Size: 9}, {Log: identifier.LogID{9}, Size: 1}}
-	if !l.Repeats(before, more) || !l.Repeats(nil, nil) {
+	if !l.Repeats(before, more, false) || !l.Repeats(nil, nil, false) {
 		t.Error("all rows are repeated, and that is not seen")
 	}
 	for _, now := range [][]identifier.ChildRow{nil, more[:2]} {
-		if l.Repeats(before, now) {
+		if l.Repeats(before, now, false) {
 			return errors.New("a row was not repeated, and the log counts")
 		}
 	}

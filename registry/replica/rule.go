@@ -24,6 +24,7 @@ const (
 	ruleSuccessor                 // another log of a node names the one that it continues
 	ruleFirst                     // it counts with its first entry, never with a Hello alone
 	ruleRepeat                    // and when it repeats the rows of the one before
+	rulePast                      // or has gone on behind what it repeats
 	ruleContinued                 // a log that was continued is not taken in where only the one after it came
 	ruleThree                     // a top-level node that was restored hears three unmarked peers
 	rulePause                     // a child that is told to wait sends nothing
