@@ -57,11 +57,13 @@ var rooms = map[string]room{
 	"registry/replica/replicatest": {ours: []string{"registry/identifier"}, third: []string{"golang.org/x/mod/sumdb/tlog", "golang.org/x/mod/sumdb/note"}},
 	// Where a node keeps all that, and how another log takes the place of its own.
 	"registry/folder": {ours: []string{"registry/identifier"}},
-	"registry":        {ours: []string{"registry/identifier", "registry/journal", "registry/state", "registry/replica", "registry/receipt", "registry/folder"}, tests: []string{"registry/journal/journaltest", "registry/backup"}},
-	"registry/backup": {ours: []string{"registry/identifier", "registry", "registry/folder", "registry/journal"}},
+	// How what a node has of its log compares with what others hold of it.
+	"registry/history": {ours: []string{"registry/identifier", "registry/journal", "registry/replica"}, noIO: true, tests: []string{"registry/replica/replicatest"}},
+	"registry":         {ours: []string{"registry/identifier", "registry/journal", "registry/state", "registry/replica", "registry/receipt", "registry/folder", "registry/history"}, tests: []string{"registry/journal/journaltest", "registry/backup"}},
+	"registry/backup":  {ours: []string{"registry/identifier", "registry", "registry/folder", "registry/journal"}},
 	// What proves one registration to anybody.
 	"registry/receipt": {ours: []string{"registry/identifier", "registry/journal", "registry/replica"}, noIO: true, tests: []string{"registry/replica/replicatest"}},
-	"registry/rpc":     {ours: []string{"registry/identifier", "registry", "registry/receipt", "registry/replica", "proto"}, third: grpc, tests: []string{"registry/replica/replicatest"}},
+	"registry/rpc":     {ours: []string{"registry/identifier", "registry", "registry/history", "registry/receipt", "registry/replica", "proto"}, third: grpc, tests: []string{"registry/replica/replicatest"}},
 	// What an HS_NAMESPACE value gives: texts in, values out.
 	"resolver/template": {ours: []string{"registry/identifier"}, noIO: true},
 	"resolver":          {ours: []string{"registry/identifier", "resolver/template"}, third: []string{"github.com/maypok86/otter/v2"}, tests: []string{"resolver/resolvertest"}},

@@ -21,8 +21,8 @@ type aged struct {
 	shared uint64 // entries of the child that are certain
 }
 
-// history is what was registered behind the certain part.
-type history struct {
+// behind is what was registered behind the certain part.
+type behind struct {
 	name string
 	more int
 }
@@ -31,7 +31,7 @@ type history struct {
 // "a", both were restored to a time before "a" in between, and when logged says so, the
 // parent's own log tells of what came then. Where the parent is a top-level node it continues
 // its log as another one.
-func newAged(t *testing.T, change func(*registry.Config), top bool, a int, now history, logged bool) *aged {
+func newAged(t *testing.T, change func(*registry.Config), top bool, a int, now behind, logged bool) *aged {
 	t.Helper()
 	f := &aged{family: &family{holder: newKey(t)}}
 	folders := t.TempDir()
@@ -192,18 +192,18 @@ func TestRestoredMirrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		a      int
-		now    history
+		now    behind
 		logged bool
 		size   uint64 // of the mirror when the parent has healed
 		left   registry.Rule
 	}{
-		"the parent's log contradicts it": {3, history{"b", 2}, true, 3, registry.RuleCut},
-		"the child has more, and others":  {2, history{"b", 4}, true, 5, registry.RuleCertain},
-		"the child has less, and others":  {3, history{"b", 1}, false, 6, registry.RuleCertain},
-		"the child lacks some of it":      {3, history{"b", 0}, false, 6, 0},
-		"the child has just that":         {2, history{"a", 0}, false, 5, 0},
-		"the child has more":              {2, history{"a", 9}, false, 5, 0},
-		"and the parent's log says so":    {2, history{"a", 3}, true, 5, 0},
+		"the parent's log contradicts it": {3, behind{"b", 2}, true, 3, registry.RuleCut},
+		"the child has more, and others":  {2, behind{"b", 4}, true, 5, registry.RuleCertain},
+		"the child has less, and others":  {3, behind{"b", 1}, false, 6, registry.RuleCertain},
+		"the child lacks some of it":      {3, behind{"b", 0}, false, 6, 0},
+		"the child has just that":         {2, behind{"a", 0}, false, 5, 0},
+		"the child has more":              {2, behind{"a", 9}, false, 5, 0},
+		"and the parent's log says so":    {2, behind{"a", 3}, true, 5, 0},
 	} {
 		for _, top := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, top-level %v", name, top), func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestRestoredMirrors(t *testing.T) {
 				if err := f.goOn(); err != nil {
 					t.Fatal(err)
 				}
-				if c.now == (history{"b", 0}) {
+				if c.now == (behind{"b", 0}) {
 					f.takeRest()
 				}
 				if err := f.whole(); err != nil {
@@ -284,7 +284,7 @@ func TestCutThatWasInterrupted(t *testing.T) {
 			}
 			left = append(left, to)
 		}
-	}, false, 3, history{"b", 2}, true)
+	}, false, 3, behind{"b", 2}, true)
 	if len(left) < 2 {
 		t.Fatalf("it was cut within %d steps", len(left))
 	}

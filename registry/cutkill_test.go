@@ -53,7 +53,7 @@ func newUncut(t *testing.T) *uncut {
 				t.Error(err)
 			}
 		}
-	}, false, 3, history{"b", 2}, true)
+	}, false, 3, behind{"b", 2}, true)
 	f.parent.mustStop()
 	f.parent.config.Hook = nil
 	return f

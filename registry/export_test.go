@@ -84,7 +84,6 @@ const (
 	RuleUpper   = ruleUpper
 	RuleHand    = ruleHand
 	RuleHanded  = ruleHanded
-	RuleAddsUp  = ruleAddsUp
 	RuleOlder   = ruleOlder
 	RuleBack    = ruleBack
 	RuleTold    = ruleTold

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/folder"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
 
@@ -75,7 +76,7 @@ var ErrNothingToResolve = errors.New("the log is one history, and what is held a
 // or, when handed was called with nil, the next Open finishes it.
 // handed is called for every row that is handed over, and with nil behind the last, before
 // anything changes: what it was told must be durable then. Its error ends all.
-func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed func(*Handed) error) (Resolution, error) {
+func (c Config) Resolve(ctx context.Context, upper history.Upper, file string, handed func(*Handed) error) (Resolution, error) {
 	c = c.withDefaults()
 	old, err := Open(c)
 	if err != nil {
@@ -83,14 +84,19 @@ func (c Config) Resolve(ctx context.Context, upper Upper, file string, handed fu
 	}
 	m := &merger{config: c, old: old, upper: upper, file: file, handed: handed}
 	defer m.close()
-	if err := m.compare(ctx); err != nil {
+	own, err := old.ownHistory()
+	if err == nil {
+		m.parting, err = history.Compare(ctx, own, upper)
+	}
+	if err != nil {
 		return Resolution{}, err
 	}
-	if q := old.quarantine.Load(); m.after.Why == 0 && q != nil {
+	after := &m.parting.After
+	if q := old.quarantine.Load(); after.Why == 0 && q != nil {
 		// Nobody holds the other history any more; that there was one is proved.
-		m.after.Why, m.after.Size, m.after.Held, m.after.Own = identifier.AfterFork, q.Size, q.Held, q.Signed
+		after.Why, after.Size, after.Held, after.Own = identifier.AfterFork, q.Size, q.Held, q.Signed
 	}
-	if m.after.Why == 0 {
+	if after.Why == 0 {
 		return Resolution{}, ErrNothingToResolve
 	}
 	scratch, err := old.folder.Begin()
@@ -128,15 +134,12 @@ type merger struct {
 	config Config
 	old    *Registry // the node as it was
 	new    *Registry // the next incarnation
-	upper  Upper
+	upper  history.Upper
 	handed func(*Handed) error
 	file   string
 
-	after  identifier.Predecessor
-	shared uint64 // entries that both histories begin with
-	size   uint64 // of the log that is held above
-	row    uint64 // how many entries were held above once
-	told   Resolution
+	parting *history.Parting
+	told    Resolution
 
 	origins []origin // of which a keyset of either history speaks
 }
@@ -200,7 +203,7 @@ func (m *merger) newestRows(ctx context.Context) ([]identifier.ChildRow, error) 
 	for _, s := range m.old.suspicions.list() {
 		m.speaksOf(identifier.Origin{Log: s.Log, Position: s.Since})
 	}
-	err = m.branch(ctx, m.shared, func(_ uint64, payload []byte) error {
+	err = m.parting.Entries(ctx, func(_ uint64, payload []byte) error {
 		e, err := identifier.ParseEntry(payload)
 		if err != nil {
 			return err
@@ -221,13 +224,13 @@ func (m *merger) build(ctx context.Context, scratch string) error {
 		return err
 	}
 	c := m.config
-	c.Folder, c.Anchor, c.after, c.rows = scratch, "", &m.after, rows
+	c.Folder, c.Anchor, c.after, c.rows = scratch, "", &m.parting.After, rows
 	if m.new, err = Open(c); err != nil {
 		return err
 	}
-	own := m.old.published.Load()
+	own, p := m.old.published.Load(), m.parting
 	m.told = Resolution{
-		Before: m.after.Log.String(), Log: m.new.log.String(), Why: m.after.Why.String(), Time: m.config.Clock().UTC(), Shared: m.shared, Own: own - m.shared, Upper: m.size - min(m.size, m.shared),
+		Before: p.After.Log.String(), Log: m.new.log.String(), Why: p.After.Why.String(), Time: m.config.Clock().UTC(), Shared: p.Shared, Own: own - p.Shared, Upper: p.Size - min(p.Size, p.Shared),
 	}
 	if err := m.relog(ctx); err != nil {
 		return err

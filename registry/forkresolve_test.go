@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
@@ -21,12 +22,12 @@ type upper struct {
 	log    identifier.LogID // of all zeros for the one that counts
 }
 
-func (u upper) Of(log identifier.LogID) registry.Upper { return upper{u.parent, u.key, log} }
+func (u upper) Of(log identifier.LogID) history.Upper { return upper{u.parent, u.key, log} }
 
-func (u upper) Mirrored(_ context.Context, position uint64) (registry.Mirrored, error) {
+func (u upper) Mirrored(_ context.Context, position uint64) (history.Held, error) {
 	held, err := u.parent.MirroredFor(u.key, u.key, u.log, position)
 	if r, ok := err.(*replica.Refusal); ok && r.Reason == replica.UnknownNode {
-		return held, registry.ErrNotMirrored
+		return held, history.ErrNotMirrored
 	}
 	return held, err
 }

@@ -19,7 +19,7 @@ func (m *merger) setAsideAstray(ctx context.Context) error {
 	if err := m.new.WaitApplied(ctx); err != nil {
 		return err
 	}
-	return m.branch(ctx, m.shared, func(_ uint64, payload []byte) error {
+	return m.parting.Entries(ctx, func(_ uint64, payload []byte) error {
 		e, err := identifier.ParseEntry(payload)
 		if err != nil {
 			return err

@@ -5,79 +5,45 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
-	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
-
-// Mirrored is what is held of the log of a node that counts. Size is 0 where nothing is
-// left of it but the row.
-type Mirrored struct {
-	Log  identifier.LogID
-	Size uint64
-	// Row is how many entries the largest row of the log says that were held once.
-	Row  uint64
-	Unit *replica.Unit // with the entry that was asked for; nil when there is none
-	// Policy is what is kept of it. Where that is not whole entries there is no Unit, but the
-	// newest Checkpoint, and Base, which is what the genesis says. Where nothing but the row is
-	// left, Base is how many positions are known to have been used up before.
-	Policy     identifier.Policy
-	Checkpoint []byte
-	Base       uint64
-	// Apart are logs of the node that the one which counts does not contain. Of those that
-	// are held [Upper.Of] tells. What those had that are lost is counted in Base.
-	Apart replica.Unjoined
-}
-
-// rootBehind returns the root in the checkpoint of the unit that came, if it has an entry of a
-// log and the node whose log that is has signed it. Whether the entries add up to that is
-// another question.
-func (held *Mirrored) rootBehind(log identifier.LogID, node identifier.PublicKey, position uint64) (identifier.Hash, error) {
-	u := held.Unit
-	if u == nil || held.Log != log || position < u.Start || position >= u.End() {
-		return identifier.Hash{}, fmt.Errorf("entry %d of log %s is not what came from above", position, log)
-	}
-	size, root, err := journal.VerifyCheckpoint(u.Checkpoint, log, node)
-	if err == nil && size != u.End() {
-		err = fmt.Errorf("the checkpoint behind entry %d is over %d", u.End()-1, size)
-	}
-	return root, err
-}
 
 // Mirrored returns what is mirrored of the log of a node that counts, also when that is
 // set aside, and the unit with the entry at a position. The error is a [*replica.Refusal]
 // when there is none, or when this node lacks entries itself and may not know.
-func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (Mirrored, error) {
+func (r *Registry) Mirrored(node identifier.PublicKey, position uint64) (history.Held, error) {
 	return r.MirroredFor(node, node, identifier.LogID{}, position)
 }
 
 // MirroredFor is [Registry.Mirrored] for whoever asks: the node itself, or the top-level node
 // that has sent its log here. log is one of its logs; of all zeros for the one that counts.
-func (r *Registry) MirroredFor(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (Mirrored, error) {
+func (r *Registry) MirroredFor(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (history.Held, error) {
 	if err := r.takesIn(); err != nil {
-		return Mirrored{}, err
+		return history.Held{}, err
 	}
 	m := r.logs.of(node)
 	if log != (identifier.LogID{}) {
 		m = r.logs.withID(node, log)
 	}
 	if asker != node && (m == nil || m.role != roleRelay || m.via != asker) || m == nil && log != (identifier.LogID{}) {
-		return Mirrored{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s that node %s has sent is mirrored here", node, asker)}
+		return history.Held{}, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s that node %s has sent is mirrored here", node, asker)}
 	}
 	if m == nil || m.published.Load() == 0 {
 		return r.mirroredOnce(node)
 	}
 	if err := m.recall.whole(); err != nil {
-		return Mirrored{}, err
+		return history.Held{}, err
 	}
-	held := Mirrored{Log: m.log, Size: m.published.Load(), Policy: m.policy}
+	held := history.Held{Log: m.log, Size: m.published.Load(), Policy: m.policy}
 	row, err := (&Mirror{r: r, m: m}).Row()
 	if err != nil {
-		return Mirrored{}, err
+		return history.Held{}, err
 	}
 	held.Row = row.Size
 	if held.Apart, held.Base, err = r.apart(m); err != nil {
-		return Mirrored{}, err
+		return history.Held{}, err
 	}
 	if c := m.checkpoint.Load(); held.Policy != identifier.PolicyMirror && c != nil {
 		held.Size, held.Checkpoint, held.Base = c.Size, c.Note, max(held.Base, m.base.Load())
@@ -119,24 +85,24 @@ const applyTime = 5 * time.Second
 
 // mirroredOnce returns what this node's own log says of the log of a node of which there
 // is nothing else: its mirror was lost.
-func (r *Registry) mirroredOnce(node identifier.PublicKey) (Mirrored, error) {
+func (r *Registry) mirroredOnce(node identifier.PublicKey) (history.Held, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), applyTime)
 	defer cancel()
 	if err := r.WaitApplied(ctx); err != nil {
-		return Mirrored{}, err
+		return history.Held{}, err
 	}
 	rows, err := r.loggedRows()
 	if err != nil {
-		return Mirrored{}, err
+		return history.Held{}, err
 	}
-	var held Mirrored
+	var held history.Held
 	var at, used uint64
 	for _, row := range rows {
 		if row.Row.Node == node {
 			used += row.Row.Size
 		}
 		if row.Row.Node == node && row.Position >= at {
-			held, at = Mirrored{Log: row.Row.Log, Row: row.Row.Size, Policy: identifier.PolicyMirror}, row.Position
+			held, at = history.Held{Log: row.Row.Log, Row: row.Row.Size, Policy: identifier.PolicyMirror}, row.Position
 		}
 	}
 	held.Base = used - held.Row

@@ -9,18 +9,10 @@ import (
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/folder"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 )
-
-// Upper is where a node's own log is mirrored: its parent, or another top-level node.
-type Upper interface {
-	// Mirrored returns what is held of the log that counts there, with the unit that has the
-	// entry at a position. The error wraps [ErrNotMirrored] when nothing is held.
-	Mirrored(ctx context.Context, position uint64) (Mirrored, error)
-	// Of is the same of another log of the node, which need not be the one that counts there.
-	Of(log identifier.LogID) Upper
-}
 
 // ErrAgain is what [Registry.Run] returns when the node is to be opened again, because it
 // is to have another log.
@@ -65,7 +57,7 @@ const incarnationDue = "this top-level node was restored and has everything that
 // Adopts reports whether the node is to adopt the log that is held above in place of its
 // own: another one than its own, which its own does not continue, and of which there are whole
 // entries.
-func (r *Registry) Adopts(held Mirrored) bool {
+func (r *Registry) Adopts(held history.Held) bool {
 	after, err := r.continues()
 	return err == nil && r.Lacks() && held.Policy == identifier.PolicyMirror && held.Size > 0 && held.Log != r.log && !r.config.left.lacks(ruleOlder, !after.Continues(held.Log))
 }
@@ -126,7 +118,7 @@ func (r *Registry) loadResolution() error {
 // gives. The node must not run. When it is opened again it is marked, and gets the rest as
 // one that was restored does. The journal that it had is kept, unless there was nothing in
 // it.
-func (c Config) Adopt(ctx context.Context, upper Upper) error {
+func (c Config) Adopt(ctx context.Context, upper history.Upper) error {
 	c = c.withDefaults()
 	old, err := Open(c)
 	if err != nil {
@@ -138,7 +130,7 @@ func (c Config) Adopt(ctx context.Context, upper Upper) error {
 	}
 	held, err := upper.Mirrored(ctx, 0)
 	if err == nil && held.Unit == nil {
-		err = ErrNotMirrored
+		err = history.ErrNotMirrored
 	}
 	if err != nil {
 		return err
@@ -165,7 +157,7 @@ func (c Config) Adopt(ctx context.Context, upper Upper) error {
 }
 
 // adoptInto begins a journal with the first unit of a log that is there already.
-func (c Config) adoptInto(ctx context.Context, scratch string, held Mirrored) error {
+func (c Config) adoptInto(ctx context.Context, scratch string, held history.Held) error {
 	c.Folder, c.Anchor, c.Bare = scratch, "", true
 	r, err := Open(c)
 	if err != nil {

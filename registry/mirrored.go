@@ -141,9 +141,6 @@ func (r *Registry) giveNumber(ctx context.Context, n numbering, has func() bool)
 	return n.number, r.anchors.learn(n.log)
 }
 
-// ErrNotMirrored says that no log of a node is mirrored where it was looked for.
-var ErrNotMirrored = errors.New("no log of this node is mirrored there")
-
 // Begins returns why the log may not begin with an entry; nil when it may: it is the first
 // one of its node, or says that it continues the one that counts here.
 func (m *Mirror) Begins(payload []byte) *replica.Refusal {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
@@ -19,11 +20,11 @@ type heldCopy struct {
 	units []*replica.Unit
 }
 
-func (c heldCopy) Mirrored(_ context.Context, position uint64) (registry.Mirrored, error) {
+func (c heldCopy) Mirrored(_ context.Context, position uint64) (history.Held, error) {
 	if len(c.units) == 0 {
-		return registry.Mirrored{}, registry.ErrNotMirrored
+		return history.Held{}, history.ErrNotMirrored
 	}
-	held := registry.Mirrored{Log: c.log, Size: c.units[len(c.units)-1].End()}
+	held := history.Held{Log: c.log, Size: c.units[len(c.units)-1].End()}
 	for _, u := range c.units {
 		if u.Start <= position && position < u.End() {
 			held.Unit = u
@@ -32,7 +33,7 @@ func (c heldCopy) Mirrored(_ context.Context, position uint64) (registry.Mirrore
 	return held, nil
 }
 
-func (c heldCopy) Of(identifier.LogID) registry.Upper { return c }
+func (c heldCopy) Of(identifier.LogID) history.Upper { return c }
 
 // copyOf returns the first size entries of a node's log, in units of so many.
 func copyOf(n *node, size, portion uint64) heldCopy {
@@ -56,10 +57,10 @@ func copyOf(n *node, size, portion uint64) heldCopy {
 // away is a node that does not answer.
 type away struct{}
 
-func (away) Of(identifier.LogID) registry.Upper { return away{} }
+func (away) Of(identifier.LogID) history.Upper { return away{} }
 
-func (away) Mirrored(context.Context, uint64) (registry.Mirrored, error) {
-	return registry.Mirrored{}, errors.New("nobody is there")
+func (away) Mirrored(context.Context, uint64) (history.Held, error) {
+	return history.Held{}, errors.New("nobody is there")
 }
 
 // Of what the other top-level nodes hold, the history that is not the node's own is joined
@@ -86,18 +87,18 @@ func TestOtherHistory(t *testing.T) {
 	ours, early, other, nothing := copyOf(own, size(own)-1, 1), copyOf(own, 4, 4), copyOf(third, size(third), 2), heldCopy{}
 	own.mustStop()
 	for name, c := range map[string]struct {
-		uppers []registry.Upper
+		uppers []history.Upper
 		want   int // index
 		err    string
 	}{
-		"the larger one":             {[]registry.Upper{small, large, ours, early}, 1, ""},
-		"one that is not like it":    {[]registry.Upper{ours, early, nothing, small}, 3, ""},
-		"three of four":              {[]registry.Upper{away{}, nothing, small, ours}, 2, ""},
-		"two of four":                {[]registry.Upper{away{}, nothing, small, away{}}, 0, "2 of 4 other top-level nodes have an answer, and 3 must"},
-		"the one of two that is not": {[]registry.Upper{away{}, small}, 0, "1 of 2 other top-level nodes have an answer, and 2 must"},
-		"three histories":            {[]registry.Upper{small, ours, other, large}, 0, "two histories of log"},
-		"nobody holds any":           {[]registry.Upper{nothing, nothing}, 0, "no log of this node is mirrored there"},
-		"nobody holds another":       {[]registry.Upper{early, ours}, 1, ""},
+		"the larger one":             {[]history.Upper{small, large, ours, early}, 1, ""},
+		"one that is not like it":    {[]history.Upper{ours, early, nothing, small}, 3, ""},
+		"three of four":              {[]history.Upper{away{}, nothing, small, ours}, 2, ""},
+		"two of four":                {[]history.Upper{away{}, nothing, small, away{}}, 0, "2 of 4 other top-level nodes have an answer, and 3 must"},
+		"the one of two that is not": {[]history.Upper{away{}, small}, 0, "1 of 2 other top-level nodes have an answer, and 2 must"},
+		"three histories":            {[]history.Upper{small, ours, other, large}, 0, "two histories of log"},
+		"nobody holds any":           {[]history.Upper{nothing, nothing}, 0, "no log of this node is mirrored there"},
+		"nobody holds another":       {[]history.Upper{early, ours}, 1, ""},
 	} {
 		got, err := own.config.OtherHistory(t.Context(), c.uppers)
 		switch {
@@ -180,11 +181,11 @@ func TestHeldWithoutItsBeginning(t *testing.T) {
 		"a unit that has no entries":   append([]*replica.Unit{{Start: 0, Checkpoint: whole[0].Checkpoint}}, whole[1:]...),
 		"a checkpoint of another size": append([]*replica.Unit{{Start: 0, Payloads: whole[0].Payloads[:1], Checkpoint: whole[0].Checkpoint}}, whole[1:]...),
 	} {
-		if _, err := n.config.OtherHistory(t.Context(), []registry.Upper{heldCopy{held.log, units}}); err == nil || !strings.Contains(err.Error(), "0 of 1 other top-level nodes have an answer") {
+		if _, err := n.config.OtherHistory(t.Context(), []history.Upper{heldCopy{held.log, units}}); err == nil || !strings.Contains(err.Error(), "0 of 1 other top-level nodes have an answer") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := n.config.OtherHistory(t.Context(), []registry.Upper{held}); err != nil {
+	if _, err := n.config.OtherHistory(t.Context(), []history.Upper{held}); err != nil {
 		t.Errorf("all of it: %v", err)
 	}
 }

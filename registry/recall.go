@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	"github.com/nameplate-id/nameplate/registry/replica"
@@ -42,8 +43,8 @@ func (r *Registry) Children() (nodes []identifier.PublicKey) {
 // Recall takes in what another top-level node holds of the log of a child that counts there,
 // as far as this node has less of it ([replica.Lineage.Recalls]), and returns how many
 // entries that is. They are synced at return. An error of the other node's is returned as it
-// is; one that wraps [ErrNotMirrored] says that it holds nothing, which is an answer.
-func (r *Registry) Recall(ctx context.Context, child identifier.PublicKey, from Upper) (entries uint64, err error) {
+// is; one that wraps [history.ErrNotMirrored] says that it holds nothing, which is an answer.
+func (r *Registry) Recall(ctx context.Context, child identifier.PublicKey, from history.Upper) (entries uint64, err error) {
 	restored := r.marked.Load() != nil
 	if restored && r.config.left == ruleRecall || !restored && r.config.left == ruleJoin {
 		return 0, nil
@@ -78,7 +79,7 @@ func (r *Registry) Recall(ctx context.Context, child identifier.PublicKey, from 
 }
 
 // genesisIn returns the genesis of a log that came with its first unit.
-func genesisIn(held Mirrored, child identifier.PublicKey) (*identifier.Genesis, error) {
+func genesisIn(held history.Held, child identifier.PublicKey) (*identifier.Genesis, error) {
 	fail := func(err error) (*identifier.Genesis, error) {
 		return nil, fmt.Errorf("what came is not the beginning of log %s of node %s: %w", held.Log, child, err)
 	}
@@ -129,44 +130,19 @@ func (r *Registry) recallInto(ctx context.Context, g *identifier.Genesis, size u
 }
 
 // recallRest takes in what follows on what is here.
-func (r *Registry) recallRest(ctx context.Context, m *mirror, held Mirrored, from Upper) error {
-	at := m.published.Load()
-	tree, err := journal.OpenTree(at, tiles{m.state, m.number})
+func (r *Registry) recallRest(ctx context.Context, m *mirror, held history.Held, from history.Upper) error {
+	tree, err := journal.OpenTree(m.published.Load(), tiles{m.state, m.number})
 	if err != nil {
 		return err
 	}
-	for size := held.Size; at < size; {
-		if u := held.Unit; u == nil || at < u.Start || at >= u.End() {
-			if held, err = from.Mirrored(ctx, at); err != nil {
-				return err
-			}
-		}
-		root, err := held.rootBehind(m.log, m.node, at)
-		if err != nil {
-			return err
-		}
-		u := held.Unit
-		rest := &replica.Unit{Start: at, Payloads: u.Payloads[at-u.Start:], Checkpoint: u.Checkpoint, Root: root}
-		for _, payload := range rest.Payloads {
-			leaf, err := identifier.EntryLeaf(payload)
-			if err != nil {
-				return err
-			}
-			tree.Append(leaf)
-		}
-		if r.config.left.lacks(ruleAddsUp, tree.Root() == root) {
-			return fmt.Errorf("entries %d to %d do not add up with what is here to what the node signed", at, u.End()-1)
-		}
+	branch := history.Branch{Upper: from, Log: m.log, Node: m.node, Size: held.Size, Tree: tree, Held: held}
+	return branch.Units(ctx, func(u *replica.Unit) error {
 		synced := make(chan struct{})
-		if err := r.appendUnit(ctx, m, rest, func() { close(synced) }); err != nil {
+		if err := r.appendUnit(ctx, m, u, func() { close(synced) }); err != nil {
 			return err
 		}
-		if err := r.awaitSync(ctx, synced); err != nil {
-			return err
-		}
-		at = u.End()
-	}
-	return nil
+		return r.awaitSync(ctx, synced)
+	})
 }
 
 // recalled keeps apart who adds to a mirror: the streams of its node, or a recall.

@@ -14,7 +14,7 @@ import (
 // what stands in them by the entries before, so the order stays as well.
 func (m *merger) relog(ctx context.Context) error {
 	above := func() error {
-		return m.branch(ctx, m.shared, func(position uint64, payload []byte) error {
+		return m.parting.Entries(ctx, func(position uint64, payload []byte) error {
 			return m.again(ctx, "above", position, payload)
 		})
 	}
@@ -37,7 +37,7 @@ func (m *merger) relog(ctx context.Context) error {
 				return err
 			}
 		case f.Log == ownLog && f.Kind == journal.KindEntry:
-			if f.Position >= m.shared && !done && m.config.left != ruleUpper {
+			if f.Position >= m.parting.Shared && !done && m.config.left != ruleUpper {
 				done = true
 				if err := above(); err != nil {
 					return err
@@ -252,11 +252,11 @@ func (r *Registry) relogGrant(ctx context.Context, e *identifier.Entry) (duplica
 func (m *merger) markOrigins(ctx context.Context, branch string, position uint64) error {
 	log := m.old.log
 	if branch == "above" {
-		log = m.after.Log
+		log = m.parting.After.Log
 	}
 	for i := range m.origins {
 		o := &m.origins[i]
-		if o.Log != log || o.Position > position || o.marked[branch] || o.Position < m.shared && len(o.marked) > 0 {
+		if o.Log != log || o.Position > position || o.marked[branch] || o.Position < m.parting.Shared && len(o.marked) > 0 {
 			continue
 		}
 		if o.marked == nil {

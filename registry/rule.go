@@ -15,7 +15,6 @@ const (
 	ruleUpper                   // what is held above is logged before what the node alone has
 	ruleHand                    // what collides is handed over
 	ruleHanded                  // and nothing changes before that is durable
-	ruleAddsUp                  // what comes from above adds up to what the node has signed
 	ruleOlder                   // a log that comes before the node's own is not adopted
 	ruleJoin                    // a log that is held, or was, beside the one that counts is joined with it
 	ruleRecall                  // a top-level node that was restored takes from the others what they hold of its children

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
@@ -29,7 +30,7 @@ type Mirrors interface {
 	// counts, and the unit with the entry at a position. asker is the node itself, or who has
 	// sent its log. An error that is a [*replica.Refusal] is told to the asker: UnknownNode
 	// when there is none, or it is not the asker's to see.
-	Mirrored(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (registry.Mirrored, error)
+	Mirrored(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (history.Held, error)
 }
 
 // Mirror is one child's log as its parent keeps it. Append and Open are not called

@@ -11,7 +11,7 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"github.com/nameplate-id/nameplate/proto"
-	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
@@ -24,7 +24,7 @@ func (p *Parent) Mirrored(ctx context.Context, m *proto.MirroredRequest) (*proto
 	if err == nil && !proved {
 		err = &replica.Refusal{Reason: replica.Unauthenticated, Detail: "a log is shown to the node whose it is: connect with TLS and the certificate of one"}
 	}
-	var held registry.Mirrored
+	var held history.Held
 	node, log := key, identifier.LogID{}
 	if err == nil && m.GetNode() != nil {
 		if node, err = proto.KeyFromProto(m.GetNode()); err == nil {
@@ -113,7 +113,7 @@ func NewUpper(address string, key identifier.PublicKey, options ...grpc.DialOpti
 func (u *Upper) Key() identifier.PublicKey { return u.key }
 
 // Of is the same of another log of the node, over the same connection.
-func (u *Upper) Of(log identifier.LogID) registry.Upper {
+func (u *Upper) Of(log identifier.LogID) history.Upper {
 	of := *u
 	of.log = log
 	return &of
@@ -132,7 +132,7 @@ func (u *Upper) Close() error { return u.conn.Close() }
 // Answered reports whether the other node was there and had an answer for good, by the error
 // of [Upper.Mirrored].
 func Answered(err error) bool {
-	if err == nil || errors.Is(err, registry.ErrNotMirrored) {
+	if err == nil || errors.Is(err, history.ErrNotMirrored) {
 		return true
 	}
 	switch status.Code(err) {
@@ -143,8 +143,8 @@ func Answered(err error) bool {
 }
 
 // Mirrored returns what is held of the log that counts there, with the unit that has the
-// entry at a position. The error wraps [registry.ErrNotMirrored] when nothing is held.
-func (u *Upper) Mirrored(ctx context.Context, position uint64) (registry.Mirrored, error) {
+// entry at a position. The error wraps [history.ErrNotMirrored] when nothing is held.
+func (u *Upper) Mirrored(ctx context.Context, position uint64) (history.Held, error) {
 	request := &proto.MirroredRequest{Position: position}
 	if u.node != (identifier.PublicKey{}) {
 		request.Node = proto.KeyToProto(u.node)
@@ -155,12 +155,12 @@ func (u *Upper) Mirrored(ctx context.Context, position uint64) (registry.Mirrore
 	m, err := proto.NewReplicationClient(u.conn).Mirrored(ctx, request)
 	if err != nil {
 		if s := status.Convert(err); s.Code() == codes.NotFound {
-			return registry.Mirrored{}, fmt.Errorf("%w: %s", registry.ErrNotMirrored, s.Message())
+			return history.Held{}, fmt.Errorf("%w: %s", history.ErrNotMirrored, s.Message())
 		}
-		return registry.Mirrored{}, err
+		return history.Held{}, err
 	}
 	if request.Node != nil && !protobuf.Equal(m.GetNode(), request.Node) {
-		return registry.Mirrored{}, errors.New("the other node tells of its own children's logs alone: run the same release on both nodes")
+		return history.Held{}, errors.New("the other node tells of its own children's logs alone: run the same release on both nodes")
 	}
 	return mirroredFromProto(m)
 }
@@ -170,25 +170,25 @@ const mostPositions = 1 << 62
 
 // mirroredFromProto reads what another node says that it holds. What is in the unit is for
 // the node to compare with what it has signed.
-func mirroredFromProto(m *proto.MirroredResponse) (registry.Mirrored, error) {
-	held := registry.Mirrored{Size: m.GetSize(), Row: m.GetRow(), Base: m.GetBase()}
+func mirroredFromProto(m *proto.MirroredResponse) (history.Held, error) {
+	held := history.Held{Size: m.GetSize(), Row: m.GetRow(), Base: m.GetBase()}
 	if err := fixed("mirrored.log", held.Log[:], m.GetLog()); err != nil {
-		return registry.Mirrored{}, err
+		return history.Held{}, err
 	}
 	if most := max(held.Size, held.Row, held.Base, m.GetStart()); most > mostPositions {
-		return registry.Mirrored{}, fieldError("mirrored", "position %d is beyond what a log may have, %d", most, uint64(mostPositions))
+		return history.Held{}, fieldError("mirrored", "position %d is beyond what a log may have, %d", most, uint64(mostPositions))
 	}
 	var err1, err2 error
 	held.Apart.Held, err1 = logsFromProto("mirrored.held", m.GetHeld())
 	held.Apart.Lost, err2 = logsFromProto("mirrored.lost", m.GetLost())
 	if err := errors.Join(err1, err2); err != nil {
-		return registry.Mirrored{}, err
+		return history.Held{}, err
 	}
 	if len(m.GetPayloads()) > replica.MaxEntries || len(m.GetCheckpoint()) > replica.MaxCheckpoint {
-		return registry.Mirrored{}, errors.New("the unit that came has more than one can have")
+		return history.Held{}, errors.New("the unit that came has more than one can have")
 	}
 	if p := m.GetPolicy(); p > uint32(identifier.PolicyWitness) {
-		return registry.Mirrored{}, fieldError("mirrored.policy", "%d is none that this version knows: run the same release on both nodes", p)
+		return history.Held{}, fieldError("mirrored.policy", "%d is none that this version knows: run the same release on both nodes", p)
 	}
 	if held.Policy = identifier.Policy(m.GetPolicy()); held.Policy != identifier.PolicyMirror {
 		held.Checkpoint = m.GetCheckpoint()

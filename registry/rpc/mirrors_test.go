@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 	"github.com/nameplate-id/nameplate/registry/replica/replicatest"
@@ -39,8 +40,8 @@ func (m *memoryMirrors) quarantine(log identifier.LogID) {
 	m.forked = map[identifier.LogID]bool{log: true}
 }
 
-func (m *memoryMirrors) Mirrored(_, _ identifier.PublicKey, _ identifier.LogID, _ uint64) (registry.Mirrored, error) {
-	return registry.Mirrored{}, registry.ErrNotMirrored
+func (m *memoryMirrors) Mirrored(_, _ identifier.PublicKey, _ identifier.LogID, _ uint64) (history.Held, error) {
+	return history.Held{}, history.ErrNotMirrored
 }
 
 func (m *memoryMirrors) of(log identifier.LogID) *memoryMirror {

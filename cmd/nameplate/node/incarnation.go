@@ -13,6 +13,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
@@ -111,7 +112,7 @@ func recallAll(ctx context.Context, opened *registry.Registry, u *registryrpc.Up
 		if entries > 0 {
 			log.Info("another top-level node gave back entries of a child's log", "peer", u.Key(), "child", child, "entries", entries)
 		}
-		if err == nil || errors.Is(err, registry.ErrNotMirrored) {
+		if err == nil || errors.Is(err, history.ErrNotMirrored) {
 			continue
 		}
 		log.Warn("what another top-level node holds of a child's log did not come back", "peer", u.Key(), "child", child, "error", err)
@@ -292,9 +293,9 @@ func resolveOn(ctx context.Context, c Config, uppers []*registryrpc.Upper, r reg
 	if len(uppers) == 0 {
 		return registry.Resolution{}, errors.New("this node has neither a parent nor other top-level nodes: name the one that holds the other history with --parent-address and --parent-key, or peers in the configuration file")
 	}
-	var upper registry.Upper = uppers[0]
+	var upper history.Upper = uppers[0]
 	if c.Parent.Address == "" {
-		others := make([]registry.Upper, len(uppers))
+		others := make([]history.Upper, len(uppers))
 		for i, u := range uppers {
 			others[i] = u
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/journal"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
@@ -130,7 +131,7 @@ func (m mirrors) Mirror(ctx context.Context, log identifier.LogID, node, via ide
 }
 
 // Mirrored implements [registryrpc.Mirrors].
-func (m mirrors) Mirrored(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (registry.Mirrored, error) {
+func (m mirrors) Mirrored(asker, node identifier.PublicKey, log identifier.LogID, position uint64) (history.Held, error) {
 	return m.registry.MirroredFor(asker, node, log, position)
 }
 
