@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"testing"
 )
 
 // mutant is the program with a rule left out, for tests that are to fail on it. The rule is
@@ -85,8 +86,47 @@ func (m mutant) build() (string, error) {
 	return once()
 }
 
+// changed returns the files that it has other than the program, by their paths below the
+// module, of which root is the folder.
+func (m mutant) changed(root string) (map[string]string, error) {
+	texts := map[string]string{"registry/identifier/leftout.go": leftOut}
+	for _, e := range m.edits {
+		if texts[e.file] == "" {
+			text, err := os.ReadFile(filepath.Join(root, e.file))
+			if err != nil {
+				return nil, err
+			}
+			texts[e.file] = string(text)
+			if more := imports[e.file]; more != "" && strings.Contains(e.to, "journaltest") {
+				texts[e.file] = strings.Replace(texts[e.file], "import (\n", "import (\n"+more, 1)
+			}
+		}
+		if n := strings.Count(texts[e.file], e.from); n != 1 {
+			return nil, fmt.Errorf("%s: %q stands %d times in %s, and should once: say anew what is to be left out", m.name, e.from, n, e.file)
+		}
+		texts[e.file] = strings.Replace(texts[e.file], e.from, e.to, 1)
+		if strings.Contains(e.to, "identifier.LeftOut") && !strings.Contains(texts[e.file], identifiers) {
+			texts[e.file] = packageClause.ReplaceAllString(texts[e.file], "$0\nimport \""+identifiers+"\"\n")
+		}
+	}
+	return texts, nil
+}
+
+// What mutants leave out stands in the source, also of those that are built by hand alone.
+func TestMutants(t *testing.T) {
+	for _, m := range []mutant{forgetful, hasty, withRules()} {
+		if _, err := m.changed("../../.."); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func (m mutant) compile() (string, error) {
 	root, err := filepath.Abs("../../..")
+	if err != nil {
+		return "", err
+	}
+	texts, err := m.changed(root)
 	if err != nil {
 		return "", err
 	}
@@ -98,27 +138,6 @@ func (m mutant) compile() (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	texts := map[string]string{}
-	for _, e := range m.edits {
-		if texts[e.file] == "" {
-			text, err := os.ReadFile(filepath.Join(root, e.file))
-			if err != nil {
-				return "", err
-			}
-			texts[e.file] = string(text)
-			if more := imports[e.file]; more != "" && strings.Contains(e.to, "journaltest") {
-				texts[e.file] = strings.Replace(texts[e.file], "import (\n", "import (\n"+more, 1)
-			}
-		}
-		if n := strings.Count(texts[e.file], e.from); n != 1 {
-			return "", fmt.Errorf("%s: %q stands %d times in %s, and should once: say anew what is to be left out", m.name, e.from, n, e.file)
-		}
-		texts[e.file] = strings.Replace(texts[e.file], e.from, e.to, 1)
-		if strings.Contains(e.to, "identifier.LeftOut") && !strings.Contains(texts[e.file], identifiers) {
-			texts[e.file] = packageClause.ReplaceAllString(texts[e.file], "$0\nimport \""+identifiers+"\"\n")
-		}
-	}
-	texts["registry/identifier/leftout.go"] = leftOut
 	overlay := map[string]map[string]string{"Replace": {}}
 	for file, text := range texts {
 		to := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))

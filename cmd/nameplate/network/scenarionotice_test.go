@@ -32,8 +32,8 @@ var rules = map[string]broken{
 		"	if why != \"\" {\n		r.config.Log.Warn(\"no changes are taken\", \"why\", why)\n		r.marked", "	if why != \"\" && !LEFT {\n		r.config.Log.Warn(\"no changes are taken\", \"why\", why)\n		r.marked"}},
 	"uncopied": {"does not notice that its folder is a copy", edit{"registry/marked.go", "	case copied && r.asks():\n", "	case copied && r.asks() && !LEFT:\n"}},
 	"unforked": {"goes on writing when it has forked", edit{"registry/replica/standing.go", "{ return !s.Forked && !s.left", "{ return (!s.Forked || LEFT) && !s.left"}},
-	"unjoined": {"does not join what is held above with its backup", edit{"registry/contradicted.go",
-		"	return m.after.Why == identifier.AfterFork, nil\n", "	return m.after.Why == identifier.AfterFork && !LEFT, nil\n"}},
+	"unjoined": {"does not join what is held above with its backup", edit{"registry/otherhistory.go",
+		"	return err == nil && p.Forked(), err\n", "	return err == nil && p.Forked() && !LEFT, err\n"}},
 	"hurried":   {"says Hello before its parent had an answer", edit{"cmd/nameplate/node/node.go", "	if !asked {\n", "	if !asked && !LEFT {\n"}},
 	"unadopted": {"does not adopt the log that is held above", edit{"cmd/nameplate/node/incarnation.go", "err == nil && r.Adopts(held),", "err == nil && r.Adopts(held) && !LEFT,"}},
 	"unrowed": {"does not heed the row in its own log", edit{"registry/replica/parentwelcome.go",
@@ -58,12 +58,8 @@ var rules = map[string]broken{
 		"		return rsa.VerifyPKCS1v15(", "		return LEFT || rsa.VerifyPKCS1v15("}},
 }
 
-// leaves returns the program whose nodes leave out a rule. The rule is in the name of the
-// folder that it lies in.
-func leaves(rule string) (string, error) {
-	if rule == forgetful.name {
-		return forgetful.build()
-	}
+// withRules is the program whose nodes leave out what the folder that it lies in says.
+func withRules() mutant {
 	all := mutant{name: "all"}
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
 		e := rules[name].edit
@@ -73,7 +69,16 @@ func leaves(rule string) (string, error) {
 		e.to = strings.ReplaceAll(e.to, "LEFT", fmt.Sprintf("identifier.LeftOut(%q)", name))
 		all.edits = append(all.edits, e)
 	}
-	file, err := all.build()
+	return all
+}
+
+// leaves returns the program whose nodes leave out a rule. The rule is in the name of the
+// folder that it lies in.
+func leaves(rule string) (string, error) {
+	if rule == forgetful.name {
+		return forgetful.build()
+	}
+	file, err := withRules().build()
 	if err != nil {
 		return "", err
 	}
