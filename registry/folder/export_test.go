@@ -10,3 +10,6 @@ const (
 
 // LeaveOut lets a folder do without a rule.
 func (f *Folder) LeaveOut(r Rule) { f.left = r }
+
+// ParseSuccession reads the file SUCCESSION.
+func ParseSuccession(text []byte) (Succession, error) { return parseSuccession(text) }

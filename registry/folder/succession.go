@@ -1,11 +1,14 @@
 package folder
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode"
 )
 
 // A node gets another log in two ways. It adopts the one that its parent mirrors, of which
@@ -49,6 +52,26 @@ type Succession struct {
 	Mark string `json:"mark,omitempty"`
 }
 
+// parseSuccession reads the file SUCCESSION. A journal is moved, or deleted, by what it
+// says, so it has to say that in full, and name no other place than one beside it.
+func parseSuccession(text []byte) (s Succession, err error) {
+	if !bytes.HasPrefix(text, []byte("{")) {
+		return s, errors.New("it is no JSON object")
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return s, err
+	}
+	if rest := bytes.TrimSpace(text[d.InputOffset():]); len(rest) > 0 {
+		return s, errors.New("something stands behind its end")
+	}
+	if strings.ContainsFunc(s.Before, func(c rune) bool { return c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) }) {
+		return s, fmt.Errorf("%q is not the id of a log", s.Before)
+	}
+	return s, nil
+}
+
 // Begin makes an empty place to build the folder of another log in, with the node's key.
 func (f *Folder) Begin() (scratch string, err error) {
 	if err := f.Finish(); err != nil {
@@ -88,12 +111,13 @@ func (f *Folder) Finish() error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	var s Succession
-	if err == nil {
-		err = json.Unmarshal(text, &s)
-	}
 	if err != nil {
-		return fmt.Errorf("data folder: %s: %w", successionFile, err)
+		return fmt.Errorf("data folder: %w", err)
+	}
+	s, err := parseSuccession(text)
+	if err != nil {
+		return fmt.Errorf("data folder %s: file %s does not say what becomes of the journal: %w: when there is a folder %q, remove the file, and the node goes on with that; when there is none, write {\"mark\":\"restored\"} into it, and the node asks whether entries are missing",
+			f.path, successionFile, err, JournalDir)
 	}
 	built, here := filepath.Join(f.Join(incarnationDir), JournalDir), f.Join(JournalDir)
 	if _, err := os.Stat(built); err == nil {

@@ -1,10 +1,12 @@
 package folder_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nameplate-id/nameplate/registry/folder"
@@ -173,15 +175,54 @@ func TestPutAsideTwice(t *testing.T) {
 	}
 }
 
-// What cannot be read is not gone over: an operator has to look.
+// notSaid are files SUCCESSION that do not say what becomes of the journal.
+var notSaid = []string{
+	"", "{", "null", "[]", "7", `"A"`, "{} {}", `{"before":"A"} x`, `{"befor":"A"}`, `{"before":"A","mark":7}`,
+	`{"before":".."}`, `{"before":"."}`, `{"before":"../elsewhere"}`, `{"before":"/elsewhere"}`, `{"before":"A/B"}`, `{"before":"A\u0000"}`,
+}
+
+// What cannot be read is not gone over: an operator has to look. Nothing is moved by it, nor
+// deleted.
 func TestSuccessionThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "node")
-	node(t, path)
-	put(t, filepath.Join(path, "SUCCESSION"), "{")
-	if err := open(t, path).Finish(); err == nil || got(t, filepath.Join(path, "SUCCESSION")) != "{" {
-		t.Errorf("got %v", err)
+	for _, text := range notSaid {
+		path := filepath.Join(t.TempDir(), "node")
+		node(t, path)
+		f := open(t, path)
+		build(t, f)
+		put(t, f.Join("SUCCESSION"), text)
+		err := f.Finish()
+		if err == nil || !strings.Contains(err.Error(), "remove the file") || got(t, f.Join("SUCCESSION")) != text {
+			t.Errorf("%s: got %v", text, err)
+		}
+		if have := got(t, f.Join(filepath.Join(folder.JournalDir, "segment"))); have != "before" {
+			t.Errorf("%s: the journal says %q", text, have)
+		}
 	}
+}
+
+// However the file SUCCESSION reads, no journal is put outside of the folder, and what is
+// read is what would be written.
+func FuzzSuccession(f *testing.F) {
+	for _, text := range append(notSaid, "{}\n", `{"before":"A"}`, `{"before":"A","mark":"it lacks entries"}`, ` {"Before" : "A"}`) {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, err := folder.ParseSuccession(text)
+		if err != nil {
+			return
+		}
+		if s.Before != "" && (s.Before != filepath.Base(s.Before) || !filepath.IsLocal(s.Before) || s.Before == ".") {
+			t.Errorf("%s: the journal would be put to %q", text, s.Before)
+		}
+		again, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := folder.ParseSuccession(again); err != nil || got != s {
+			t.Errorf("%s: written again as %s, which reads as %v, %v", text, again, got, err)
+		}
+	})
 }
 
 // Each rule of how another log takes the place of the one that is there does what it is
