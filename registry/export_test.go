@@ -90,6 +90,7 @@ const (
 	RuleAstray  = ruleAstray
 	RuleLook    = ruleLook
 	RuleSeldom  = ruleSeldom
+	RuleOwner   = ruleOwner
 	RuleJoin    = ruleJoin
 	RuleRecall  = ruleRecall
 )

@@ -263,6 +263,41 @@ func TestMirrorRefusesStrangers(t *testing.T) {
 	}
 }
 
+// A node that comes with the id of another one's log is turned away: rows, fences and receipts
+// go by that.
+func TestLogOfAnother(t *testing.T) {
+	f := newFamily(t)
+	sibling := newKey(t).Public()
+	d := grant("88.119", newKey(t))
+	d.Node = &identifier.Node{Name: "sibling", Key: sibling, Addresses: f.delegation.Node.Addresses}
+	f.parent.mustDelegate(d, f.parent.root)
+	lost := identifier.LogID{7} // but for its row
+	row := identifier.ChildRow{Log: lost, Node: f.child.root.Public(), Size: 3, Signature: make([]byte, 64)}
+	if err := registry.LogChildren(t.Context(), f.parent.Registry, []identifier.ChildRow{row}); err != nil {
+		t.Fatal(err)
+	}
+	come := func(log identifier.LogID) *replica.Refusal {
+		_, err := f.parent.Mirror(t.Context(), log, sibling, sibling, 1)
+		refusal, ok := err.(*replica.Refusal)
+		if !ok && err != nil {
+			t.Fatal(err)
+		}
+		return refusal
+	}
+	for name, log := range map[string]identifier.LogID{"a sibling's": f.child.LogID(), "the parent's own": f.parent.LogID(), "one that is lost": lost} {
+		if r := come(log); r == nil || r.Reason != replica.OtherLog {
+			t.Errorf("a node comes with %s log: %v", name, r)
+		}
+	}
+	if r := come(identifier.LogID{8}); r != nil {
+		t.Error(r)
+	}
+	f.parent.leave(registry.RuleOwner)
+	if r := come(f.child.LogID()); r != nil {
+		t.Errorf("nobody noticed that the rule was left out: %v", r)
+	}
+}
+
 func TestMirrorTellsAChildThatWasAwayOfAMove(t *testing.T) {
 	f := newFamily(t)
 	f.child.mustRegister(signed(t, f.holder, f.delegation, put(mustID(t, "88.118/a"), nil, link("https://maker.example/a"))))

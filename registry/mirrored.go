@@ -108,10 +108,44 @@ func (m *Mirror) SetAside() *replica.Refusal {
 	return nil
 }
 
-// numberLog gives a new log its number.
+// numberLog gives a new log its number. The error is a [*replica.Refusal] when it is another
+// node's.
 func (r *Registry) numberLog(ctx context.Context, n numbering) error {
-	_, err := r.giveNumber(ctx, n, func() bool { return r.logs.withID(n.node, n.log) != nil }) // when somebody else was faster
+	var taken error
+	_, err := r.giveNumber(ctx, n, func() bool {
+		if r.logs.withID(n.node, n.log) != nil {
+			return true // somebody else was faster
+		}
+		taken = r.ofAnother(n.log, n.node)
+		return taken != nil
+	})
+	if taken != nil {
+		return taken
+	}
 	return err
+}
+
+// ofAnother returns an error when a log is known here as another node's. The ids of logs are
+// told to anybody, and rows, fences and receipts go by them alone: who came with the id of
+// another node's log would be given what is that one's, and rows of his would stand in the
+// place of that one's.
+func (r *Registry) ofAnother(log identifier.LogID, node identifier.PublicKey) error {
+	row, held, err := r.childRow(log)
+	if err != nil {
+		return err
+	}
+	of := node
+	if log == r.log {
+		of = r.node
+	} else if m := r.logs.first(func(m *mirror) bool { return m.log == log }); m != nil {
+		of = m.node
+	} else if held {
+		of = row.Row.Node
+	}
+	if r.config.left.lacks(ruleOwner, of == node) {
+		return &replica.Refusal{Reason: replica.OtherLog, Detail: fmt.Sprintf("log %s is one of node %s, and not of node %s: bring the log back that this node has begun", log, of, node)}
+	}
+	return nil
 }
 
 // giveNumber gives a mirror a number, unless it has one meanwhile.

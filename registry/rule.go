@@ -22,6 +22,7 @@ const (
 	ruleBack                    // a log goes from one grant of a prefix to the next, and not back
 	ruleAstray                  // a mirror that a row of the joined history contradicts is set aside
 	ruleSeldom                  // a child is fenced once in the time that it has for a grant
+	ruleOwner                   // a log is one node's, and nobody else comes with its id
 	ruleLook                    // what was looked up is looked up again where it may have changed since
 )
 
