@@ -218,3 +218,18 @@ func (s *Store) TrustPages() {
 // IndexSome notes the rows of the next branch of leaves, as the applier does when it
 // has nothing else to do.
 func (s *Store) IndexSome() { s.indexSome() }
+
+// RereadIndexHeader reads the header of an index of so many octets and writes it again.
+func RereadIndexHeader(b []byte, size int64) ([]byte, error) {
+	if len(b) != indexFields {
+		return nil, fmt.Errorf("%d octets", len(b))
+	}
+	h, err := parseIndexHeader((*[indexFields]byte)(b), size)
+	return h.append(nil), err
+}
+
+// IndexHeader returns the header of an index with 2^bits buckets, and how long its file is.
+func IndexHeader(bits uint32) ([]byte, int64) {
+	h := indexHeader{journal: [16]byte{1}, bits: bits, of: indexOf{2, 3, 4}, gaps: 5}
+	return h.append(nil), indexSize(bits)
+}

@@ -178,6 +178,15 @@ func readIndexHeader(f *os.File) (indexHeader, error) {
 	if _, err := f.ReadAt(b[:], 0); err != nil {
 		return indexHeader{}, err
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return indexHeader{}, err
+	}
+	return parseIndexHeader(&b, info.Size())
+}
+
+// parseIndexHeader reads the header of a file that has so many octets.
+func parseIndexHeader(b *[indexFields]byte, size int64) (indexHeader, error) {
 	body, rest := b[:len(b)-4], b[len(indexName):]
 	switch {
 	case string(b[:len(indexName)]) != indexName:
@@ -192,28 +201,28 @@ func readIndexHeader(f *os.File) (indexHeader, error) {
 		of:   indexOf{binary.BigEndian.Uint64(rest[24:]), binary.BigEndian.Uint64(rest[32:]), binary.BigEndian.Uint64(rest[40:])},
 		gaps: binary.BigEndian.Uint64(rest[48:]),
 	}
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return indexHeader{}, err
-	case h.bits < minBits || h.bits > maxBits || info.Size() != indexSize(h.bits):
-		return indexHeader{}, fmt.Errorf("it has %d octets where 2^%d buckets are said to be", info.Size(), h.bits)
+	if h.bits < minBits || h.bits > maxBits || size != indexSize(h.bits) {
+		return indexHeader{}, fmt.Errorf("it has %d octets where 2^%d buckets are said to be", size, h.bits)
 	}
 	return h, nil
 }
 
+// append appends the header of an index with so many buckets that belongs to a commit.
+func (h *indexHeader) append(b []byte) []byte {
+	start := len(b)
+	b = binary.BigEndian.AppendUint32(append(b, indexName...), indexFormat)
+	b = append(b, h.journal[:]...)
+	b = binary.BigEndian.AppendUint32(b, h.bits)
+	for _, n := range []uint64{h.of.commit, h.of.applied, h.of.layout, h.gaps} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+}
+
 // writeHeader says which commit the index belongs to.
 func (x *index) writeHeader(of indexOf) error {
-	b := append(make([]byte, 0, indexFields), indexName...)
-	b = binary.BigEndian.AppendUint32(b, indexFormat)
-	b = append(b, x.header.journal[:]...)
-	b = binary.BigEndian.AppendUint32(b, x.bits.Load())
-	b = binary.BigEndian.AppendUint64(b, of.commit)
-	b = binary.BigEndian.AppendUint64(b, of.applied)
-	b = binary.BigEndian.AppendUint64(b, of.layout)
-	b = binary.BigEndian.AppendUint64(b, x.gaps)
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	_, err := x.file.WriteAt(b, 0)
+	h := indexHeader{journal: x.header.journal, bits: x.bits.Load(), of: of, gaps: x.gaps}
+	_, err := x.file.WriteAt(h.append(make([]byte, 0, indexFields)), 0)
 	return err
 }
 
