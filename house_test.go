@@ -68,12 +68,14 @@ var rooms = map[string]room{
 	"resolver/template": {ours: []string{"registry/identifier"}, noIO: true},
 	"resolver":          {ours: []string{"registry/identifier", "resolver/template"}, third: []string{"github.com/maypok86/otter/v2"}, tests: []string{"resolver/resolvertest"}},
 	"resolver/udp":      {third: []string{"golang.org/x/net", "golang.org/x/sys"}},
+	// How a server of messages goes on and ends.
+	"resolver/serving": {ours: []string{"resolver/udp"}},
 	// Connections: how many, and for dns and handle what goes on upon them.
 	"resolver/tcp":          {ours: []string{"resolver"}},
-	"resolver/dns":          {ours: []string{"registry/identifier", "resolver", "resolver/tcp", "resolver/udp"}, third: []string{"github.com/miekg/dns", "golang.org/x/net"}, tests: []string{"resolver/resolvertest"}},
+	"resolver/dns":          {ours: []string{"registry/identifier", "resolver", "resolver/serving", "resolver/tcp", "resolver/udp"}, third: []string{"github.com/miekg/dns", "golang.org/x/net"}, tests: []string{"resolver/resolvertest"}},
 	"resolver/rpc":          {ours: []string{"registry/identifier", "resolver", "proto"}, third: grpc, tests: []string{"resolver/resolvertest"}},
 	"resolver/http":         {ours: []string{"registry/identifier", "resolver", "resolver/tcp"}, third: []string{"golang.org/x/text/language"}, tests: []string{"resolver/resolvertest"}},
-	"resolver/handle":       {ours: []string{"registry/identifier", "resolver", "resolver/tcp", "resolver/udp"}, tests: []string{"resolver/resolvertest"}},
+	"resolver/handle":       {ours: []string{"registry/identifier", "resolver", "resolver/serving", "resolver/tcp", "resolver/udp"}, tests: []string{"resolver/resolvertest"}},
 	"resolver/resolvertest": {ours: []string{"registry/identifier", "resolver"}},
 	"proto":                 {ours: []string{"registry/identifier"}, third: grpc},
 
