@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nameplate-id/nameplate/registry/history"
@@ -67,17 +69,30 @@ func (r *Registry) apart(m *mirror) (apart replica.Unjoined, base uint64, err er
 		return apart, 0, err
 	}
 	apart = r.logs.unjoined(m.node, rows)
+	lost := make([]replica.LoggedRow, 0, len(apart.Lost))
 	for _, log := range apart.Lost {
 		row, _, err := r.childRow(log)
 		if err != nil {
 			return apart, 0, err
 		}
-		base += row.Row.Size
+		lost, base = append(lost, row), base+row.Row.Size
 	}
 	if base > 0 {
 		base += m.base.Load()
 	}
+	apart.Held = apart.Held[:min(len(apart.Held), identifier.MaxBefore)]
+	apart.Lost = newest(lost)
 	return apart, base, nil
+}
+
+// newest returns the logs that rows are of, the last one that was logged first: as many as a
+// genesis can name, and as whoever asks takes.
+func newest(rows []replica.LoggedRow) (logs []identifier.LogID) {
+	slices.SortStableFunc(rows, func(a, b replica.LoggedRow) int { return cmp.Compare(b.Position, a.Position) })
+	for i := range rows[:min(len(rows), identifier.MaxBefore)] {
+		logs = append(logs, rows[i].Row.Log)
+	}
+	return logs
 }
 
 // applyTime is how long a question about a lost mirror waits for the state.
@@ -95,22 +110,17 @@ func (r *Registry) mirroredOnce(node identifier.PublicKey) (history.Held, error)
 	if err != nil {
 		return history.Held{}, err
 	}
+	rows = slices.DeleteFunc(rows, func(row replica.LoggedRow) bool { return row.Row.Node != node })
 	var held history.Held
 	var at, used uint64
 	for _, row := range rows {
-		if row.Row.Node == node {
-			used += row.Row.Size
-		}
-		if row.Row.Node == node && row.Position >= at {
+		used += row.Row.Size
+		if row.Position >= at {
 			held, at = history.Held{Log: row.Row.Log, Row: row.Row.Size, Policy: identifier.PolicyMirror}, row.Position
 		}
 	}
 	held.Base = used - held.Row
-	for _, row := range rows {
-		if row.Row.Node == node && row.Row.Log != held.Log {
-			held.Apart.Lost = append(held.Apart.Lost, row.Row.Log)
-		}
-	}
+	held.Apart.Lost = newest(slices.DeleteFunc(rows, func(row replica.LoggedRow) bool { return row.Row.Log == held.Log }))
 	if held.Row == 0 {
 		return held, &replica.Refusal{Reason: replica.UnknownNode, Detail: fmt.Sprintf("nothing of node %s is mirrored here", node)}
 	}

@@ -37,7 +37,9 @@ type Held struct {
 	Checkpoint []byte
 	Base       uint64
 	// Apart are logs of the node that the one which counts does not contain. Of those that
-	// are held [Upper.Of] tells. What those had that are lost is counted in Base.
+	// are held [Upper.Of] tells. What those had that are lost is counted in Base. There are
+	// [identifier.MaxBefore] of either at most, as many as a genesis names: of those that are
+	// lost the newest, the last one that a row was logged of first.
 	Apart replica.Unjoined
 }
 
