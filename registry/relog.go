@@ -28,7 +28,7 @@ func (m *merger) relog(ctx context.Context) error {
 			return err
 		}
 		switch {
-		case f.Log != ownLog && (f.Kind == journal.KindMirrored || f.Kind == journal.KindSession || f.Kind == journal.KindQuarantine || f.Kind == journal.KindCertain):
+		case f.Log != ownLog && (f.Kind == journal.KindMirrored || f.Kind == journal.KindSession || f.Kind == journal.KindQuarantine || f.Kind == journal.KindCertain || f.Kind == journal.KindTold):
 			frame, err := sure.cut(f.Frame)
 			if err == nil && frame.Payload != nil {
 				err = m.copy(ctx, frame)
