@@ -2839,11 +2839,15 @@ type Predecessor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Log   []byte                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"` // 16 octets
 	// 1 fork, 2 loss, 3 restore, 4 other log.
-	Why           uint32 `protobuf:"varint,2,opt,name=why,proto3" json:"why,omitempty"`
-	Size          uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
-	Held          []byte `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"` // 32 octets
-	Own           []byte `protobuf:"bytes,5,opt,name=own,proto3" json:"own,omitempty"`   // 32 octets
-	Base          uint64 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
+	Why  uint32 `protobuf:"varint,2,opt,name=why,proto3" json:"why,omitempty"`
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Held []byte `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"` // 32 octets
+	Own  []byte `protobuf:"bytes,5,opt,name=own,proto3" json:"own,omitempty"`   // 32 octets
+	Base uint64 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
+	// Further logs that it continues, 16 octets each: those that log continues, and those that
+	// were joined with it. There are 16 at most; whole says that there are no others.
+	Before        [][]byte `protobuf:"bytes,7,rep,name=before,proto3" json:"before,omitempty"`
+	Whole         bool     `protobuf:"varint,8,opt,name=whole,proto3" json:"whole,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2918,6 +2922,20 @@ func (x *Predecessor) GetBase() uint64 {
 		return x.Base
 	}
 	return 0
+}
+
+func (x *Predecessor) GetBefore() [][]byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *Predecessor) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
 }
 
 // Quarantine is the evidence that two histories of one log were signed.
@@ -3269,14 +3287,16 @@ const file_proto_registration_proto_rawDesc = "" +
 	"\tbehind_ms\x18\x06 \x01(\x03R\bbehindMs\x12\x1a\n" +
 	"\banchored\x18\a \x01(\x04R\banchored\x12\x16\n" +
 	"\x06paused\x18\b \x01(\tR\x06paused\x12\x16\n" +
-	"\x06policy\x18\t \x01(\tR\x06policy\"\x7f\n" +
+	"\x06policy\x18\t \x01(\tR\x06policy\"\xad\x01\n" +
 	"\vPredecessor\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\fR\x03log\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\rR\x03why\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04held\x18\x04 \x01(\fR\x04held\x12\x10\n" +
 	"\x03own\x18\x05 \x01(\fR\x03own\x12\x12\n" +
-	"\x04base\x18\x06 \x01(\x04R\x04base\"C\n" +
+	"\x04base\x18\x06 \x01(\x04R\x04base\x12\x16\n" +
+	"\x06before\x18\a \x03(\fR\x06before\x12\x14\n" +
+	"\x05whole\x18\b \x01(\bR\x05whole\"C\n" +
 	"\n" +
 	"Quarantine\x12\x19\n" +
 	"\bsince_ms\x18\x01 \x01(\x03R\asinceMs\x12\x1a\n" +

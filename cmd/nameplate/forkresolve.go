@@ -149,23 +149,48 @@ type shownPredecessor struct {
 	Size uint64 `json:"size"`
 	Held string `json:"held"` // the root of the first size entries as the level above held them
 	Own  string `json:"own"`  // and as the node had them
+	// Before are further logs that it continues; there are more unless Whole says that these
+	// are all.
+	Before []string `json:"before,omitempty"`
+	Whole  bool     `json:"whole"`
 }
 
 func newShownPredecessor(a *identifier.Predecessor) *shownPredecessor {
 	if a == nil {
 		return nil
 	}
-	return &shownPredecessor{Log: a.Log.String(), Why: a.Why.String(), Size: a.Size, Held: hex.EncodeToString(a.Held[:]), Own: hex.EncodeToString(a.Own[:])}
+	shown := &shownPredecessor{Log: a.Log.String(), Why: a.Why.String(), Size: a.Size, Held: hex.EncodeToString(a.Held[:]), Own: hex.EncodeToString(a.Own[:]), Whole: a.Whole}
+	for _, log := range a.Before {
+		shown.Before = append(shown.Before, log.String())
+	}
+	return shown
 }
 
-// successorOf returns the mirror of the log that continues another one; nil for none.
-func successorOf(s *registryrpc.Status, log identifier.LogID) *registry.MirrorStatus {
+// successorOf returns the mirror of the log that continues another one, or in which that was
+// joined with others; nil for none.
+func successorOf(s *registryrpc.Status, log identifier.LogID) (next *registry.MirrorStatus) {
 	for i := range s.Mirrors {
-		if m := &s.Mirrors[i]; m.After != nil && m.After.Log == log && m.Size > 0 {
+		switch m := &s.Mirrors[i]; {
+		case m.Size == 0 || !m.After.Continues(log):
+		case m.After.Log == log:
 			return m
+		case next == nil:
+			next = m
 		}
 	}
-	return nil
+	return next
+}
+
+// further tells of the logs that one continues beside the last.
+func further(a *identifier.Predecessor) string {
+	if len(a.Before) == 0 {
+		return ""
+	}
+	and := fmt.Sprintf(" and %d more", len(a.Before))
+	if !a.Whole {
+		and = fmt.Sprintf(" and more than %d others", len(a.Before))
+	}
+	return and
 }
 
 // explainBefore says in plain words which log a node's own continues.
@@ -174,10 +199,15 @@ func explainBefore(to io.Writer, s *registryrpc.Status) error {
 	if a == nil {
 		return nil
 	}
-	_, err := fmt.Fprintf(to, `log %s of this node continues log %s, after: %s
+	_, err := fmt.Fprintf(to, `log %s of this node continues log %s%s, after: %s
   where     the first %s entries have root %x above
             and root %x here
-`, s.Log, a.Log, a.Why, thousands(int(a.Size)), a.Held, a.Own)
+`, s.Log, a.Log, further(a), a.Why, thousands(int(a.Size)), a.Held, a.Own)
+	for _, log := range a.Before {
+		if err == nil {
+			_, err = fmt.Fprintf(to, "  and       log %s\n", log)
+		}
+	}
 	if x := s.Resolution; err == nil && x != nil && x.Handed > 0 {
 		_, err = fmt.Fprintf(to, "  handed    %s rows to their holders, in %s\n", thousands(int(x.Handed)), x.File)
 	}

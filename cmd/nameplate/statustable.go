@@ -171,7 +171,7 @@ func (t statusTable) lines(s *registryrpc.Status) {
 		t.line("suspect", "entries %d to %d of log %s, prefix %s: a key was in the wrong hands", x.Since, x.Until-1, x.Log, x.Prefix)
 	}
 	if a := s.After; a != nil {
-		t.line("continues", "log %s, after: %s; 'nameplate fork show' tells more", a.Log, a.Why)
+		t.line("continues", "log %s%s, after: %s; 'nameplate fork show' tells more", a.Log, further(a), a.Why)
 	}
 	for _, m := range s.Mirrors {
 		if next := successorOf(s, m.Log); next != nil {

@@ -285,20 +285,30 @@ func fencesFromProto(messages []*proto.FenceStatus) (all []registry.FenceStatus,
 	return all, nil
 }
 
+// mostBefore is how many further logs are told of that a log continues.
+const mostBefore = 16
+
 func predecessorToProto(a *identifier.Predecessor) *proto.Predecessor {
 	if a == nil {
 		return nil
 	}
-	return &proto.Predecessor{Log: proto.LogToProto(a.Log), Why: uint32(a.Why), Size: a.Size, Held: proto.HashToProto(a.Held), Own: proto.HashToProto(a.Own), Base: a.Base}
+	told := min(len(a.Before), mostBefore)
+	return &proto.Predecessor{
+		Log: proto.LogToProto(a.Log), Why: uint32(a.Why), Size: a.Size, Held: proto.HashToProto(a.Held), Own: proto.HashToProto(a.Own), Base: a.Base,
+		Before: logsToProto(a.Before[:told]), Whole: a.Whole && told == len(a.Before),
+	}
 }
 
 func predecessorFromProto(m *proto.Predecessor) (*identifier.Predecessor, error) {
 	if m == nil {
 		return nil, nil
 	}
-	a := &identifier.Predecessor{Why: identifier.Succession(m.GetWhy()), Size: m.GetSize(), Base: m.GetBase()}
+	a := &identifier.Predecessor{Why: identifier.Succession(m.GetWhy()), Size: m.GetSize(), Base: m.GetBase(), Whole: m.GetWhole()}
 	var err error
 	if a.Log, err = proto.LogFromProto(m.GetLog()); err != nil {
+		return nil, err
+	}
+	if a.Before, err = logsFromProto("after.before", m.GetBefore()); err != nil {
 		return nil, err
 	}
 	if a.Held, err = proto.HashFromProto("after.held", m.GetHeld()); err != nil {

@@ -6,4 +6,7 @@ var (
 	ResponseToProto   = responseToProto
 	ResponseFromProto = responseFromProto
 	MirroredFromProto = mirroredFromProto
+
+	PredecessorToProto   = predecessorToProto
+	PredecessorFromProto = predecessorFromProto
 )
