@@ -110,7 +110,7 @@ func (r *Registry) logChildren(ctx context.Context) error {
 	var rows []identifier.ChildRow
 	for _, m := range r.logs.mirrors() {
 		c := m.checkpoint.Load()
-		if m.role != roleChild || c == nil || m.certain.Load() != nil || !r.anchors.grows(m.log, c.Size) || !r.logs.counts(m) && !r.logs.standsBeside(m) {
+		if m.role != roleChild || c == nil || m.certain.Load() != nil || !r.anchors.grows(m.log, c.Size) || !r.logs.counts(m) && !r.logs.standsBeside(m) || m.recall.whole(r.config.Clock()) != nil {
 			continue
 		}
 		signature, err := journal.CheckpointSignature(c.Note, m.log, m.node)

@@ -86,6 +86,7 @@ const (
 	RuleHanded  = ruleHanded
 	RuleOlder   = ruleOlder
 	RuleBack    = ruleBack
+	RulePart    = rulePart
 	RuleTold    = ruleTold
 	RuleAstray  = ruleAstray
 	RuleLook    = ruleLook

@@ -35,7 +35,7 @@ func (r *Registry) MirroredFor(asker, node identifier.PublicKey, log identifier.
 	if m == nil || m.published.Load() == 0 {
 		return r.mirroredOnce(node)
 	}
-	if err := m.recall.whole(); err != nil {
+	if err := m.recall.whole(r.config.Clock()); err != nil {
 		return history.Held{}, err
 	}
 	held := history.Held{Log: m.log, Size: m.published.Load(), Policy: m.policy}

@@ -98,6 +98,9 @@ func (r *Registry) open() error {
 	if err := r.anchors.load(); err != nil {
 		return err
 	}
+	if err := r.findParts(); err != nil {
+		return err
+	}
 	if err := r.loadResolution(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -62,11 +63,14 @@ func (r *Registry) Recall(ctx context.Context, child identifier.PublicKey, from 
 	}
 	m, err := r.recallInto(ctx, g, held.Size, restored)
 	if m == nil || err != nil {
+		if here := r.logs.withID(child, g.Log); err == nil && here != nil && here.published.Load() >= held.Size {
+			here.recall.all()
+		}
 		return 0, err
 	}
 	have := m.published.Load()
 	err = r.recallRest(ctx, m, held, from.Of(g.Log))
-	m.recall.end(err == nil)
+	m.recall.end(err == nil, r.config.Clock())
 	if err != nil {
 		return m.published.Load() - have, fmt.Errorf("log %s of node %s: %w", m.log, m.node, err)
 	}
@@ -145,13 +149,34 @@ func (r *Registry) recallRest(ctx context.Context, m *mirror, held history.Held,
 	})
 }
 
+// findParts notes of every log that stands beside the one that counts, and of which this node has
+// logged no row, that there may be a part of it alone: the node may have ended while it took it
+// in from another one. Who has the rest is asked again as soon as it can be reached.
+func (r *Registry) findParts() error {
+	for _, m := range r.logs.mirrors() {
+		if m.role != roleChild || m.published.Load() == 0 || r.config.left == rulePart || !r.logs.standsBeside(m) {
+			continue
+		}
+		if _, logged, err := r.childRow(m.log); err != nil {
+			return err
+		} else if !logged {
+			m.recall.end(false, r.config.Clock())
+		}
+	}
+	return nil
+}
+
+// partTime is how long a part of a log waits for the rest. After that it counts as what there
+// is: who gave it may never come back, and the log's node takes no changes meanwhile.
+const partTime = 10 * time.Minute
+
 // recalled keeps apart who adds to a mirror: the streams of its node, or a recall.
 type recalled struct {
 	mu       sync.Mutex
 	streamed bool // its node has said Hello since the start: what it sends follows on that
 	running  bool
-	part     bool // a recall has begun, and not come to its end
-	told     bool // its node has to say Hello again
+	part     time.Time // since when a recall has begun, and not come to its end; zero for none
+	told     bool      // its node has to say Hello again
 }
 
 // begin reports whether a recall may begin.
@@ -161,23 +186,35 @@ func (c *recalled) begin() bool {
 	if c.streamed || c.running {
 		return false
 	}
-	c.running, c.part = true, true
+	c.running = true
 	return true
 }
 
 // end says that a recall has ended, and whether all has come.
-func (c *recalled) end(whole bool) {
+func (c *recalled) end(whole bool, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running, c.part = false, !whole
+	c.running = false
+	if whole {
+		c.part = time.Time{}
+	} else if c.part.IsZero() {
+		c.part = now
+	}
 }
 
-// whole returns why what is here of a log is not shown: it is a part of what another
-// top-level node gives.
-func (c *recalled) whole() error {
+// all says that nobody who was asked has more.
+func (c *recalled) all() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.part {
+	c.part = time.Time{}
+}
+
+// whole returns why what is here of a log is not shown, and no row of it logged: it is a part
+// of what another top-level node gives.
+func (c *recalled) whole(now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running || !c.part.IsZero() && now.Sub(c.part) < partTime {
 		return &replica.Refusal{Reason: replica.Unavailable, Detail: "the log is being taken in from another top-level node: come back in a moment"}
 	}
 	return nil
@@ -205,6 +242,6 @@ func (m *mirror) stream() error {
 	if c.running {
 		return &replica.Refusal{Reason: replica.Unavailable, Detail: "the log is being taken in from another top-level node: come back in a moment"}
 	}
-	c.streamed, c.told = true, false
+	c.streamed, c.told, c.part = true, false, time.Time{}
 	return nil
 }

@@ -1,14 +1,18 @@
 package registry_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
+	"github.com/nameplate-id/nameplate/registry/history"
 	"github.com/nameplate-id/nameplate/registry/identifier"
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
@@ -89,6 +93,7 @@ func TestEachRuleOfRecall(t *testing.T) {
 		"a log beside the one that counts": {registry.RuleJoin, besides},
 		"a log whose row alone is left":    {registry.RuleJoin, rowAlone},
 		"a parent that was restored":       {registry.RuleRecall, restoredParent},
+		"a parent that ended meanwhile":    {registry.RulePart, endedWithin},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -165,6 +170,64 @@ func (w *wentOn) row(c heldCopy) {
 		t.Error("a log is shown to another node than the one whose it is")
 	}
 }
+
+// The parent ends while it takes in the log between: a part of it is not joined as if it were
+// all, until the rest is there, or was waited for long enough.
+func endedWithin(t *testing.T, left registry.Rule) error {
+	w := newWentOn(t)
+	w.goOn(5)
+	var late atomic.Int64
+	w.parent.config.Clock = func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
+	w.parent.leave(left)
+	key, units := w.child.root.Public(), w.between.units
+	if _, err := w.parent.Recall(t.Context(), key, breaksOff{w.between}); err == nil {
+		t.Fatal("all of the log has come")
+	}
+	w.parent.restart()
+	shown := func(want uint64) error {
+		t.Helper()
+		if err := registry.LogMirrors(t.Context(), w.parent.Registry); err != nil {
+			t.Fatal(err)
+		}
+		held, err := w.parent.MirroredFor(key, key, w.between.log, 0)
+		if r, ok := errors.AsType[*replica.Refusal](err); ok && r.Reason == replica.Unavailable {
+			held = history.Held{}
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if held.Size != want || held.Row != want {
+			return fmt.Errorf("%d entries are shown, and a row of %d, want %d", held.Size, held.Row, want)
+		}
+		return nil
+	}
+	if err := shown(0); err != nil {
+		return err
+	}
+	if r := w.refusal(); r == nil || r.Reason != replica.Succeeded {
+		t.Errorf("the child's Hello: %v", r)
+	}
+	late.Add(int64(11 * time.Minute))
+	if err := shown(units[0].End()); err != nil {
+		t.Error("nobody gives the rest: ", err)
+	}
+	if _, err := w.parent.Recall(t.Context(), key, w.between); err != nil {
+		t.Fatal(err)
+	}
+	w.parent.restart()
+	return shown(units[len(units)-1].End())
+}
+
+// breaksOff gives the first unit of a log.
+type breaksOff struct{ heldCopy }
+
+func (c breaksOff) Mirrored(ctx context.Context, position uint64) (history.Held, error) {
+	if position >= c.units[0].End() {
+		return history.Held{}, errors.New("the connection is gone")
+	}
+	return c.heldCopy.Mirrored(ctx, position)
+}
+
+func (c breaksOff) Of(identifier.LogID) history.Upper { return c }
 
 // Nothing is left of the log between but what the parent's own log says of it.
 func rowAlone(t *testing.T, left registry.Rule) error {

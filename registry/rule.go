@@ -18,6 +18,7 @@ const (
 	ruleOlder                   // a log that comes before the node's own is not adopted
 	ruleJoin                    // a log that is held, or was, beside the one that counts is joined with it
 	ruleRecall                  // a top-level node that was restored takes from the others what they hold of its children
+	rulePart                    // a part of a log that is being taken in is not taken for all of it
 	ruleTold                    // when a child was told of a grant outlives a start
 	ruleBack                    // a log goes from one grant of a prefix to the next, and not back
 	ruleAstray                  // a mirror that a row of the joined history contradicts is set aside
