@@ -145,3 +145,6 @@ func Reread(kind string, log identifier.LogID, node identifier.PublicKey, b []by
 
 // AppendCertain writes up to where a mirror is certain.
 func AppendCertain(row *replica.Row) []byte { return appendCertain(nil, row) }
+
+// Overlay returns how many octets the state counts that are not committed yet.
+func Overlay(r *Registry) int64 { return r.state.Stats().OverlayBytes }

@@ -46,12 +46,22 @@ func (g *generation) put(e *edit, t Table, r row) {
 			tree.put(e, old) // rare, so nothing is looked up before
 			return
 		}
-		// The old one may share its memory with others, which keep it.
-		g.bytes += int64(len(r.value))
+		g.bytes += grown(old.value, r.value)
 		return
 	}
 	g.rows++
 	g.bytes += rowCost + int64(len(r.key)) + int64(len(r.value))
+}
+
+// grown returns how many octets a value keeps in memory beside those of the one that it
+// replaces. The old one may share its memory with others, which keep it, so that counts
+// on; but where the new one begins with the old one itself, as a tile of hashes does to
+// which one was appended, only what is behind it is more.
+func grown(old, value []byte) int64 {
+	if len(old) > 0 && len(old) <= len(value) && &old[0] == &value[0] {
+		return int64(len(value) - len(old))
+	}
+	return int64(len(value))
 }
 
 // seal makes the current generation one that takes no more rows, and begins another.
