@@ -18,11 +18,13 @@ help: ## this list
 build: ## one static binary, bin/nameplate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.release=$(VERSION)' -o $(BIN)/nameplate ./cmd/nameplate
 
+# The scenarios alone, with real processes, take five minutes on two processors: go test's
+# ten are too few for a package where the machine is slow and busy.
 test: ## all tests
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 race: ## all tests under the race detector (slow)
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 60m ./...
 
 check: format vet staticcheck house generated ## format, vet, staticcheck, rules of the house, generated code up to date
 

@@ -16,7 +16,8 @@ import (
 
 // compare compares everything that can be asked.
 func (p *pair) compare(t *rapid.T) {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	p.compareAnswers(t)
 	// The log: dense, and its tree that of its entries.
 	errEnd := errors.New("end")
@@ -31,7 +32,7 @@ func (p *pair) compare(t *rapid.T) {
 			return nil
 		})
 		if !errors.Is(err, errEnd) {
-			t.Fatalf("watch: %v", err)
+			t.Fatalf("watch: %v; %d of %d entries", err, len(p.watch), p.entries)
 		}
 	}
 	if size, root := registry.Head(p.r); size != uint64(p.entries) || root != rootOf(p.watch) {
@@ -54,13 +55,16 @@ func (p *pair) compare(t *rapid.T) {
 
 // settled returns the status once the state has taken over what was published.
 func settled(t *rapid.T, r *registry.Registry) registry.Status {
-	for {
+	for late := time.Now().Add(time.Minute); ; {
 		s, err := r.Status(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if s.Applied >= registry.Published(r) {
 			return s
+		}
+		if time.Now().After(late) {
+			t.Fatalf("the state takes over nothing any more: %d of %d entries", s.Applied, registry.Published(r))
 		}
 		time.Sleep(100 * time.Microsecond)
 	}

@@ -68,7 +68,7 @@ type pair struct {
 
 func newPair(t *rapid.T, folder string) *pair {
 	p := &pair{t: t, disk: journaltest.NewDisk(), gate: new(gate), twin: newTwin()}
-	p.config = registry.Config{Folder: folder}
+	p.config = registry.Config{Folder: folder, Reserve: -1} // the volume may be a small one, and others write to it
 	p.config.Journal.SegmentSize = 16 << 10
 	p.config.Journal.Hook = p.gate.hook
 	p.config.State.Gather = time.Millisecond
@@ -224,7 +224,11 @@ type pending struct {
 // queue registers some changes, each on top of the one before, while no sync is done.
 func (p *pair) queue(t *rapid.T) *pending {
 	q := &pending{done: make(chan error, 10), twins: []*twin{p.twin.clone()}}
+	queued := 0 // rows: without a sync the journal takes in no more than one segment holds
 	for range rapid.IntRange(0, 6).Draw(t, "changes") {
+		if queued > 30 {
+			break
+		}
 		now := q.twins[len(q.twins)-1].clone()
 		d := p.drawHeld(t)
 		if d.Node != nil || p.delegations[d.Prefix] != d {
@@ -254,9 +258,17 @@ func (p *pair) queue(t *rapid.T) *pending {
 			_, err := p.r.Register(context.Background(), c)
 			q.done <- err
 		}()
-		for registry.Next(p.r) == next {
-			time.Sleep(50 * time.Microsecond)
+		for late := time.Now().Add(time.Minute); registry.Next(p.r) == next; {
+			if time.Now().After(late) {
+				t.Fatalf("entry %d of %s is not queued within a minute; %d are", next, describeRows(rows), len(q.changes))
+			}
+			select {
+			case err := <-q.done:
+				t.Fatalf("entry %d of %s is not queued, but answered at once: %v", next, describeRows(rows), err)
+			case <-time.After(50 * time.Microsecond):
+			}
 		}
+		queued += len(rows)
 		q.changes, q.twins = append(q.changes, c), append(q.twins, now)
 	}
 	return q
