@@ -248,6 +248,10 @@ func (s *sequencer) takeBack(position uint64, e encoded) error {
 	if x.holds != nil {
 		s.holders.put(*x.holds)
 	}
+	// A change may have been looked up by now that has its turn when the node has healed.
+	for i := range e.Rows {
+		s.touched.by(position, identifier.AppendKey(nil, e.Rows[i].ID))
+	}
 	return nil
 }
 
