@@ -17,13 +17,14 @@ import (
 )
 
 // inFlightOctets is how many octets the changes of one stream have that are with the
-// registry at once. One change may have as many alone.
+// registry, or whose answers wait to be sent: a caller who reads none must not fill the
+// memory with changes that have been dealt with. One change may have as many alone.
 const inFlightOctets = 4 << 20
 
 // pending is a change of a batch on its way.
 type pending struct {
 	change *identifier.Change
-	octets int
+	octets int            // that it takes of the stream's room
 	level  registry.Level // to be waited for before the answer
 	wait   time.Duration
 
@@ -51,11 +52,11 @@ func (s *Server) RegisterBatch(stream proto.Registration_RegisterBatchServer) er
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	// A change is put here before it is started: the room limits both.
-	queue := make(chan *pending, s.options.InFlight)
+	queue, room := make(chan *pending, s.options.InFlight), newRoom(inFlightOctets)
 	var received error // set before queue is closed
 	go func() {
 		defer close(queue)
-		b := intake{server: s, room: newRoom(inFlightOctets), latest: make(map[identifier.ID]*pending)}
+		b := intake{server: s, room: room, latest: make(map[identifier.ID]*pending)}
 		received = b.run(ctx, stream, queue)
 	}()
 	for {
@@ -76,6 +77,7 @@ func (s *Server) RegisterBatch(stream proto.Registration_RegisterBatchServer) er
 		if err := stream.Send(resultToProto(p)); err != nil {
 			return err // the intake ends with the stream
 		}
+		room.give(p.octets)
 	}
 }
 
@@ -128,7 +130,7 @@ func (b *intake) run(ctx context.Context, stream proto.Registration_RegisterBatc
 		if err != nil {
 			return err
 		}
-		p := &pending{octets: protobuf.Size(m), done: make(chan struct{})}
+		p := &pending{done: make(chan struct{})}
 		p.level, p.wait = waitFor(m.GetWait(), m.GetWaitMs())
 		select {
 		case queue <- p:
@@ -140,7 +142,7 @@ func (b *intake) run(ctx context.Context, stream proto.Registration_RegisterBatc
 			close(p.done)
 			continue
 		}
-		if err := b.start(ctx, p); err != nil {
+		if err := b.start(ctx, p, protobuf.Size(m)); err != nil {
 			p.err = err
 			close(p.done)
 			return err
@@ -150,7 +152,7 @@ func (b *intake) run(ctx context.Context, stream proto.Registration_RegisterBatc
 
 // start hands a change to the registry, in a goroutine of its own, as soon as there
 // is room and nothing before it names the same identifier.
-func (b *intake) start(ctx context.Context, p *pending) error {
+func (b *intake) start(ctx context.Context, p *pending, octets int) error {
 	b.forget()
 	for i := range p.change.Rows {
 		earlier := b.latest[p.change.Rows[i].ID]
@@ -163,9 +165,10 @@ func (b *intake) start(ctx context.Context, p *pending) error {
 			return context.Cause(ctx)
 		}
 	}
-	if err := b.room.take(ctx, p.octets); err != nil {
+	if err := b.room.take(ctx, octets); err != nil {
 		return err
 	}
+	p.octets = octets
 	select {
 	case b.server.workers <- struct{}{}:
 	case <-ctx.Done():
@@ -176,10 +179,7 @@ func (b *intake) start(ctx context.Context, p *pending) error {
 	}
 	b.started = append(b.started, p)
 	go func() {
-		defer func() {
-			<-b.server.workers
-			b.room.give(p.octets)
-		}()
+		defer func() { <-b.server.workers }()
 		b.server.finish(ctx, p)
 	}()
 	return nil

@@ -202,6 +202,42 @@ func TestBatchOfLargeChanges(t *testing.T) {
 	}
 }
 
+// What a caller sends who does not read its answers is bounded in octets, too.
+func TestBatchOfLargeChangesWhoseCallerDoesNotRead(t *testing.T) {
+	var registered atomic.Int64
+	s := serve(t, &fake{register: func(context.Context, *identifier.Change) (registry.Receipt, error) {
+		registered.Add(1)
+		return registry.Receipt{}, &registry.Error{Kind: registry.Conflict, Rows: rowErrors(500)}
+	}}, rpc.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stream, err := proto.NewRegistrationClient(s.conn).RegisterBatch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for c := range numbered(200) {
+			c.Rows[0].Values = []identifier.Value{{Index: 1, Data: make([]byte, 900_000)}}
+			if stream.Send(&proto.RegisterBatchRequest{Change: proto.ChangeToProto(c)}) != nil {
+				return
+			}
+		}
+	}()
+	last := int64(-1)
+	for registered.Load() == 0 || registered.Load() != last {
+		last = registered.Load()
+		time.Sleep(200 * time.Millisecond)
+	}
+	// Four have room, and some answers are with the transport.
+	if last > 16 {
+		t.Errorf("%d changes of 900 kB were taken in without an answer being read; want at most 16", last)
+	}
+	cancel()
+	<-sent
+}
+
 func TestBatchEnds(t *testing.T) {
 	slow := func(ctx context.Context, _ *identifier.Change) (registry.Receipt, error) {
 		select {
