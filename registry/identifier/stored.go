@@ -114,6 +114,18 @@ func CheckStored(key, stored []byte) (Stored, error) {
 	if c.format(storedFormat); c.err != nil {
 		return nil, c.failure()
 	}
+	if c.storedHead()&storedWithdrawn == 0 {
+		c.values()
+	}
+	if err := c.end(); err != nil {
+		return nil, &DamageError{Key: bytes.Clone(key), Reason: err.Error()}
+	}
+	return stored, nil
+}
+
+// storedHead reads a stored record from behind its format up to its content, and returns
+// the flags.
+func (c *cursor) storedHead() (flags uint8) {
 	version, flags := c.u64(), c.u8()
 	if version == 0 || flags > storedWithdrawn {
 		c.fail(1, "the version is 1 or more and the flags are known")
@@ -121,17 +133,22 @@ func CheckStored(key, stored []byte) (Stored, error) {
 	c.u64() // the position
 	c.millis()
 	c.octets(len(Hash{}))
-	if flags&storedWithdrawn == 0 {
-		_, n := c.contentHead()
-		var before uint32
-		for i := 0; i < n && c.err == nil; i++ {
-			before = c.value(before).Index
+	return flags
+}
+
+// values reads a content for nothing but what is wrong with it.
+func (c *cursor) values() {
+	_, n := c.contentHead()
+	var before uint32
+	var v ValueView
+	for i := 0; i < n && c.err == nil; i++ {
+		index, _, _, plain := c.plainValue(before)
+		if !plain {
+			c.value(before, &v)
+			index = v.Index
 		}
+		before = index
 	}
-	if err := c.end(); err != nil {
-		return nil, &DamageError{Key: bytes.Clone(key), Reason: err.Error()}
-	}
-	return stored, nil
 }
 
 // Version returns the version.
@@ -144,9 +161,10 @@ func (s Stored) Withdrawn() bool { return s[9]&storedWithdrawn != 0 }
 func (s Stored) Position() uint64 { return binary.BigEndian.Uint64(s[10:]) }
 
 // Time returns when the node logged the version.
-func (s Stored) Time() time.Time { return time.UnixMilli(s.millis()).UTC() }
+func (s Stored) Time() time.Time { return time.UnixMilli(s.UnixMilli()).UTC() }
 
-func (s Stored) millis() int64 {
+// UnixMilli returns Time in milliseconds since 1970.
+func (s Stored) UnixMilli() int64 {
 	return int64(binary.BigEndian.Uint16(s[18:]))<<32 | int64(binary.BigEndian.Uint32(s[20:]))
 }
 
@@ -186,8 +204,9 @@ func (s Stored) Values() iter.Seq[ValueView] {
 		c := cursor{b: s.content()}
 		_, n := c.contentHead()
 		var before uint32
+		var v ValueView
 		for i := 0; i < n; i++ {
-			v := c.value(before)
+			c.value(before, &v)
 			if c.err != nil || !yield(v) {
 				return
 			}

@@ -231,8 +231,9 @@ func ParseContent(b []byte) (spelling string, values []Value, err error) {
 		values = make([]Value, 0, min(n, len(b)/minValueSize+1))
 	}
 	var before uint32
+	var view ValueView
 	for range n {
-		view := c.value(before)
+		c.value(before, &view)
 		if c.err != nil {
 			break
 		}
@@ -248,6 +249,10 @@ func ParseContent(b []byte) (spelling string, values []Value, err error) {
 // contentHead reads a content up to its first value: the spelling, and how many
 // values follow.
 func (c *cursor) contentHead() (spelling []byte, n int) {
+	if b := c.b[c.off:]; c.err == nil && len(b) >= 3 && b[0] == contentFormat && b[1] == 0 && b[2] < 0x80 {
+		c.off += 3 // nearly all: spelled canonically, few values
+		return nil, int(b[2])
+	}
 	c.format(contentFormat)
 	spelling = c.text(MaxSpelling, "a spelling has at most 4096 octets")
 	return spelling, int(c.uvarint(MaxValues, "a record has at most 2048 values"))

@@ -227,3 +227,53 @@ func TestOctetsOfURI(t *testing.T) {
 		}
 	}
 }
+
+// A value that has nothing but type and data is read in a way of its own, up to the sizes
+// that other values and lengths of more octets begin at.
+func TestPlainValues(t *testing.T) {
+	for _, index := range []uint32{1, 127, 128, 1<<32 - 129, 1<<32 - 2} {
+		for _, kind := range []int{1, 127, 128, 255} {
+			for _, data := range []int{0, 1, 127, 128, 16_383, 16_384, identifier.MaxValueData} {
+				v := identifier.Value{
+					Index: index, Type: strings.Repeat("T", kind), TTL: identifier.DefaultTTL, Permissions: identifier.DefaultPermissions,
+				}
+				if data > 0 {
+					v.Data = bytes.Repeat([]byte("d"), data)
+				}
+				next := v
+				next.Index++
+				values := []identifier.Value{v, next}
+				b, err := identifier.AppendContent(nil, "", values)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, got, err := identifier.ParseContent(b); err != nil || !reflect.DeepEqual(got, values) {
+					t.Errorf("index %d, type of %d octets, data of %d: got %d values, %v", index, kind, data, len(got), err)
+				}
+			}
+		}
+	}
+	for name, content := range map[string]string{
+		"index 0":                             "\x01\x00\x01" + "\x00\x00\x01T\x01d",
+		"index past the largest":              "\x01\x00\x02" + "\x00\xff\xff\xff\xff\x0f\x01T\x01d" + "\x00\x01\x01T\x01d",
+		"no type":                             "\x01\x00\x01" + "\x00\x01\x00\x01d",
+		"a length with an octet too many":     "\x01\x00\x01" + "\x00\x01\x01T\x81\x00d",
+		"a length that is past the end":       "\x01\x00\x01" + "\x00\x01\x01T\x02d",
+		"a long length that is past the end":  "\x01\x00\x01" + "\x00\x01\x01T\x82\x01d",
+		"cut behind the type":                 "\x01\x00\x01" + "\x00\x01\x01T",
+		"cut in a length":                     "\x01\x00\x01" + "\x00\x01\x01T\x81",
+		"a type that is past the end":         "\x01\x00\x01" + "\x00\x01\x05Td",
+		"more values than there are":          "\x01\x00\x02" + "\x00\x01\x01T\x01d",
+		"a count with an octet too many":      "\x01\x00\x81\x00" + "\x00\x01\x01T\x01d",
+		"a spelling with an octet too many":   "\x01\x80\x00\x01" + "\x00\x01\x01T\x01d",
+		"something behind":                    "\x01\x00\x01" + "\x00\x01\x01T\x01dd",
+		"nothing where the count should be":   "\x01\x00",
+		"a format that is not known":          "\x02\x00\x01" + "\x00\x01\x01T\x01d",
+		"data of more than the most, in two":  "\x01\x00\x01" + "\x00\x01\x01T\xff\x80d",
+		"a length that goes on where it ends": "\x01\x00\x01" + "\x00\x01\x01T\x80\x80\x01d",
+	} {
+		if _, values, err := identifier.ParseContent([]byte(content)); err == nil {
+			t.Errorf("%s: got %+v; want an error", name, values)
+		}
+	}
+}

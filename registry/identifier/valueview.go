@@ -37,6 +37,9 @@ func (v *ValueView) Languages() iter.Seq[[]byte] {
 	}
 }
 
+// HasReferences reports whether there are any.
+func (v *ValueView) HasReferences() bool { return len(v.references) > 0 }
+
 // References yields the handle and the index of every reference.
 func (v *ValueView) References() iter.Seq2[[]byte, uint32] {
 	return func(yield func([]byte, uint32) bool) {
@@ -82,13 +85,17 @@ func (v *ValueView) value() Value {
 }
 
 // value reads the value that follows one with the index before.
-func (c *cursor) value(before uint32) ValueView {
+func (c *cursor) value(before uint32, v *ValueView) {
+	*v = ValueView{TTL: DefaultTTL, Permissions: DefaultPermissions}
+	var plain bool
+	if v.Index, v.Type, v.Data, plain = c.plainValue(before); plain {
+		return
+	}
 	at := c.off
 	flags := c.u8()
 	if flags >= valueUnknown || flags&(valueTTL|valueAbsolute) == valueAbsolute {
 		c.fail(at, "the flags of a value are 1 to 32, and 2 only with 1")
 	}
-	v := ValueView{TTL: DefaultTTL, Permissions: DefaultPermissions}
 	at = c.off
 	step := c.uvarint(math.MaxUint32-uint64(before), "an index has 32 bits")
 	if step == 0 {
@@ -117,7 +124,7 @@ func (c *cursor) value(before uint32) ValueView {
 		}
 	}
 	if flags&valueLink != 0 {
-		c.link(&v)
+		c.link(v)
 	}
 	if flags&valueReferences != 0 {
 		n := c.count(MaxReferences, "a value has 1 to 64 references")
@@ -127,7 +134,35 @@ func (c *cursor) value(before uint32) ValueView {
 		}
 		v.references = c.b[at:c.off]
 	}
-	return v
+}
+
+// plainValue reads a value that has nothing but type and data, of usual sizes, as nearly
+// all have, and returns its index; false, and nothing is read, leaves it to value.
+func (c *cursor) plainValue(before uint32) (index uint32, kind, data []byte, ok bool) {
+	b := c.b[c.off:]
+	if c.err != nil || len(b) < 4 || b[0] != 0 || b[1]-1 >= 0x7f || b[2]-1 >= 0x7f || before > math.MaxUint32-0x7f {
+		return 0, nil, nil, false
+	}
+	at := 3 + int(b[2])
+	if at+2 > len(b) {
+		return 0, nil, nil, false
+	}
+	kind = b[3:at:at]
+	size := int(b[at])
+	at++
+	if size >= 0x80 {
+		more := int(b[at])
+		if more-1 >= 0x7f || more == 0 {
+			return 0, nil, nil, false
+		}
+		size = size&0x7f | more<<7
+		at++
+	}
+	if size > len(b)-at {
+		return 0, nil, nil, false
+	}
+	c.off += at + size
+	return before + uint32(b[1]), kind, b[at : at+size : at+size], true
 }
 
 func (c *cursor) link(v *ValueView) {

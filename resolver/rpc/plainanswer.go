@@ -90,7 +90,7 @@ func appendPlainAnswer(b []byte, canonical []byte, loan *identifier.Loan) ([]byt
 	}
 	b = text(b, tagSpelling, spelling)
 	b = number(b, tagVersion, loan.Stored.Version())
-	b = number(b, tagTime, uint64(loan.Stored.Time().UnixMilli()))
+	b = number(b, tagTime, uint64(loan.Stored.UnixMilli()))
 	if hash := loan.Stored.RowHash(); hash != (identifier.Hash{}) {
 		b = text(b, tagRowHash, hash[:])
 	}
@@ -140,6 +140,9 @@ func isText(v *identifier.ValueView) bool {
 			return false
 		}
 	}
+	if !v.HasReferences() {
+		return true
+	}
 	for handle := range v.References() {
 		if !utf8.Valid(handle) {
 			return false
@@ -170,6 +173,9 @@ func appendView(b []byte, v *identifier.ValueView) []byte {
 			b = number(b, tagDefault, 1)
 		}
 		b = end(b, link, short)
+	}
+	if !v.HasReferences() {
+		return b
 	}
 	for handle, index := range v.References() {
 		var reference int
@@ -206,9 +212,10 @@ func text(b []byte, tag byte, octets []byte) []byte {
 // open begins a field that is a message, with room for the octets that its length is
 // guessed to have, and returns where the message begins.
 func open(b []byte, tag byte, guess int) ([]byte, int) {
-	b = append(b, tag)
-	for range guess {
-		b = append(b, 0)
+	if guess == short {
+		b = append(b, tag, 0)
+	} else {
+		b = append(b, tag, 0, 0)
 	}
 	return b, len(b)
 }
@@ -216,14 +223,16 @@ func open(b []byte, tag byte, guess int) ([]byte, int) {
 // end writes the length of the message that began at a place and has all its fields.
 func end(b []byte, at, guess int) []byte {
 	n := len(b) - at
-	octets := protowire.SizeVarint(uint64(n))
 	switch {
-	case octets == 1 && guess == 1:
+	case guess == short && n < 1<<7:
 		b[at-1] = byte(n)
 		return b
-	case octets == 2 && guess == 2:
+	case guess == long && 1<<7 <= n && n < 1<<14:
 		b[at-2], b[at-1] = byte(n)|0x80, byte(n>>7)
 		return b
+	}
+	octets := protowire.SizeVarint(uint64(n))
+	switch {
 	case octets > guess:
 		b = append(b, make([]byte, octets-guess)...)
 		copy(b[at+octets-guess:], b[at:at+n])
