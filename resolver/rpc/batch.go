@@ -3,9 +3,9 @@ package rpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/nameplate-id/nameplate/proto"
 	"github.com/nameplate-id/nameplate/resolver"
@@ -16,8 +16,8 @@ const (
 	// make a goroutine worth its while, few enough to bound what waits to be sent.
 	pieceSize = 16
 	// lentSize is how many are when their records are lent: what a snapshot costs is
-	// shared by more.
-	lentSize = 128
+	// shared by more, and so is what a goroutine does.
+	lentSize = 256
 	// responseSize is how many octets of results wait to be sent of one piece.
 	responseSize = 256 << 10
 	// sentSize is how many octets a response gathers before it is sent: as many as gRPC
@@ -58,6 +58,8 @@ func (s *Server) ResolveBatch(stream proto.Resolution_ResolveBatchServer) error 
 
 // receive cuts messages into pieces and starts them, until the caller has sent all.
 func (s *Server) receive(ctx context.Context, stream proto.Resolution_ResolveBatchServer, queue chan<- *piece) error {
+	idle := make(chan *piece)
+	defer close(idle)
 	for {
 		select {
 		case <-s.draining: // take in no more; the sender says so when it has caught up
@@ -65,7 +67,8 @@ func (s *Server) receive(ctx context.Context, stream proto.Resolution_ResolveBat
 			return context.Cause(ctx)
 		default:
 		}
-		m, err := stream.Recv()
+		m := new(proto.ResolveBatchRequest)
+		err := stream.RecvMsg(questions{m})
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -88,23 +91,31 @@ func (s *Server) receive(ctx context.Context, stream proto.Resolution_ResolveBat
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			s.start(ctx, p)
+			s.start(ctx, p, idle)
 		}
 	}
 }
 
-// start resolves a piece as soon as there is room among those of all streams.
-func (s *Server) start(ctx context.Context, p *piece) {
+// start resolves a piece as soon as there is room among those of all streams. Goroutines
+// that have resolved one of the same stream wait at idle for another: their stacks have
+// grown already, which costs as much as a tenth of a piece.
+func (s *Server) start(ctx context.Context, p *piece, idle chan *piece) {
 	select {
 	case s.workers <- struct{}{}:
 	case <-ctx.Done():
 		close(p.done) // nobody looks at it any more
 		return
 	}
-	go func() {
-		defer func() { <-s.workers }()
-		s.resolvePiece(ctx, p)
-	}()
+	select {
+	case idle <- p:
+	default:
+		go func() {
+			for ok := true; ok; p, ok = <-idle {
+				s.resolvePiece(ctx, p)
+				<-s.workers
+			}
+		}()
+	}
 }
 
 func (s *Server) resolvePiece(ctx context.Context, p *piece) {
@@ -132,7 +143,8 @@ func (s *Server) resolvePiece(ctx context.Context, p *piece) {
 func (s *Server) result(ctx context.Context, p *piece, text string) *proto.ResolveResult {
 	q := p.selection
 	var err error
-	if q.ID, err = parse(text, p.form); err == nil {
+	// Whoever keeps the identifier keeps no more of the message than that.
+	if q.ID, err = parse(strings.Clone(text), p.form); err == nil {
 		var a resolver.Answer
 		if a, err = s.resolve(ctx, q); err == nil {
 			return &proto.ResolveResult{Result: &proto.ResolveResult_Answer{Answer: answerToProto(&a)}}
@@ -143,77 +155,4 @@ func (s *Server) result(ctx context.Context, p *piece, text string) *proto.Resol
 
 func noAnswer(err error) *proto.ResolveResult {
 	return &proto.ResolveResult{Result: &proto.ResolveResult_NoAnswer{NoAnswer: noAnswerToProto(err)}}
-}
-
-// sendResults sends the results of the pieces in their order: at once what is ready,
-// together what is ready at the same time.
-func (s *Server) sendResults(stream proto.Resolution_ResolveBatchServer, queue <-chan *piece) error {
-	var octets []byte // of a response: its results
-	flush := func() error {
-		if len(octets) == 0 {
-			return nil
-		}
-		// Fields that a message does not know are sent as they are.
-		var response proto.ResolveBatchResponse
-		response.ProtoReflect().SetUnknown(octets)
-		err := stream.Send(&response)
-		octets = octets[:0] // the transport has a copy
-		return err
-	}
-	for {
-		p, err := s.next(queue, flush)
-		if err != nil || p == nil {
-			return err
-		}
-		if p.room == nil && p.panicked == nil {
-			return context.Cause(stream.Context()) // it was never begun: see start
-		}
-		if p.panicked != nil {
-			panic(fmt.Sprintf("%v\n\nin a piece of a batch:\n%s", p.panicked, p.stack))
-		}
-		for i, text := range p.identifiers {
-			if p.room.results[i] == (place{}) {
-				p.room.add(i, s.result(stream.Context(), p, text))
-			}
-			r := p.room.result(i)
-			if len(octets) > 0 && len(octets)+len(r) > sentSize {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-			octets = append(octets, r...)
-			p.room.sent(i)
-		}
-		s.giveBack(p.room)
-	}
-}
-
-// next waits for the next piece and for its results; nil after the last one. It
-// flushes before it has to wait.
-func (s *Server) next(queue <-chan *piece, flush func() error) (*piece, error) {
-	var p *piece
-	select {
-	case p = <-queue:
-	default:
-		if err := flush(); err != nil {
-			return nil, err
-		}
-		select {
-		case p = <-queue:
-		case <-s.draining:
-			return nil, toStatus(&resolver.Error{Kind: resolver.Unavailable, Detail: "the node is ending: ask for the rest again"}).Err()
-		}
-	}
-	if p == nil {
-		return nil, flush()
-	}
-	select {
-	case <-p.done:
-	default:
-		if err := flush(); err != nil {
-			return nil, err
-		}
-		<-p.done
-	}
-	return p, nil
 }

@@ -25,7 +25,7 @@
 //
 // # Plain questions
 //
-// Where records are lent ([Options].Records), pieces have 128 identifiers when all values
+// Where records are lent ([Options].Records), pieces have 256 identifiers when all values
 // are asked for, and the plain questions among them are answered together: about an
 // identifier in its canonical text, or nearly that, that is found and whose values all
 // may read. The message is then written straight from the stored octets, and nothing is

@@ -42,6 +42,13 @@ func Alone(s *Server, m *proto.ResolveRequest) ([]byte, error) {
 	return protobuf.Marshal(response)
 }
 
+// ReadQuestions reads a message of a batch as the server does, and says whether it did so
+// in its own way.
+func ReadQuestions(b []byte, m *proto.ResolveBatchRequest) (own bool, err error) {
+	_, _, own = readQuestions(b)
+	return own, protobuf.Unmarshal(b, questions{m})
+}
+
 // MaxPiece is how many identifiers a piece has at most.
 const MaxPiece = lentSize
 

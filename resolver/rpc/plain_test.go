@@ -259,9 +259,9 @@ func generate(r *rand.Rand, texts []string) *proto.ResolveBatchRequest {
 
 // Both ways give the same octets, on generated batches.
 func TestPathsAgree(t *testing.T) {
-	pieces := 8_000
+	pieces := 4_000
 	if testing.Short() {
-		pieces = 1_000
+		pieces = 500
 	}
 	const stores = 20
 	asked, plainly := 0, 0
