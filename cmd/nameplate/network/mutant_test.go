@@ -40,7 +40,7 @@ var hasty = mutant{"hasty", []edit{
 
 // files lays the journal on files that keep in memory what is written, with an option.
 func files(option string) edit {
-	return edit{"cmd/nameplate/node/node.go", "create(c, version, log, registry.Config{})", `create(c, version, log, registry.Config{Journal: journal.Options{FS: &journaltest.WriteBack{` + option + `}}})`}
+	return edit{"cmd/nameplate/node/node.go", "create(c, version, log, workings{})", `create(c, version, log, workings{registry: registry.Config{Journal: journal.Options{FS: &journaltest.WriteBack{` + option + `}}}})`}
 }
 
 // imports are what an edit of a file needs beside what is there.

@@ -103,8 +103,6 @@ type Journal struct {
 
 // Limits are numbers of things at once, over all listeners of a protocol.
 type Limits struct {
-	// patient is for a test: a node that never gives up a way from which nothing comes.
-	patient bool
 	// DNSConnections is how many TCP connections DNS keeps open.
 	DNSConnections int `yaml:"dns-connections"`
 	// DNSRate is how many answers over UDP one network gets a second; 0 for any number.

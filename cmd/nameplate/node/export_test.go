@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/nameplate-id/nameplate/registry"
 )
 
-// Patient lets a node never give up a way from which nothing comes.
-func (c *Config) Patient() { c.Limits.patient = true }
-
 // NewOn is New on a registry with a file system, hooks and a pace of the test's own.
 func NewOn(c Config, log *slog.Logger, r registry.Config) (*Node, error) {
-	return create(c, "test", log, r)
+	return create(c, "test", log, workings{registry: r})
+}
+
+// NewSilent is New with the time for which nothing may come from another node before the way to
+// it is given up; 0 for the usual one.
+func NewSilent(c Config, log *slog.Logger, silence time.Duration) (*Node, error) {
+	return create(c, "test", log, workings{silence: silence})
 }
 
 // ResolveOn is Resolve on such a registry, where nothing is handed over.

@@ -66,15 +66,15 @@ type grpcServer struct {
 }
 
 // newGRPCServer returns the port. It takes encrypted connections besides plain ones when
-// there is an identity to prove.
-func newGRPCServer(l Limits, identity *proto.Identity, log *slog.Logger, services ...service) *grpcServer {
+// there is an identity to prove. A connection from which nothing comes is pinged after silence;
+// 0 for the usual time.
+func newGRPCServer(l Limits, silence time.Duration, identity *proto.Identity, log *slog.Logger, services ...service) *grpcServer {
 	encryption := insecure.NewCredentials()
 	if identity != nil {
 		encryption = identity.Server()
 	}
-	ping := grpcPing
-	if l.patient {
-		ping = never
+	if silence == 0 {
+		silence = grpcPing
 	}
 	s := &grpcServer{
 		services: services, health: health.NewServer(), connections: l.GRPCConnections, shutdown: l.Shutdown,
@@ -89,7 +89,7 @@ func newGRPCServer(l Limits, identity *proto.Identity, log *slog.Logger, service
 			grpc.MaxConcurrentStreams(uint32(l.GRPCStreams)),
 			grpc.ConnectionTimeout(grpcHandshake),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
-				MaxConnectionAge: grpcAge, MaxConnectionAgeGrace: grpcGrace, Time: ping, Timeout: grpcPingWait,
+				MaxConnectionAge: grpcAge, MaxConnectionAgeGrace: grpcGrace, Time: silence, Timeout: grpcPingWait,
 			}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: proto.MinPing, PermitWithoutStream: true}),
 			grpc.NumStreamWorkers(grpcWorkers),

@@ -101,7 +101,7 @@ func openPort(t *testing.T) *port {
 	}
 	log := new(lockedBuffer)
 	limits := DefaultConfig().Limits
-	server := newGRPCServer(limits, nil, slog.New(slog.NewTextHandler(log, nil)),
+	server := newGRPCServer(limits, 0, nil, slog.New(slog.NewTextHandler(log, nil)),
 		resolverrpc.New(empty{}, resolverrpc.Options{}), registryrpc.New(empty{}, registryrpc.Options{Name: "n"}))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

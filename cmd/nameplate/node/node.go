@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -47,11 +48,20 @@ type Node struct {
 // New opens the node's folder and its listeners. What it holds resolves as soon as
 // Run is called. When it fails it leaves nothing open. version is told to whoever asks.
 func New(c Config, version string, log *slog.Logger) (*Node, error) {
-	return create(c, version, log, registry.Config{})
+	return create(c, version, log, workings{})
 }
 
-// create is New with what tests bring for the registry.
-func create(c Config, version string, log *slog.Logger, r registry.Config) (*Node, error) {
+// workings are what no configuration says of how a node works: tests bring their own.
+type workings struct {
+	// registry has a file system, hooks and a pace, and lacks what the configuration says.
+	registry registry.Config
+	// silence is for how long nothing may come from another node before the way to it is
+	// given up; 0 for the usual time of each of the two ends.
+	silence time.Duration
+}
+
+// create is New with workings.
+func create(c Config, version string, log *slog.Logger, w workings) (*Node, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -60,11 +70,11 @@ func create(c Config, version string, log *slog.Logger, r registry.Config) (*Nod
 		return nil, err
 	}
 	n := &Node{config: c, log: log, listeners: l}
-	if err := n.open(r); err != nil {
+	if err := n.open(w); err != nil {
 		l.close()
 		return nil, err
 	}
-	if err := n.wire(version); err != nil {
+	if err := n.wire(version, w.silence); err != nil {
 		l.close()
 		return nil, errors.Join(err, n.end())
 	}
@@ -72,12 +82,13 @@ func create(c Config, version string, log *slog.Logger, r registry.Config) (*Nod
 }
 
 // open opens what the node answers from.
-func (n *Node) open(r registry.Config) (err error) {
+func (n *Node) open(w workings) (err error) {
 	c := &n.config
 	if c.Recursive.is() {
 		n.walker, err = newWalker(c)
 		return err
 	}
+	r := w.registry
 	r.Folder, r.Anchor, r.Parent, r.Peers, r.Log = c.Data, c.Anchor, c.Parent.Key, c.peerKeys(), n.log
 	if r.Journal.SegmentSize == 0 {
 		r.Journal.SegmentSize = int64(c.Journal.Segment)
@@ -98,7 +109,7 @@ func (n *Node) open(r registry.Config) (err error) {
 			"why", "whoever puts the folder back puts the anchor back with it: name a file on another volume")
 	}
 	n.identity = proto.NewIdentity(n.registry.Signer())
-	if n.replication, err = newReplication(c, n.registry, n.identity, n.log); err != nil {
+	if n.replication, err = newReplication(c, n.registry, n.identity, n.log, w.silence); err != nil {
 		return errors.Join(err, n.registry.Close())
 	}
 	if !asked {

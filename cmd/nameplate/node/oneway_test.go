@@ -34,18 +34,15 @@ func TestOneWayNotices(t *testing.T) {
 const tooLate = time.Minute
 
 func playOneWay(t *testing.T, from string, up, patient bool) {
-	config := func(name string) node.Config {
-		c := nodeConfig(t, name)
-		if patient {
-			c.Patient()
-		}
-		return c
+	var silence time.Duration
+	if patient {
+		silence = time.Hour // longer than the test
 	}
-	top := runNode(t, config("top"))
+	top := runSilent(t, nodeConfig(t, "top"), silence)
 	way := newStrait(t, from, top.at.GRPC[0])
-	below := config("maker")
+	below := nodeConfig(t, "maker")
 	below.Parent = node.Parent{Key: top.key.Public(), Address: way.listener.Addr().String()}
-	child := runNode(t, below)
+	child := runSilent(t, below, silence)
 	at := netip.MustParseAddrPort(child.at.GRPC[0])
 	payload, err := identifier.AppendDelegation(nil, &identifier.Delegation{
 		Prefix: "88.118", Epoch: 1,

@@ -32,26 +32,23 @@ type replication struct {
 // tell notes why the parent does not hear of the log yet; "" when it does.
 func (p *replication) tell(why string) { p.waiting.Store(&why) }
 
-// never is longer than any test.
-const never = time.Hour
-
-func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, log *slog.Logger) (*replication, error) {
-	var heartbeat time.Duration // the usual one
-	var impatience []grpc.DialOption
-	if c.Limits.patient {
-		heartbeat = never
-		impatience = append(impatience, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: never, Timeout: never}))
+// newReplication opens the streams. silence is for how long nothing may come over one before
+// it is given up; 0 for the usual time.
+func newReplication(c *Config, r *registry.Registry, identity *proto.Identity, log *slog.Logger, silence time.Duration) (*replication, error) {
+	var pings []grpc.DialOption
+	if silence > 0 {
+		pings = append(pings, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: silence, Timeout: silence}))
 	}
 	p := &replication{parent: registryrpc.NewParent(registryrpc.ParentConfig{
 		Mirrors: mirrors{r}, Signer: r.Signer(), Log: r.LogID(), Verify: journal.VerifyCheckpoint,
-		MayConnect: registryrpc.KnownNodes(r.Admits), Logger: log, Heartbeat: heartbeat,
+		MayConnect: registryrpc.KnownNodes(r.Admits), Logger: log, Heartbeat: silence,
 	})}
 	// open sends a log to a node that has a key, at an address.
 	open := func(source registryrpc.Source, owner identifier.PublicKey, kept identifier.Policy, address string, key identifier.PublicKey) (*registryrpc.Child, error) {
 		return registryrpc.NewChild(registryrpc.ChildConfig{
 			Source: source, Owner: owner, Kept: kept, Signer: r.Signer(), Verify: journal.VerifyCheckpoint,
-			Address: address, Parent: key, Log: log, Secure: true, Heartbeat: heartbeat, Recall: recallFrom(r, identity, address, key, owner, log),
-			Dial: append(impatience, grpc.WithTransportCredentials(identity.Client(key))),
+			Address: address, Parent: key, Log: log, Secure: true, Heartbeat: silence, Recall: recallFrom(r, identity, address, key, owner, log),
+			Dial: append(pings, grpc.WithTransportCredentials(identity.Client(key))),
 		})
 	}
 	var err error

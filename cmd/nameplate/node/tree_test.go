@@ -27,7 +27,14 @@ type running struct {
 
 func runNode(t *testing.T, c node.Config) *running {
 	t.Helper()
-	n, err := node.New(c, "test", slog.New(slog.DiscardHandler))
+	return runSilent(t, c, 0)
+}
+
+// runSilent runs a node that gives up a way from which nothing has come for so long; 0 for the
+// usual time.
+func runSilent(t *testing.T, c node.Config, silence time.Duration) *running {
+	t.Helper()
+	n, err := node.NewSilent(c, slog.New(slog.DiscardHandler), silence)
 	if err != nil {
 		t.Fatal(err)
 	}

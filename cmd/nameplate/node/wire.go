@@ -56,8 +56,8 @@ func (n *Node) walking(version string) front {
 	}
 }
 
-// wire puts the servers in front.
-func (n *Node) wire(version string) error {
+// wire puts the servers in front. silence is that of [workings].
+func (n *Node) wire(version string, silence time.Duration) error {
 	f := n.front(version)
 	self, err := n.self()
 	if err != nil {
@@ -77,7 +77,7 @@ func (n *Node) wire(version string) error {
 	h := n.handleOptions(f, self, peers, identity)
 	n.wireHandle(f, h)
 	n.wireHTTP(f, h, version)
-	n.wireGRPC(f)
+	n.wireGRPC(f, silence)
 	return nil
 }
 
@@ -157,7 +157,7 @@ func (n *Node) wireHTTP(f front, o resolverhandle.Options, version string) {
 }
 
 // wireGRPC makes the server for gRPC, with everything that is spoken over it.
-func (n *Node) wireGRPC(f front) {
+func (n *Node) wireGRPC(f front, silence time.Duration) {
 	o := resolverrpc.Options{}
 	if n.walker != nil {
 		o.Workers, o.Parallel = walkingAtOnce, walkingPipeline
@@ -165,5 +165,5 @@ func (n *Node) wireGRPC(f front) {
 	if f.records != nil {
 		o.Records = f.metrics.measureRecords(f.records, "grpc")
 	}
-	n.grpc = newGRPCServer(n.config.Limits, n.identity, n.log, append(f.grpc, resolverrpc.New(f.metrics.measure(f.answers, "grpc"), o))...)
+	n.grpc = newGRPCServer(n.config.Limits, silence, n.identity, n.log, append(f.grpc, resolverrpc.New(f.metrics.measure(f.answers, "grpc"), o))...)
 }
