@@ -30,7 +30,7 @@ func TestTwin(t *testing.T) {
 		}
 		defer os.RemoveAll(folder)
 		p := newPair(rt, folder)
-		defer p.stop()
+		defer func() { p.stop() }() // of the registry that runs by then
 		rt.Repeat(map[string]func(*rapid.T){
 			"delegate":    p.delegate,
 			"delegate 2":  p.delegate,
