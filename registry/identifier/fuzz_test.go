@@ -74,6 +74,9 @@ func FuzzParseKey(f *testing.F) {
 			f.Add(identifier.AppendKey(nil, id))
 		}
 	}
+	for _, length := range []int{identifier.MaxID, identifier.MaxID + 1, identifier.MaxID + 2, identifier.MaxText, identifier.MaxText + 1} {
+		f.Add([]byte("88\x00\x01" + strings.Repeat("x", length-4)))
+	}
 	f.Fuzz(func(t *testing.T, key []byte) {
 		id, err := identifier.ParseKey(key)
 		checkParsed(t, string(key), id, err)

@@ -62,7 +62,7 @@ const maxIDKey = MaxID + 1
 func ParseKey(key []byte) (ID, error) {
 	const mend = "look for damage: no identifier has this key"
 	if len(key) > maxIDKey {
-		return ID{}, tooLong(string(key[:maxQuoted]), maxIDKey, "the key of an identifier has at most 2049 octets", mend)
+		return ID{}, tooLong(string(key[:min(len(key), MaxText+1)]), maxIDKey, "the key of an identifier has at most 2049 octets", mend)
 	}
 	end := bytes.IndexByte(key, keySuffixBegin) - 1
 	suffix := end >= 0
