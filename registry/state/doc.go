@@ -104,7 +104,9 @@
 //
 // # Limits
 //
-// The overlay holds 64 MiB. Then [Store.Publish] waits for the applier, and
+// The overlay holds 64 MiB. A value that is replaced counts on, for its memory may be
+// shared; but where the new one is the old one with more behind it, in the same memory,
+// only that counts. When it is full [Store.Publish] waits for the applier, and
 // [Store.WaitRoom] lets whoever writes the journal wait before it logs what could
 // not be published.
 //
