@@ -55,17 +55,16 @@ func (s *Store) hasFailed() bool {
 func (s *Store) closeFile() error {
 	of := s.lastIndexOf()
 	done := make(chan error, 1)
-	go func() { done <- s.db.Close() }()
+	go func() { done <- s.db.Close() }() // returns when no reader is left
 	s.mu.Lock()
 	_, damaged := errors.AsType[*DamageError](s.failed)
 	s.mu.Unlock()
 	if !damaged {
-		err := <-done // no reader is left
-		return errors.Join(err, s.closeIndex(of))
+		return errors.Join(<-done, s.closeIndex(of))
 	}
 	select {
 	case err := <-done:
-		return err
+		return errors.Join(err, s.closeIndex(of))
 	case <-time.After(closePatience):
 		if err := s.file.Close(); !errors.Is(err, os.ErrClosed) {
 			return err

@@ -258,7 +258,8 @@ func rowKey(text []byte, leaf uint64, i int) string {
 // applyToDamaged commits rows to a file in which they meet damage.
 func applyToDamaged(t *testing.T, name, path string, rows []state.Mutation) {
 	text, _ := os.ReadFile(path)
-	s, err := state.Open(path, state.Options{Journal: journalID})
+	index := filepath.Join(t.TempDir(), "state.index")
+	s, err := state.Open(path, state.Options{Journal: journalID, Index: index})
 	if err != nil {
 		t.Fatalf("%s: Open: %v", name, err)
 	}
@@ -276,6 +277,9 @@ func applyToDamaged(t *testing.T, name, path string, rows []state.Mutation) {
 	s.Close()
 	if now, _ := os.ReadFile(path); !bytes.Equal(text, now) {
 		t.Errorf("%s: the file has changed", name)
+	}
+	if maps, _ := os.ReadFile("/proc/self/maps"); bytes.Contains(maps, []byte(index)) {
+		t.Errorf("%s: the index is still mapped", name)
 	}
 }
 
