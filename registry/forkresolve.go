@@ -92,8 +92,9 @@ func (c Config) Resolve(ctx context.Context, upper history.Upper, file string, h
 		return Resolution{}, err
 	}
 	after := &m.parting.After
-	if q := old.quarantine.Load(); after.Why == 0 && q != nil {
-		// Nobody holds the other history any more; that there was one is proved.
+	if q := old.quarantine.Load(); q != nil && after.Log == old.log && (after.Why == 0 || after.Why == identifier.AfterLoss) {
+		// Nobody holds the other history any more, or gives it back, or the node has too little to
+		// compare with the checkpoint that is held; that there was one is proved.
 		after.Why, after.Size, after.Held, after.Own = identifier.AfterFork, q.Size, q.Held, q.Signed
 	}
 	if after.Why == 0 {

@@ -68,6 +68,13 @@ func (f *family) forkBy(shared, upper, own func()) {
 		t.Fatal(healed, err)
 	}
 	own()
+	f.setAside()
+}
+
+// setAside lets both sides know that the child's log has forked.
+func (f *family) setAside() {
+	t := f.parent.t
+	t.Helper()
 	size := min(f.child.status().Position, f.size)
 	note, _, err := f.child.Source().SignCheckpoint(size)
 	if err != nil {

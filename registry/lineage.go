@@ -254,7 +254,7 @@ func (m *mirror) succession() ([]state.Mutation, error) {
 	}
 	m.logs.mu.RLock()
 	defer m.logs.mu.RUnlock()
-	if m.logs.left.lacks(ruleRows, m.logs.lines[m.node].Repeats(before, repeated, m.goneOn && m.role != roleChild)) {
+	if m.logs.left.lacks(ruleRows, m.logs.lines[m.node].Repeats(before, repeated, m.goneOn && (m.role != roleChild || m.policy != identifier.PolicyMirror))) {
 		return nil, nil
 	}
 	return counts, nil

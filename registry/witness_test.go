@@ -228,9 +228,11 @@ func TestForkResolveUnderOtherPolicies(t *testing.T) {
 		"witness, fork": {identifier.PolicyWitness, 5, "fork"},
 		"pointer, loss": {identifier.PolicyPointer, 0, "loss"},
 		"pointer, fork": {identifier.PolicyPointer, 5, "fork"},
+		// The parent has more than the child, which has other entries: both know it.
+		"pointer, short fork": {identifier.PolicyPointer, 1, "fork"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newKept(t, c.policy)
+			f, below := newKept(t, c.policy), newNode(t)
 			push := f.advance
 			if c.policy == identifier.PolicyPointer {
 				push = func() { f.sendAs(identifier.SealEntry) }
@@ -246,6 +248,7 @@ func TestForkResolveUnderOtherPolicies(t *testing.T) {
 			for i := range 3 {
 				f.child.mustRegister(signed(t, f.holder, f.delegation, row(1+i, "lost")...))
 			}
+			logRowOf(t, f.child, below) // which nobody gives back either
 			push()
 			highest := f.size
 			f.restoreChild(backup)
@@ -253,6 +256,9 @@ func TestForkResolveUnderOtherPolicies(t *testing.T) {
 				f.child.mustRegister(signed(t, f.holder, f.delegation, row(1+i, "anew")...))
 			}
 			before := f.child.LogID()
+			if c.own == 1 {
+				f.setAside()
+			}
 			told, handed := f.resolve()
 			if told.Why != c.why || len(handed) != 0 || int(told.Own) != 0 || told.Upper != 0 {
 				t.Errorf("resolution %+v, handed over %d", told, len(handed))

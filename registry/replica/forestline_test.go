@@ -196,7 +196,7 @@ func (m *member) succeed(log byte) {
 			before = append(before, rowsOf(m.f, other.at(m.f, other.synced))...)
 		}
 	}
-	if i.owner.witnessed && i.owner.above == m || line.Repeats(before, rowsOf(m.f, h.at(m.f, h.synced)), i.owner.above != m && goneOn(h.at(m.f, h.synced))) {
+	if i.owner.witnessed && i.owner.above == m || line.Repeats(before, rowsOf(m.f, h.at(m.f, h.synced)), (i.owner.above != m || i.owner.pointed) && goneOn(h.at(m.f, h.synced))) {
 		line.Take(i.id)
 		line.Continued(i.after)
 		m.wentOver(i)

@@ -110,6 +110,9 @@ func (l *link) restart() {
 		config.Cosignature = verifyQuickCosignature
 		config.Acked = func(identifier.PublicKey) uint64 { return m.acked }
 	}
+	if l.owner.pointed && l.relayed() {
+		config.Kept = identifier.PolicyPointer
+	}
 	config.Prove(quickProof)
 	l.child = replica.NewChild(config)
 	l.child.LeaveOut(m.f.left)
@@ -216,8 +219,11 @@ func (l *link) make() (*replica.Parent, error) {
 		config.Row = func() (replica.Row, error) { return m.newest[inc.log], nil }
 	}
 	config.Begins = func(payload []byte) *replica.Refusal { return m.begins(inc, m.f.entryOf(payload)) }
-	if owner.witnessed {
+	switch {
+	case owner.witnessed:
 		config.Policy, found.Subtrees = identifier.PolicyWitness, nil
+	case owner.pointed:
+		config.Policy = identifier.PolicyPointer
 	}
 	p, err := replica.NewParent(config, found)
 	if err != nil {

@@ -27,6 +27,7 @@ type member struct {
 	waiting []func()
 
 	witnessed bool // the node above keeps checkpoints of its log alone
+	pointed   bool // or pointers, and so do the others at the top
 
 	low      bool // its disk is
 	draining bool // it is being stopped

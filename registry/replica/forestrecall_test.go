@@ -39,7 +39,7 @@ func (m *member) recallAll() bool {
 func (m *member) recall(peer, c *member, restored bool) {
 	log := peer.logOf(c)
 	from := peer.held[log]
-	if c.witnessed || log == 0 || from == nil || from.synced == 0 || peer.apart[log] != nil || m.apart[log] != nil {
+	if c.bare() || log == 0 || from == nil || from.synced == 0 || peer.apart[log] != nil || m.apart[log] != nil {
 		return
 	}
 	i, h := m.f.logs[log-1], m.mirrorOf(log)

@@ -38,7 +38,7 @@ func (m *member) compare() *joint {
 	j := &joint{m: m, own: own, upper: f.origin, shared: own.size, gave: map[byte]given{}, there: map[*entry]bool{}}
 	j.after = identifier.Predecessor{Log: m.id, Size: own.size, Held: own.root, Own: own.root, Base: m.base() + own.size, Whole: true}
 	defer func() { j.after.Continue(append(m.before(), m.id)...) }()
-	if log := m.above.shows(m); log > 0 && m.witnessed {
+	if log := m.above.shows(m); log > 0 && m.bare() {
 		j.compareCheckpoint(log)
 	} else if log > 0 {
 		h := m.above.mirrorOf(log)
@@ -66,7 +66,7 @@ func (m *member) compare() *joint {
 			j.unjoined(m.above.unjoined(m))
 		}
 	}
-	if j.after.Why == 0 && m.forked != nil {
+	if m.forked != nil && j.after.Log == m.id && (j.after.Why == 0 || j.after.Why == identifier.AfterLoss) {
 		// Nobody above holds the other history any more; that there was one is proved.
 		d, err := m.forked.Check(verifyQuick)
 		if err != nil {
@@ -317,7 +317,7 @@ func (j *joint) again(e *entry) {
 func (m *member) adopt() {
 	log := m.above.logOf(m)
 	h := m.above.held[log]
-	if !m.back || m.witnessed || h == nil || h.synced == 0 || log == m.log || m.after.Continues(m.f.logs[log-1].id) {
+	if !m.back || m.bare() || h == nil || h.synced == 0 || log == m.log || m.after.Continues(m.f.logs[log-1].id) {
 		m.back = false // it was asked: only an operator can help
 		return
 	}

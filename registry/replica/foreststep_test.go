@@ -332,7 +332,7 @@ func (l *link) healed() bool {
 	if l.relayed() && m.witnessed {
 		return true // others have the rows alone
 	}
-	if r := l.child.Refusal(); l.relayed() && r != nil && r.Reason == replica.Behind {
+	if r := l.child.Refusal(); l.relayed() && r != nil && (r.Reason == replica.Behind || m.pointed && r.Reason == replica.Loss) {
 		// The node and its child were restored at once, to a time before what a peer holds.
 		// Nobody gives that back: the child writes on, and then there is a fork.
 		m.f.note(peerHasMore)

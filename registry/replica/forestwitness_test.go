@@ -11,20 +11,24 @@ import (
 	"github.com/nameplate-id/nameplate/registry/replica"
 )
 
-// A node of which the one above keeps checkpoints alone. Nobody can give it back what it
+// A node of which the one above keeps checkpoints alone, or pointers. Nobody can give it back what it
 // loses, and nobody but its parent looks at its log: a restore is a loss that is reported. It
 // goes on with what it has.
 
-// witness lets some nodes be witnessed, at least one.
+// witness lets some nodes be witnessed, at least one, and pointers be kept of others.
 func (f *forest) witness(pick pick) {
 	for i, m := range f.nodes[topNodes:] {
 		m.witnessed = pick(2) == 0 || i == len(f.nodes)-topNodes-1
+		m.pointed = !m.witnessed && pick(2) == 0
 	}
 }
 
 // lost reports whether a restore of the node, or of one below which it stands, takes what was
 // acknowledged: there is nobody who has it.
-func (m *member) lost() bool { return m.witnessed || m.above != nil && m.above.lost() }
+func (m *member) lost() bool { return m.bare() || m.above != nil && m.above.lost() }
+
+// bare reports whether nobody can give the node back what it loses of its log.
+func (m *member) bare() bool { return m.witnessed || m.pointed }
 
 // witness reports whether checkpoints alone are held.
 func (h *heldLog) witness() bool { return len(h.units) > 0 && h.units[0].unit.Witnessed() }

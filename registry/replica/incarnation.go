@@ -150,10 +150,11 @@ func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {
 // The node has asked its parent, which holds the log that counts there, for all its rows. It
 // has not asked every top-level node: one that was away may alone have a row that the node has
 // lost. Such a row was not anchored, because as many were asked as cannot all be without one
-// that was ([Recovery]). So where this is not the node's parent, past tells that something
-// has come behind what is repeated: then nothing more will be, and the log counts. To wait for
-// the row would be to wait until the child's log has grown so far, which it never has when the
-// child itself has gone on with another log.
+// that was ([Recovery]). Nor is it given back by a parent that keeps pointers; then people
+// were told of the loss. So at all these past tells that something has come behind what is
+// repeated: then nothing more will be, and the log counts. To wait for the row would be to
+// wait until the child's log has grown so far, which it never has when the child itself has
+// gone on with another log.
 func (l *Lineage) Repeats(before, now []identifier.ChildRow, past bool) bool {
 	if past && l.left != rulePast {
 		return true
