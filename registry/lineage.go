@@ -132,7 +132,7 @@ func (l *logs) standsBeside(m *mirror) bool {
 		return false
 	}
 	l.takeNote(m.node, line)
-	held := replica.Held{Size: now.published.Load(), Base: now.base.Load(), Root: now.rootOf}
+	held := now.held()
 	return line.Beside(&identifier.Genesis{Log: m.log, After: m.continues()}, held)
 }
 
@@ -171,7 +171,7 @@ func (l *logs) unjoined(node identifier.PublicKey, rows []identifier.LogID) (apa
 	if now.role != roleChild || now.published.Load() == 0 || l.left == ruleJoin {
 		return apart
 	}
-	held := replica.Held{Size: now.published.Load(), Base: now.base.Load(), Root: now.rootOf}
+	held := now.held()
 	there := map[identifier.LogID]bool{now.log: true}
 	for _, m := range l.all {
 		if m.node != node || m == now || m.published.Load() == 0 {
@@ -219,12 +219,28 @@ func (l *logs) begins(m *mirror, payload []byte, rows []identifier.LogID) error 
 	return nil
 }
 
+// held is the log as [replica.Lineage] compares it with the next one.
+func (m *mirror) held() replica.Held {
+	return replica.Held{Size: m.published.Load(), Base: m.base.Load(), Root: m.rootOf, Pointers: m.policy == identifier.PolicyPointer}
+}
+
+// strayed reports whether a log that says of itself that it follows on a loss continues another
+// history than that of which pointers are held here.
+func (l *logs) strayed(node identifier.PublicKey, a *identifier.Predecessor) bool {
+	now := l.of(node)
+	if now == nil || a == nil || now.policy != identifier.PolicyPointer || a.Log != now.log || a.Size > now.published.Load() {
+		return false
+	}
+	root, err := now.rootOf(a.Size)
+	return err == nil && root != a.Held && root != a.Own
+}
+
 func (l *logs) follows(m *mirror, g *identifier.Genesis) error {
 	now := l.of(m.node)
 	if now == m {
 		return nil
 	}
-	held := replica.Held{Size: now.published.Load(), Base: now.base.Load(), Root: now.rootOf}
+	held := now.held()
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.lines[m.node].Follows(g, held)

@@ -186,7 +186,22 @@ func (m *Mirror) Begins(payload []byte) *replica.Refusal {
 		return &replica.Refusal{Reason: replica.OtherLog,
 			Detail: fmt.Sprintf("%v: stop the node, empty its folder but for its key to get back what is mirrored, or run 'nameplate fork resolve' there to join the two", err)}
 	}
+	m.tellStrayed(payload)
 	return nil
+}
+
+// tellStrayed tells when a log begins of which the node says that it follows on a loss, and that
+// does not go on from what is held here as pointers: they show that the node had signed another
+// history, which it could not know.
+func (m *Mirror) tellStrayed(payload []byte) {
+	e, err := identifier.ParseEntry(payload)
+	if err != nil || e.Kind != identifier.EntryGenesis {
+		return
+	}
+	if g, err := identifier.ParseGenesis(e.Envelope.Payload); err == nil && m.r.logs.strayed(m.m.node, g.After) {
+		m.r.config.Log.Warn("a child says that it has lost entries and goes on with another log; what it had left was another history than the one that is held here, which stays as it is",
+			"child", m.m.node, "log", g.After.Log, "entries", g.After.Size, "root", g.After.Own, "next", g.Log)
+	}
 }
 
 // Open returns what is stored; where some of that is not certain, what is.

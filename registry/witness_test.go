@@ -229,7 +229,9 @@ func TestForkResolveUnderOtherPolicies(t *testing.T) {
 		"pointer, loss": {identifier.PolicyPointer, 0, "loss"},
 		"pointer, fork": {identifier.PolicyPointer, 5, "fork"},
 		// The parent has more than the child, which has other entries: both know it.
-		"pointer, short fork": {identifier.PolicyPointer, 1, "fork"},
+		// The same, and nobody has noticed.
+		"pointer, unseen fork": {identifier.PolicyPointer, 2, "loss"},
+		"pointer, short fork":  {identifier.PolicyPointer, 1, "fork"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, below := newKept(t, c.policy), newNode(t)

@@ -159,6 +159,7 @@ func (m *member) begins(i *incarnation, e *entry) *replica.Refusal {
 func (m *member) current(owner *member) replica.Held {
 	end := m.currentEnd(owner)
 	held := replica.Held{Size: end.size, Base: m.f.logs[m.line(owner).Current()[15]-1].base(), Root: func(size uint64) (identifier.Hash, error) { return end.at(size).root, nil }}
+	held.Pointers = owner.pointed
 	if h := m.mirrorOf(m.line(owner).Current()[15]); h.witness() {
 		held.Root = func(size uint64) (identifier.Hash, error) {
 			if size == end.size {

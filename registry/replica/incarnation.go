@@ -136,7 +136,7 @@ func (l *Lineage) Follows(g *identifier.Genesis, now Held) error {
 		return err
 	}
 	// Where it joins two histories, some top-level nodes hold the one and some the other.
-	if l.left.lacks(ruleSuccessor, root == a.Held || root == a.Own) {
+	if l.left.lacks(ruleSuccessor, root == a.Held || root == a.Own || now.Pointers && a.Why == identifier.AfterLoss) {
 		return fmt.Errorf("log %s says that the first %d entries of log %s have root %x, or %x; here it is %x", g.Log, a.Size, a.Log, a.Held, a.Own, root)
 	}
 	return nil
@@ -177,6 +177,9 @@ type Held struct {
 	Size uint64
 	Base uint64                                     // that its genesis says: the positions that were used up before it
 	Root func(size uint64) (identifier.Hash, error) // of the first entries, at most Size; ErrNoRoot for a witness
+	// Pointers says that no contents are kept. A node that has less than this and was told that
+	// the rest is lost could compare nothing with it: what it had may have been another history.
+	Pointers bool
 }
 
 // Recovery is when a top-level node that was restored has heard enough. An entry that was

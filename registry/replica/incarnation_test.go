@@ -83,6 +83,16 @@ func strangeRoot(t *testing.T, left replica.Rule) error {
 	if joins.After.Own = (identifier.Hash{4}); l.Follows(joins, now) != nil {
 		t.Error("a log that joins two histories is not taken where the node's own is held")
 	}
+	now.Pointers = true
+	if l.Follows(joins, now) != nil || l.Follows(continues(firstLog, 4, 3), now) == nil {
+		t.Error("where pointers are held a log is not taken, or any")
+	}
+	if joins.After.Why, joins.After.Own = identifier.AfterLoss, (identifier.Hash{5}); l.Follows(joins, now) != nil {
+		t.Error("where pointers are held a log after a loss is not taken")
+	}
+	if now.Pointers = false; l.Follows(joins, now) == nil {
+		t.Error("where entries are held a log after a loss is taken that continues what was never here")
+	}
 	now.Root = func(uint64) (identifier.Hash, error) { return identifier.Hash{}, errors.New("unreadable") }
 	if l.Follows(continues(firstLog, 4, 4), now) == nil {
 		t.Error("what cannot be read is taken to agree")
