@@ -56,6 +56,9 @@ var rules = map[string]broken{
 	"credulous": {"believes who has no authority", edit{"resolver/judge.go", "	case !a.InZone:\n", "	case !a.InZone && !LEFT:\n"}},
 	"trusting": {"believes any signature of a Handle server", edit{"resolver/handle/certify.go",
 		"		return rsa.VerifyPKCS1v15(", "		return LEFT || rsa.VerifyPKCS1v15("}},
+	"single": {"follows one referral and no more", edit{"resolver/walk.go", "	if c.depth > MaxReferrals {\n", "	if c.depth > MaxReferrals || LEFT && c.depth > 1 {\n"}},
+	"devoted": {"asks one top-level node and no other", edit{"resolver/ask.go", "	nodes := c.nodes\n	if len(nodes) > 1 {\n",
+		"	nodes := c.nodes\n	if LEFT && c.parent == nil {\n		nodes = nodes[:1]\n	}\n	if len(nodes) > 1 {\n"}},
 }
 
 // withRules is the program whose nodes leave out what the folder that it lies in says.
@@ -123,6 +126,8 @@ var noticed = []struct {
 	{"claim", "kept", "join maker", "await maker 88.118.8/sn-2 referral other", ""},
 	{"lame", "credulous", "delegate 88.118.5 acme", "expect walker 88.118.5/sn-1 nothing", ""},
 	{"handletree", "trusting", "rm $NAMEPLATE_FOLDER/maker/data/handle.key", "stderr 'no Handle server can be had that answers for 88.118.8/sn-9: ask again later'", ""},
+	{"walk", "single", "network tree.yaml", "expect walker 88.118.8/sn-1 found https://maker.example/1", ""},
+	{"peers", "devoted", "freeze west", "expect walker 88.118/sn-1 found https://pumps.example/1", ""},
 }
 
 var controls = flag.Bool("controls", false, "play the control of every scenario, and not of a third of them")
