@@ -30,33 +30,7 @@ Peers: ` + strings.Join(bench.Peers(), ", ") + `.`,
   nameplate bench --only dns --rounds 9
   nameplate bench --only dns --profile /tmp/dns.pprof`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			program, err := os.Executable()
-			if err != nil {
-				return err
-			}
-			o.Program, o.Version = program, thisBuild().Version
-			if o.Peers == "" {
-				if cache, err := os.UserCacheDir(); err == nil {
-					o.Peers = filepath.Join(cache, "nameplate", "peers")
-				}
-			}
-			o.Out = c.OutOrStdout()
-			if w := c.ErrOrStderr(); isTerminal(w) {
-				o.Progress = w
-			}
-			for _, part := range o.Only {
-				if !slices.Contains(bench.Parts(), part) {
-					return usagef("there is no part %q: use some of %s", part, strings.Join(bench.Parts(), ", "))
-				}
-			}
-			for _, peer := range o.Against {
-				if !slices.Contains(bench.Peers(), peer) {
-					return usagef("there is no peer %q: use some of %s", peer, strings.Join(bench.Peers(), ", "))
-				}
-			}
-			return bench.Run(c.Context(), o)
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return runBench(c, o) },
 	}
 	f := c.Flags()
 	f.BoolVar(&o.Quick, "quick", false, "take 50,000 identifiers, short rounds and the strongest peers: less than two minutes")
@@ -74,6 +48,35 @@ Peers: ` + strings.Join(bench.Peers(), ", ") + `.`,
 	_ = c.MarkFlagDirname("peers")
 	c.AddCommand(newBenchCheck(), newBenchPlot(), newBenchNode(), newBenchFloor())
 	return c
+}
+
+// runBench measures what the flags say.
+func runBench(c *cobra.Command, o bench.Options) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	o.Program, o.Version = program, thisBuild().Version
+	if o.Peers == "" {
+		if cache, err := os.UserCacheDir(); err == nil {
+			o.Peers = filepath.Join(cache, "nameplate", "peers")
+		}
+	}
+	o.Out = c.OutOrStdout()
+	if w := c.ErrOrStderr(); isTerminal(w) {
+		o.Progress = w
+	}
+	for _, part := range o.Only {
+		if !slices.Contains(bench.Parts(), part) {
+			return usagef("there is no part %q: use some of %s", part, strings.Join(bench.Parts(), ", "))
+		}
+	}
+	for _, peer := range o.Against {
+		if !slices.Contains(bench.Peers(), peer) {
+			return usagef("there is no peer %q: use some of %s", peer, strings.Join(bench.Peers(), ", "))
+		}
+	}
+	return bench.Run(c.Context(), o)
 }
 
 // newBenchCheck compares with a baseline.

@@ -35,74 +35,80 @@ type setting struct {
 	set   func(*node.Config, string) error
 }
 
+// setText sets a field that is a text.
+func setText(field func(*node.Config) *string) func(*node.Config, string) error {
+	return func(c *node.Config, v string) error { *field(c) = v; return nil }
+}
+
+// setList sets a field that has several texts; "off" is none.
+func setList(field func(*node.Config) *[]string) func(*node.Config, string) error {
+	return func(c *node.Config, v string) error {
+		*field(c) = nil
+		for address := range strings.SplitSeq(v, ",") {
+			if address = strings.TrimSpace(address); address != "" && v != "off" {
+				*field(c) = append(*field(c), address)
+			}
+		}
+		return nil
+	}
+}
+
+// setNumber sets a field that is a number.
+func setNumber(field func(*node.Config) *int) func(*node.Config, string) error {
+	return func(c *node.Config, v string) (err error) {
+		if *field(c), err = strconv.Atoi(v); err != nil {
+			err = fmt.Errorf("%q is not a number", v)
+		}
+		return err
+	}
+}
+
+// setSize sets a field that is a number of octets.
+func setSize(field func(*node.Config) *node.Size) func(*node.Config, string) error {
+	return func(c *node.Config, v string) (err error) {
+		*field(c), err = node.ParseSize(v)
+		return err
+	}
+}
+
+// settings are all of them, in the order of the help.
 func settings() []setting {
-	text := func(field func(*node.Config) *string) func(*node.Config, string) error {
-		return func(c *node.Config, v string) error { *field(c) = v; return nil }
-	}
-	list := func(field func(*node.Config) *[]string) func(*node.Config, string) error {
-		return func(c *node.Config, v string) error {
-			*field(c) = nil
-			for address := range strings.SplitSeq(v, ",") {
-				if address = strings.TrimSpace(address); address != "" && v != "off" {
-					*field(c) = append(*field(c), address)
-				}
-			}
-			return nil
-		}
-	}
-	number := func(field func(*node.Config) *int) func(*node.Config, string) error {
-		return func(c *node.Config, v string) (err error) {
-			if *field(c), err = strconv.Atoi(v); err != nil {
-				err = fmt.Errorf("%q is not a number", v)
-			}
-			return err
-		}
-	}
 	return []setting{
-		{"name", "LABEL", "the node's name, one DNS label", text(func(c *node.Config) *string { return &c.Name })},
-		{"data", "FOLDER", "the folder that holds everything", text(func(c *node.Config) *string { return &c.Data })},
-		{"anchor", "FILE", "a file on another volume that keeps the newest checkpoint", text(func(c *node.Config) *string { return &c.Anchor })},
-		{"zone", "NAME", "the DNS zone of all identifiers", text(func(c *node.Config) *string { return &c.Zone })},
-		{"dns", "ADDRESSES", "where DNS is answered, host:port with commas between, or off", list(func(c *node.Config) *[]string { return &c.Listen.DNS })},
-		{"grpc", "ADDRESSES", "where gRPC is answered", list(func(c *node.Config) *[]string { return &c.Listen.GRPC })},
-		{"http", "ADDRESSES", "where HTTP is answered", list(func(c *node.Config) *[]string { return &c.Listen.HTTP })},
-		{"handle", "ADDRESSES", "where the Handle protocol is answered", list(func(c *node.Config) *[]string { return &c.Listen.Handle })},
-		{"mirror", "ADDRESSES", "where DNS is answered from the mirrors of the children's logs", list(func(c *node.Config) *[]string { return &c.Listen.Mirror })},
-		{"mirror-handle", "ADDRESSES", "where Handle is answered from those mirrors", list(func(c *node.Config) *[]string { return &c.Listen.MirrorHandle })},
-		{"parent-address", "ADDRESS", "the gRPC port of the node above, host:port", text(func(c *node.Config) *string { return &c.Parent.Address })},
+		{"name", "LABEL", "the node's name, one DNS label", setText(func(c *node.Config) *string { return &c.Name })},
+		{"data", "FOLDER", "the folder that holds everything", setText(func(c *node.Config) *string { return &c.Data })},
+		{"anchor", "FILE", "a file on another volume that keeps the newest checkpoint", setText(func(c *node.Config) *string { return &c.Anchor })},
+		{"zone", "NAME", "the DNS zone of all identifiers", setText(func(c *node.Config) *string { return &c.Zone })},
+		{"dns", "ADDRESSES", "where DNS is answered, host:port with commas between, or off", setList(func(c *node.Config) *[]string { return &c.Listen.DNS })},
+		{"grpc", "ADDRESSES", "where gRPC is answered", setList(func(c *node.Config) *[]string { return &c.Listen.GRPC })},
+		{"http", "ADDRESSES", "where HTTP is answered", setList(func(c *node.Config) *[]string { return &c.Listen.HTTP })},
+		{"handle", "ADDRESSES", "where the Handle protocol is answered", setList(func(c *node.Config) *[]string { return &c.Listen.Handle })},
+		{"mirror", "ADDRESSES", "where DNS is answered from the mirrors of the children's logs", setList(func(c *node.Config) *[]string { return &c.Listen.Mirror })},
+		{"mirror-handle", "ADDRESSES", "where Handle is answered from those mirrors", setList(func(c *node.Config) *[]string { return &c.Listen.MirrorHandle })},
+		{"parent-address", "ADDRESS", "the gRPC port of the node above, host:port", setText(func(c *node.Config) *string { return &c.Parent.Address })},
 		{"parent-key", "KEY", "the node key that the node above proves itself with", func(c *node.Config, v string) (err error) {
 			c.Parent.Key, err = identifier.ParsePublicKey(v)
 			return err
 		}},
-		{"recursive-bootstrap", "FILE", "resolve from the tree of Handle servers that this file names, as well or alone", text(func(c *node.Config) *string { return &c.Recursive.Bootstrap })},
-		{"recursive-protocols", "NAMES", "what a recursive node asks others over, best first, with commas between", list(func(c *node.Config) *[]string { return &c.Recursive.Protocols })},
-		{"recursive-cache", "SIZE", "how much memory the cache of a recursive node may take", func(c *node.Config, v string) (err error) {
-			c.Recursive.Cache, err = node.ParseSize(v)
-			return err
-		}},
-		{"journal-segment", "SIZE", "how large the journal's files are", func(c *node.Config, v string) (err error) {
-			c.Journal.Segment, err = node.ParseSize(v)
-			return err
-		}},
-		{"journal-reserve", "SIZE", "how much of the volume stays free: with less, nothing is taken in", func(c *node.Config, v string) (err error) {
-			c.Journal.Reserve, err = node.ParseSize(v)
-			return err
-		}},
-		{"dns-rate", "N", "how many answers over UDP one network gets a second; 0 for any number", number(func(c *node.Config) *int { return &c.Limits.DNSRate })},
-		{"dns-cookie-secret", "HEX", "32 hexadecimal digits from which DNS cookies are made, and others that are good with commas behind; random when empty", text(func(c *node.Config) *string { return &c.Limits.DNSCookieSecret })},
-		{"dns-connections", "N", "how many TCP connections DNS keeps open", number(func(c *node.Config) *int { return &c.Limits.DNSConnections })},
-		{"grpc-connections", "N", "how many connections gRPC keeps open", number(func(c *node.Config) *int { return &c.Limits.GRPCConnections })},
-		{"grpc-streams", "N", "how many calls one gRPC connection may have at once", number(func(c *node.Config) *int { return &c.Limits.GRPCStreams })},
-		{"http-connections", "N", "how many connections HTTP keeps open", number(func(c *node.Config) *int { return &c.Limits.HTTPConnections })},
-		{"handle-connections", "N", "how many TCP connections Handle keeps open", number(func(c *node.Config) *int { return &c.Limits.HandleConnections })},
+		{"recursive-bootstrap", "FILE", "resolve from the tree of Handle servers that this file names, as well or alone", setText(func(c *node.Config) *string { return &c.Recursive.Bootstrap })},
+		{"recursive-protocols", "NAMES", "what a recursive node asks others over, best first, with commas between", setList(func(c *node.Config) *[]string { return &c.Recursive.Protocols })},
+		{"recursive-cache", "SIZE", "how much memory the cache of a recursive node may take", setSize(func(c *node.Config) *node.Size { return &c.Recursive.Cache })},
+		{"journal-segment", "SIZE", "how large the journal's files are", setSize(func(c *node.Config) *node.Size { return &c.Journal.Segment })},
+		{"journal-reserve", "SIZE", "how much of the volume stays free: with less, nothing is taken in", setSize(func(c *node.Config) *node.Size { return &c.Journal.Reserve })},
+		{"dns-rate", "N", "how many answers over UDP one network gets a second; 0 for any number", setNumber(func(c *node.Config) *int { return &c.Limits.DNSRate })},
+		{"dns-cookie-secret", "HEX", "32 hexadecimal digits from which DNS cookies are made, and others that are good with commas behind; random when empty", setText(func(c *node.Config) *string { return &c.Limits.DNSCookieSecret })},
+		{"dns-connections", "N", "how many TCP connections DNS keeps open", setNumber(func(c *node.Config) *int { return &c.Limits.DNSConnections })},
+		{"grpc-connections", "N", "how many connections gRPC keeps open", setNumber(func(c *node.Config) *int { return &c.Limits.GRPCConnections })},
+		{"grpc-streams", "N", "how many calls one gRPC connection may have at once", setNumber(func(c *node.Config) *int { return &c.Limits.GRPCStreams })},
+		{"http-connections", "N", "how many connections HTTP keeps open", setNumber(func(c *node.Config) *int { return &c.Limits.HTTPConnections })},
+		{"handle-connections", "N", "how many TCP connections Handle keeps open", setNumber(func(c *node.Config) *int { return &c.Limits.HandleConnections })},
 		{"shutdown", "TIME", "how long what is under way may take when the node stops", func(c *node.Config, v string) (err error) {
 			if c.Limits.Shutdown, err = time.ParseDuration(v); err != nil {
 				err = fmt.Errorf("%q is not a time such as 10s", v)
 			}
 			return err
 		}},
-		{"log-level", "LEVEL", "debug, info, warn or error", text(func(c *node.Config) *string { return &c.Log.Level })},
-		{"log-format", "FORMAT", "text or json", text(func(c *node.Config) *string { return &c.Log.Format })},
+		{"log-level", "LEVEL", "debug, info, warn or error", setText(func(c *node.Config) *string { return &c.Log.Level })},
+		{"log-format", "FORMAT", "text or json", setText(func(c *node.Config) *string { return &c.Log.Format })},
 	}
 }
 

@@ -123,37 +123,13 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) { return appendEntry(dst,
 
 // appendEntry is [AppendEntry]; x is what is known of the rows, or nil.
 func appendEntry(dst []byte, e *Entry, x *Examined) ([]byte, error) {
-	fail := func(rule, mend string) ([]byte, error) {
-		return nil, &RuleError{What: "entry", Rule: rule, Mend: mend}
-	}
-	payloadType := e.Kind.PayloadType()
-	switch {
-	case payloadType == "":
-		return fail(fmt.Sprintf("kind %d is unknown", e.Kind), "use a newer version")
-	case payloadType != e.Envelope.PayloadType:
-		return fail("the payload type is "+payloadType, "log the envelope as what it is")
-	case !inRange(e.Time):
-		return fail("a time lies in the years 1970 to 9999", "set the clock")
-	case e.Kind != EntryChange && (len(e.Rows) != 0 || e.IDSeed != Seed{} || e.ValueSeed != Seed{}):
-		return fail("only a change has rows and seeds", "leave them out")
-	case e.Kind != EntryChildren && len(e.Children) != 0:
-		return fail("only an entry about children has rows of them", "leave them out")
-	}
-	if err := e.Envelope.Check(); err != nil {
+	if err := e.check(); err != nil {
 		return nil, err
 	}
 	leaf := AppendLeaf(nil, e)
 	format, most := byte(entryFormat), MaxChange
 	if e.Sealed() {
 		format, most = sealedFormat, maxSealed
-	}
-	for i := range e.Rows {
-		if (e.Rows[i].Sealed != nil) != e.Sealed() {
-			return fail("all rows of a change have their content, or none", "seal the whole entry")
-		}
-	}
-	if e.Sealed() && (e.ValueSeed != Seed{}) {
-		return fail("a change without its contents is without the seed of their salts", "leave it out")
 	}
 	if x != nil {
 		dst = slices.Grow(dst, 1+textLen(len(leaf))+2*len(Seed{})+binary.MaxVarintLen16+x.size)
@@ -191,6 +167,38 @@ func appendEntry(dst []byte, e *Entry, x *Examined) ([]byte, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// check returns which rule about its parts an entry breaks.
+func (e *Entry) check() error {
+	fail := func(rule, mend string) error {
+		return &RuleError{What: "entry", Rule: rule, Mend: mend}
+	}
+	payloadType := e.Kind.PayloadType()
+	switch {
+	case payloadType == "":
+		return fail(fmt.Sprintf("kind %d is unknown", e.Kind), "use a newer version")
+	case payloadType != e.Envelope.PayloadType:
+		return fail("the payload type is "+payloadType, "log the envelope as what it is")
+	case !inRange(e.Time):
+		return fail("a time lies in the years 1970 to 9999", "set the clock")
+	case e.Kind != EntryChange && (len(e.Rows) != 0 || e.IDSeed != Seed{} || e.ValueSeed != Seed{}):
+		return fail("only a change has rows and seeds", "leave them out")
+	case e.Kind != EntryChildren && len(e.Children) != 0:
+		return fail("only an entry about children has rows of them", "leave them out")
+	}
+	if err := e.Envelope.Check(); err != nil {
+		return err
+	}
+	for i := range e.Rows {
+		if (e.Rows[i].Sealed != nil) != e.Sealed() {
+			return fail("all rows of a change have their content, or none", "seal the whole entry")
+		}
+	}
+	if e.Sealed() && (e.ValueSeed != Seed{}) {
+		return fail("a change without its contents is without the seed of their salts", "leave it out")
+	}
+	return nil
 }
 
 // EntryLeaf returns the leaf of an encoded entry, as a part of b. It reads no

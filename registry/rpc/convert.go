@@ -195,12 +195,8 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 	if s.Checkpoint.Root, err = proto.HashFromProto("checkpoint.root", checkpoint.GetRoot()); err != nil {
 		return Status{}, err
 	}
-	for _, text := range m.GetApexes() {
-		prefix, err := proto.PrefixFromProto(text)
-		if err != nil {
-			return Status{}, err
-		}
-		s.Apexes = append(s.Apexes, prefix)
+	if s.Apexes, err = apexesFromProto(m.GetApexes()); err != nil {
+		return Status{}, err
 	}
 	for _, x := range m.GetMirrors() {
 		mirror, err := mirrorFromProto(x)
@@ -209,16 +205,8 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 		}
 		s.Mirrors = append(s.Mirrors, mirror)
 	}
-	for _, x := range m.GetSuspicions() {
-		log, err := proto.LogFromProto(x.GetLog())
-		if err != nil {
-			return Status{}, err
-		}
-		prefix, err := proto.PrefixFromProto(x.GetPrefix())
-		if err != nil {
-			return Status{}, err
-		}
-		s.Suspicions = append(s.Suspicions, registry.Suspicion{Log: log, Prefix: prefix, Since: x.GetSince(), Until: x.GetUntil()})
+	if s.Suspicions, err = suspicionsFromProto(m.GetSuspicions()); err != nil {
+		return Status{}, err
 	}
 	if s.After, err = predecessorFromProto(m.GetAfter()); err != nil {
 		return Status{}, err
@@ -231,6 +219,31 @@ func statusFromProto(m *proto.StatusResponse) (Status, error) {
 		return Status{}, err
 	}
 	return s, nil
+}
+
+func apexesFromProto(texts []string) (all []identifier.Prefix, err error) {
+	for _, text := range texts {
+		prefix, err := proto.PrefixFromProto(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, prefix)
+	}
+	return all, nil
+}
+
+func suspicionsFromProto(messages []*proto.SuspectStatus) (all []registry.Suspicion, err error) {
+	for _, m := range messages {
+		s := registry.Suspicion{Since: m.GetSince(), Until: m.GetUntil()}
+		if s.Log, err = proto.LogFromProto(m.GetLog()); err != nil {
+			return nil, err
+		}
+		if s.Prefix, err = proto.PrefixFromProto(m.GetPrefix()); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 func mirrorFromProto(m *proto.MirrorStatus) (registry.MirrorStatus, error) {
