@@ -2,7 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"context"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
 )
@@ -86,11 +85,4 @@ func counts(d, than *identifier.Delegation) bool {
 	x, errX := identifier.AppendDelegation(nil, d)
 	y, errY := identifier.AppendDelegation(nil, than)
 	return errX == nil && errY == nil && bytes.Compare(x, y) < 0
-}
-
-// MergedDelegation returns the delegation that covers a prefix for all top-level nodes
-// together; nil when none but the root does.
-func (r *Registry) MergedDelegation(_ context.Context, p identifier.Prefix) *identifier.Delegation {
-	_, d := r.mergedAt(p, r.logs.peers())
-	return d
 }

@@ -34,7 +34,7 @@ func (b *Branch) Units(ctx context.Context, yield func(*replica.Unit) error) err
 				return err
 			}
 		}
-		root, err := b.Held.RootBehind(b.Log, b.Node, at)
+		root, err := b.Held.rootBehind(b.Log, b.Node, at)
 		if err != nil {
 			return err
 		}

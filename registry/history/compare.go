@@ -128,7 +128,7 @@ func (p *Parting) joins(ctx context.Context, held Held) error {
 	if err != nil {
 		return err
 	}
-	if _, err := held.RootBehind(held.Log, p.own.Node, 0); err != nil {
+	if _, err := held.rootBehind(held.Log, p.own.Node, 0); err != nil {
 		return err
 	}
 	genesis, err := identifier.ParseEntry(held.Unit.Payloads[0])
@@ -206,6 +206,6 @@ func (p *Parting) at(ctx context.Context, log identifier.LogID, size uint64) (He
 	if err != nil {
 		return held, identifier.Hash{}, err
 	}
-	root, err := held.RootBehind(log, p.own.Node, size-1)
+	root, err := held.rootBehind(log, p.own.Node, size-1)
 	return held, root, err
 }

@@ -43,10 +43,10 @@ type Held struct {
 	Apart replica.Unjoined
 }
 
-// RootBehind returns the root in the checkpoint of the unit that came, if it has an entry of a
+// rootBehind returns the root in the checkpoint of the unit that came, if it has an entry of a
 // log and the node whose log that is has signed it. Whether the entries add up to that is
 // another question.
-func (held *Held) RootBehind(log identifier.LogID, node identifier.PublicKey, position uint64) (identifier.Hash, error) {
+func (held *Held) rootBehind(log identifier.LogID, node identifier.PublicKey, position uint64) (identifier.Hash, error) {
 	u := held.Unit
 	if u == nil || held.Log != log || position < u.Start || position >= u.End() {
 		return identifier.Hash{}, fmt.Errorf("entry %d of log %s is not what came from above", position, log)

@@ -17,7 +17,7 @@ func (p *Parting) part(ctx context.Context, own uint64) error {
 		if err != nil {
 			return err
 		}
-		root, err := held.RootBehind(p.own.Log, p.own.Node, (low+high)/2)
+		root, err := held.rootBehind(p.own.Log, p.own.Node, (low+high)/2)
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (p *Parting) partWithin(ctx context.Context, own uint64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := held.RootBehind(p.own.Log, p.own.Node, p.Shared); err != nil {
+	if _, err := held.rootBehind(p.own.Log, p.own.Node, p.Shared); err != nil {
 		return err
 	}
 	for u := held.Unit; p.Shared < min(own, u.End()); p.Shared++ {

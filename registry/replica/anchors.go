@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/nameplate-id/nameplate/registry/identifier"
@@ -219,6 +218,3 @@ func (a *Anchors) Own(size uint64) uint64 {
 
 // Top reports whether a cosignature of this node is one of a top-level node.
 func (a *Anchors) Top() bool { return a.above == PeersAbove || a.above == FileAbove }
-
-// Logs returns the ids of the logs that have rows.
-func (a *Anchors) Logs() []identifier.LogID { return slices.Collect(maps.Keys(a.logs)) }
