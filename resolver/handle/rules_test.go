@@ -254,7 +254,7 @@ var rules = []rule{
 	{section: "3.10", rule: "UDP: fragments, marked, of 512 octets", test: "serve_test.go TestAnswerInFragments"},
 	{section: "3.10", rule: "TCP: kept open, answered as ready", test: "serve_test.go TestPipeline"},
 	{section: "3.10", rule: "clients try UDP, TCP, HTTP", test: "certify_test.go TestFallback"},
-	{section: "3.10", rule: "and HTTPS last; the key is that of HS_SITE", test: "walk_test.go TestWalkOverHTTPS"},
+	{section: "3.10", rule: "and HTTPS last; the key is that of HS_SITE", test: "walksecure_test.go TestWalkOverHTTPS"},
 	{section: "3.10", rule: "over UDP they ask again after 0.5, 1 and 1.5 s", test: "walk_test.go TestWalkAsksAgain"},
 	{section: "3.10", rule: "the tunnel always has a Content-Length", test: "tunnel_test.go TestTunnel"},
 	{section: "3.10", rule: "the first octet decides for TLS; the certificate is of the key in HS_SITE", test: "certify_test.go TestTLS"},
