@@ -125,9 +125,11 @@ func TestEntriesOfOneSync(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	// One by itself; of the others four, the delegation, and three.
-	if got, want := g.seen(), "qqqqqqqqq"+"sv"+"ssssssss"+"vvvv"+"V"+"VVV"; got != want {
-		t.Errorf("entries are queued, synced and visible in the order %s, want %s", got, want)
+	// One by itself; of the others four, the delegation, and three. Where the journal is slow to
+	// begin, the one shares its sync with the others.
+	want, shared := "qqqqqqqqq"+"sv"+"ssssssss"+"vvvv"+"V"+"VVV", "qqqqqqqqq"+"sssssssss"+"vvvvv"+"V"+"VVV"
+	if got := g.seen(); got != want && got != shared {
+		t.Errorf("entries are queued, synced and visible in the order %s, want %s, or %s", got, want, shared)
 	}
 	n.restart()
 	if n.record("88.118.9/2").Version != 1 || n.record(serial(4)).Version != 1 {
