@@ -99,8 +99,8 @@ func (b *branch) scratch() string {
 func (b *branch) said() string {
 	var all strings.Builder
 	for _, m := range []*member{b.top, b.mid, b.leaf} {
-		if m != nil && m.process != nil {
-			text := m.process.said.String()
+		if m != nil && m.process.Load() != nil {
+			text := m.process.Load().said.String()
 			fmt.Fprintf(&all, "%s: %s\n", m.victim.Name, text[max(0, len(text)-2000):])
 		}
 	}
@@ -111,7 +111,7 @@ func (b *branch) said() string {
 type member struct {
 	t       *testing.T
 	victim  victim
-	process *process
+	process atomic.Pointer[process] // another one after each start
 	key     identifier.PrivateKey
 	prefix  identifier.Prefix
 	epoch   uint64 // of the prefix, behind the first
@@ -137,9 +137,12 @@ func (m *member) start(point string, n int) error {
 	if err != nil {
 		return err
 	}
-	m.process = p
+	m.process.Store(p)
 	select {
-	case m.victim.Listen = <-p.ready:
+	case listen := <-p.ready:
+		if m.victim.Listen != listen { // the first time: others read it later on
+			m.victim.Listen = listen
+		}
 	case <-p.done:
 		if !p.killed.Load() {
 			return fmt.Errorf("node %s ended by itself: %s", v.Name, p.said.String())
@@ -148,11 +151,13 @@ func (m *member) start(point string, n int) error {
 	case <-time.After(patience):
 		return fmt.Errorf("node %s does not start", v.Name)
 	}
-	m.key, err = registry.NodeKey(v.Folder)
+	if m.key.IsZero() {
+		m.key, err = registry.NodeKey(v.Folder)
+	}
 	return err
 }
 
-func (m *member) arm(point string, n int) error { return m.process.arm(point, n) }
+func (m *member) arm(point string, n int) error { return m.process.Load().arm(point, n) }
 
 func (m *member) killAt(point string, n int) error {
 	if err := m.arm(point, n); err != nil {
@@ -163,23 +168,23 @@ func (m *member) killAt(point string, n int) error {
 
 func (m *member) awaitDeath() error {
 	select {
-	case <-m.process.done:
+	case <-m.process.Load().done:
 	case <-time.After(patience):
 		return fmt.Errorf("node %s never came to the point", m.victim.Name)
 	}
-	if !m.process.killed.Load() {
-		return fmt.Errorf("node %s ended by itself: %s", m.victim.Name, m.process.said.String())
+	if !m.process.Load().killed.Load() {
+		return fmt.Errorf("node %s ended by itself: %s", m.victim.Name, m.process.Load().said.String())
 	}
 	return nil
 }
 
 // kill kills it at any time; one that is dead already is no error.
 func (m *member) kill() error {
-	if m.process == nil {
+	if m.process.Load() == nil {
 		return nil
 	}
-	m.process.command.Process.Kill()
-	<-m.process.done
+	m.process.Load().command.Process.Kill()
+	<-m.process.Load().done
 	return nil
 }
 
@@ -312,7 +317,7 @@ func (b *branch) checkAt(asked *member, q resolver.Query, m *member, known []ack
 
 func (m *member) alive() bool {
 	select {
-	case <-m.process.done:
+	case <-m.process.Load().done:
 		return false
 	default:
 		return true

@@ -131,8 +131,8 @@ func TestParentDiskFullNotices(t *testing.T) {
 	t.Parallel()
 	b, _, _ := fullPair(t, victim{Reserve: -1, EndsWhenFull: true}, 0)
 	select {
-	case <-b.top.process.done:
-		if said := b.top.process.said.String(); !strings.Contains(said, "no space left on device") {
+	case <-b.top.process.Load().done:
+		if said := b.top.process.Load().said.String(); !strings.Contains(said, "no space left on device") {
 			t.Errorf("it has ended, and says %s", said)
 		}
 	case <-time.After(patience):

@@ -119,7 +119,7 @@ func TestThrottledParent(t *testing.T) {
 
 // memory is how many KiB of a process are in memory and no file's.
 func (m *member) memory(t *testing.T) int {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.process.command.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.process.Load().command.Process.Pid))
 	if err != nil {
 		t.Skipf("what a process has in memory is not told here: %v", err)
 	}

@@ -176,7 +176,7 @@ func (v *volume) registerAndCut(b *branch, m *member) error {
 
 // stop holds all threads of the process: those in a system call stay in it.
 func (m *member) stop() error {
-	pid := m.process.command.Process.Pid
+	pid := m.process.Load().command.Process.Pid
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return err
 	}
