@@ -228,8 +228,11 @@ func (c *chaos) register(ctx context.Context, number uint64, random *rand.Rand) 
 		}
 		// Before the first kill as a rule, but not for certain.
 		for r.holder == nil {
-			if r.holder, err = r.client.Holder(context.Background(), x.Prefixes[0]); err != nil {
+			if r.holder, err = r.client.Holder(ctx, x.Prefixes[0]); err != nil {
 				time.Sleep(20 * time.Millisecond)
+			}
+			if ctx.Err() != nil {
+				return nil // it may never have started again
 			}
 		}
 		all = append(all, r)
