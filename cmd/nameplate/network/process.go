@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nameplate-id/nameplate/registry"
 	registryrpc "github.com/nameplate-id/nameplate/registry/rpc"
 )
 
@@ -112,13 +113,19 @@ func (n *Network) environment() []string {
 func (n *Network) await(ctx context.Context, x *Node, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it does not answer %v after its start: see nameplate network logs %s", patience, x.Name))
 	defer cancel()
-	for !n.healthy(ctx, x) {
+	pause := func() error {
 		select {
 		case <-time.After(look):
+			return nil
 		case <-ended:
 			return fmt.Errorf("node %s ended while it started: %s", x.Name, n.lastWords(x.Name))
 		case <-ctx.Done():
 			return fmt.Errorf("node %s: %w", x.Name, context.Cause(ctx))
+		}
+	}
+	for !n.healthy(ctx, x) {
+		if err := pause(); err != nil {
+			return err
 		}
 	}
 	if x.Recursive {
@@ -134,6 +141,12 @@ func (n *Network) await(ctx context.Context, x *Node, ended <-chan struct{}) err
 	}
 	defer client.Close()
 	status, err := client.Status(ctx)
+	for ; unavailable(err); status, err = client.Status(ctx) {
+		// A node that was restored opens its ports anew when it goes on with another log.
+		if err := pause(); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("node %s: %w", x.Name, err)
 	}
@@ -288,4 +301,9 @@ func (n *Network) awaitEnd(ctx context.Context, name string, limit time.Duration
 		<-ended
 	}
 	return nil
+}
+
+func unavailable(err error) bool {
+	e, ok := errors.AsType[*registry.Error](err)
+	return ok && e.Kind == registry.Unavailable
 }
