@@ -303,6 +303,7 @@ func (n *Network) awaitEnd(ctx context.Context, name string, limit time.Duration
 	return nil
 }
 
+// unavailable reports whether a node could not be asked just now.
 func unavailable(err error) bool {
 	e, ok := errors.AsType[*registry.Error](err)
 	return ok && e.Kind == registry.Unavailable
